@@ -1,0 +1,347 @@
+"""Merkle mathematics of RFC 9162: roots, inclusion proofs and consistency proofs.
+
+A tree of `n` leaves splits at the largest power of two below `n`, so all but its right edge
+consists of complete subtrees. Everything here follows from that: a proof is a list of roots of
+ranges, a range is a handful of complete subtrees, and the right edge (`Frontier`) is all that
+appending needs to know.
+
+Where hashes come from is not known here: provers ask a `NodeReader` for the root of a complete
+subtree, given its level (log2 of its leaves) and its index among the subtrees of that level.
+
+Source:
+    RFC 9162, section 2.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import NewType
+
+from counterfoil.errors import FormatError, ProofError
+
+HASH_BYTES = 32
+# A tree of 2**63 leaves has paths of 63 hashes; nothing longer can be true.
+MAX_PROOF_HASHES = 63
+MAX_SIZE = 2**63 - 1
+
+Hash = NewType("Hash", bytes)
+NodeReader = Callable[[int, int], Hash]
+
+EMPTY_ROOT = Hash(sha256(b"").digest())
+
+
+def as_hash(data: bytes, what: str = "hash") -> Hash:
+    """Give `data` the type `Hash`.
+
+    Raises:
+        FormatError: `data` is not 32 bytes long.
+    """
+    if len(data) != HASH_BYTES:
+        raise FormatError(
+            f"{what} is {len(data)} bytes long, not {HASH_BYTES}",
+            hint="A SHA-256 digest is expected here.",
+        )
+    return Hash(bytes(data))
+
+
+def leaf_hash(entry: bytes) -> Hash:
+    """Hash an entry into its leaf: SHA-256(00 ‖ entry)."""
+    return Hash(sha256(b"\x00" + entry).digest())
+
+
+def node_hash(left: bytes, right: bytes) -> Hash:
+    """Hash two subtree roots into their parent: SHA-256(01 ‖ left ‖ right)."""
+    return Hash(sha256(b"\x01" + left + right).digest())
+
+
+class Frontier:
+    """The right edge of a growing tree: one root for each complete subtree it consists of.
+
+    Holds at most 63 hashes whatever the size, so appending costs memory that does not grow.
+
+    Args:
+        size: Number of leaves so far.
+        peaks: Roots of the complete subtrees, by level; `peaks[level]` is None where bit
+            `level` of `size` is 0.
+    """
+
+    __slots__ = ("_peaks", "size")
+
+    def __init__(self, size: int = 0, peaks: Sequence[Hash | None] = ()) -> None:
+        self.size = size
+        self._peaks = list(peaks)
+
+    @classmethod
+    def at(cls, size: int, node: NodeReader) -> Frontier:
+        """Read the right edge of the tree with `size` leaves."""
+        return cls(
+            size,
+            [
+                node(level, (size >> level) - 1) if size >> level & 1 else None
+                for level in range(size.bit_length())
+            ],
+        )
+
+    def copy(self) -> Frontier:
+        """Make an independent frontier in the same state."""
+        return Frontier(self.size, self._peaks)
+
+    def extend(self, leaves: Sequence[Hash], every: int = 8) -> list[list[Hash]]:
+        """Append leaves; return the subtree roots that this completed at every 8th level.
+
+        Args:
+            leaves: Leaf hashes, 32 bytes each.
+            every: Distance between the levels that are returned.
+
+        Returns:
+            Item `k` lists, left to right, the new complete subtrees of level `k * every`; item
+            0 is the leaves themselves. These are the hashes that tiles of height 8 hold.
+        """
+        self.size += len(leaves)
+        completed: list[list[Hash]] = []
+        layer = list(leaves)
+        level = 0
+        sha = sha256
+        while layer:
+            if level % every == 0:
+                completed.append(layer[:])
+            if level == len(self._peaks):
+                self._peaks.append(None)
+            waiting = self._peaks[level]
+            if waiting is not None:
+                layer.insert(0, waiting)
+            self._peaks[level] = layer.pop() if len(layer) & 1 else None
+            pairs = iter(layer)
+            layer = [
+                Hash(sha(b"\x01" + left + right).digest())
+                for left, right in zip(pairs, pairs, strict=True)
+            ]
+            level += 1
+        return completed
+
+    def root(self) -> Hash:
+        """Compute the root: the peaks folded from right to left."""
+        root: Hash | None = None
+        for peak in self._peaks:
+            if peak is not None:
+                root = peak if root is None else node_hash(peak, root)
+        return EMPTY_ROOT if root is None else root
+
+
+def root_of(leaves: Sequence[Hash]) -> Hash:
+    """Compute the root of the tree with these leaf hashes (RFC 9162, section 2.1.1)."""
+    frontier = Frontier()
+    frontier.extend(leaves)
+    return frontier.root()
+
+
+def prove_inclusion(index: int, size: int, node: NodeReader) -> tuple[Hash, ...]:
+    """Build the path from leaf `index` to the root of the tree with `size` leaves.
+
+    Args:
+        index: Zero-based position, `0 <= index < size`.
+        size: Number of leaves.
+        node: Gives the roots of complete subtrees below `size`.
+
+    Returns:
+        Sibling hashes, leaf to root. RFC 6962 calls this a "Merkle audit path".
+
+    Raises:
+        ProofError: `index` is outside the tree.
+
+    Source:
+        RFC 9162, section 2.1.3.1.
+    """
+    if not 0 <= index < size:
+        raise ProofError(f"there is no entry {index} in a tree of {size}")
+    path: list[Hash] = []
+    low, high = 0, size
+    while high - low > 1:
+        middle = low + _split(high - low)
+        if index < middle:
+            path.append(_range_root(middle, high, node))
+            high = middle
+        else:
+            path.append(_range_root(low, middle, node))
+            low = middle
+    return tuple(reversed(path))
+
+
+def prove_consistency(old_size: int, size: int, node: NodeReader) -> tuple[Hash, ...]:
+    """Build the proof that the tree with `size` leaves begins with the one of `old_size`.
+
+    Raises:
+        ProofError: not `0 <= old_size <= size`.
+
+    Source:
+        RFC 9162, section 2.1.4.1.
+    """
+    if not 0 <= old_size <= size:
+        raise ProofError(f"a tree of {size} cannot extend one of {old_size}")
+    if old_size in {0, size}:
+        return ()
+    path: list[Hash] = []
+    low, high = 0, size
+    while old_size != high:
+        middle = low + _split(high - low)
+        if old_size <= middle:
+            path.append(_range_root(middle, high, node))
+            high = middle
+        else:
+            path.append(_range_root(low, middle, node))
+            low = middle
+    if low > 0:
+        path.append(_range_root(low, high, node))
+    return tuple(reversed(path))
+
+
+def check_inclusion(leaf: Hash, index: int, size: int, path: Sequence[Hash], root: Hash) -> None:
+    """Check that `leaf` is number `index` of the tree with `size` leaves and this root.
+
+    Who vouches for `root` is not looked at here.
+
+    Args:
+        leaf: Leaf hash, 32 bytes.
+        index: Zero-based position, `0 <= index < size`.
+        size: Number of leaves.
+        path: Sibling hashes, leaf to root, 32 bytes each.
+        root: Root hash, 32 bytes.
+
+    Raises:
+        FormatError: a hash is not 32 bytes long.
+        ProofError: the index is outside the tree, the path is too short or too long, or it
+            leads to another root.
+
+    Source:
+        RFC 9162, section 2.1.3.2; the two halves of the path are explained in
+        "Merkle tree proofs", transparency-dev.
+    """
+    if not 0 <= index < size <= MAX_SIZE:
+        raise ProofError(f"there is no entry {index} in a tree of {size}")
+    # Below the level where the leaf's and the last leaf's ways to the root meet, siblings lie on
+    # both sides; above it, only on the left, one for each 1 bit of the index.
+    inner = (index ^ (size - 1)).bit_length()
+    length = inner + (index >> inner).bit_count()
+    if len(path) != length:
+        raise ProofError(
+            f"inclusion proof of entry {index} in a tree of {size} has {len(path)} hashes, "
+            f"not {length}"
+        )
+    _check_widths(leaf, root, *path)
+    node: bytes = leaf
+    sha = sha256
+    for sibling in path[:inner]:
+        if index & 1:
+            node = sha(b"\x01" + sibling + node).digest()
+        else:
+            node = sha(b"\x01" + node + sibling).digest()
+        index >>= 1
+    for sibling in path[inner:]:
+        node = sha(b"\x01" + sibling + node).digest()
+    if node != root:
+        raise ProofError("inclusion proof leads to another root")
+
+
+def check_consistency(
+    old_size: int, old_root: Hash, size: int, root: Hash, proof: Sequence[Hash]
+) -> None:
+    """Check that the tree (`size`, `root`) begins with the tree (`old_size`, `old_root`).
+
+    Args:
+        old_size: Leaves of the older tree, at least 1; see `check_extension` for 0.
+        old_root: Its root, 32 bytes.
+        size: Leaves of the newer tree.
+        root: Its root, 32 bytes.
+        proof: Hashes, 32 bytes each; empty when the sizes are equal.
+
+    Raises:
+        FormatError: a hash is not 32 bytes long.
+        ProofError: the sizes do not fit, or the proof leads to other roots.
+
+    Source:
+        RFC 9162, section 2.1.4.2.
+    """
+    if not 1 <= old_size <= size <= MAX_SIZE:
+        raise ProofError(f"no proof can show that a tree of {size} extends one of {old_size}")
+    _check_widths(old_root, root, *proof)
+    if old_size == size:
+        if proof or old_root != root:
+            raise ProofError(f"two trees of {size} differ, or their proof is not empty")
+        return
+    # The older tree's last complete subtree, 2**shift leaves, is where both ways begin. From
+    # there the proof has the same two halves as an inclusion proof of that subtree.
+    shift = (old_size & -old_size).bit_length() - 1
+    hashes = [old_root, *proof] if old_size == 1 << shift else proof
+    index = (old_size - 1) >> shift
+    inner = (index ^ ((size - 1) >> shift)).bit_length()
+    if len(hashes) != 1 + inner + (index >> inner).bit_count():
+        raise ProofError(
+            f"consistency proof from {old_size} to {size} has the wrong length, {len(proof)}"
+        )
+    old_node = node = hashes[0]
+    for sibling in hashes[1 : inner + 1]:
+        if index & 1:
+            old_node, node = node_hash(sibling, old_node), node_hash(sibling, node)
+        else:
+            node = node_hash(node, sibling)
+        index >>= 1
+    for sibling in hashes[inner + 1 :]:
+        old_node, node = node_hash(sibling, old_node), node_hash(sibling, node)
+    if old_node != old_root or node != root:
+        raise ProofError("consistency proof leads to another root")
+
+
+def check_extension(
+    old_size: int, old_root: Hash, size: int, root: Hash, proof: Sequence[Hash]
+) -> None:
+    """Check as `check_consistency`, and that the empty tree is extended by any, without proof.
+
+    This is what a witness asks of a log's first checkpoint.
+
+    Raises:
+        FormatError: a hash is not 32 bytes long.
+        ProofError: the proof does not hold, or a proof is given where none is due.
+
+    Source:
+        C2SP tlog-witness, add-checkpoint.
+    """
+    if old_size != 0:
+        check_consistency(old_size, old_root, size, root, proof)
+        return
+    _check_widths(old_root, root)
+    if proof:
+        raise ProofError("nothing has to be proven to extend the empty tree")
+    if old_root != EMPTY_ROOT or (size == 0 and root != EMPTY_ROOT):
+        raise ProofError("the empty tree has another root")
+
+
+def _split(size: int) -> int:
+    """Find the largest power of two below `size`, which is at least 2."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def _range_root(low: int, high: int, node: NodeReader) -> Hash:
+    """Compute the root of leaves [low, high), a range that a split of the RFC yields.
+
+    Such a range begins at a multiple of the power of two that holds it, so it is made of
+    complete subtrees, largest first.
+    """
+    peaks: list[Hash] = []
+    rest = high - low
+    while rest:
+        level = rest.bit_length() - 1
+        peaks.append(node(level, low >> level))
+        low += 1 << level
+        rest -= 1 << level
+    root = peaks.pop()
+    while peaks:
+        root = node_hash(peaks.pop(), root)
+    return root
+
+
+def _check_widths(*hashes: bytes) -> None:
+    """Refuse hashes that are not 32 bytes; with other widths, two could be read as one."""
+    for value in hashes:
+        if len(value) != HASH_BYTES:
+            raise FormatError(f"a hash in the proof is {len(value)} bytes long, not {HASH_BYTES}")
