@@ -1,0 +1,121 @@
+"""What counterfoil asks of a disk, in one place, so that tests can break each step of it.
+
+Durable means: survives a kill of the process and a loss of power, as far as the operating system
+and the drive keep their word. On macOS a plain fsync leaves data in the drive's cache, so the
+full sync is used there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from counterfoil.errors import ConflictError, UnavailableError
+
+if sys.platform != "win32":
+    import fcntl
+
+_LOCK_PID_BYTES = 20  # decimal digits of any process number, and a newline
+
+
+class Disk:
+    """The disk as it is. Fault tests pass one that refuses, or does the work and then fails."""
+
+    def write(self, fd: int, data: bytes, offset: int) -> None:
+        """Write all of `data` at `offset`; nothing is promised about durability yet."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(fd, view, offset)
+            view = view[written:]
+            offset += written
+
+    def sync(self, fd: int) -> None:
+        """Return once everything written to `fd` is durable."""
+        if sys.platform == "darwin":
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        else:
+            os.fdatasync(fd)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Return once the names in `folder` are durable."""
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def replace(self, folder: Path, name: str, data: bytes, mode: int = 0o644) -> None:
+        """Put a whole file in place, durably: readers see the old bytes or the new, no mix."""
+        temporary = folder / f".{name}.new"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        try:
+            self.write(fd, data, 0)
+            self.sync(fd)
+        finally:
+            os.close(fd)
+        temporary.replace(folder / name)
+        self.sync_folder(folder)
+
+
+@contextlib.contextmanager
+def reported(doing: str) -> Iterator[None]:
+    """Turn the operating system's refusal into ours, saying what was being done.
+
+    Raises:
+        UnavailableError: in place of any `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"{doing}: {error.strerror or error}"
+            + (f" ({error.filename})" if error.filename else ""),
+            hint="Check free space and permissions, then try again; nothing was half-done.",
+        ) from error
+
+
+def require_posix() -> None:
+    """Say clearly that Windows cannot keep the promises made here.
+
+    Raises:
+        UnavailableError: on Windows, where there is neither flock nor a folder sync.
+    """
+    if sys.platform == "win32":
+        raise UnavailableError(
+            "the embedded ledger does not run on Windows: it has no folder sync and no flock",
+            hint="Use the Windows Subsystem for Linux; evidence files verify anywhere.",
+        )
+
+
+class WriterLock:
+    """The exclusive right to write in a folder, held until closed or until the process ends.
+
+    Args:
+        path: The lock file; created if missing, never removed.
+        what: What is locked, for the message.
+
+    Raises:
+        ConflictError: another process, or another object in this one, holds it.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, _LOCK_PID_BYTES, 0).decode("ascii", "replace").strip()
+            os.close(self._fd)
+            raise ConflictError(
+                f"{what} already has a writer"
+                + (f", process {holder}" if holder.isdigit() else ""),
+                hint="Close the other writer first; any number of readers may stay.",
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let the next writer in."""
+        os.close(self._fd)

@@ -1,0 +1,181 @@
+"""The journal: where a commit becomes durable, by one sync.
+
+A commit is one frame: the entries, their leaves and the signed head that covers them. The file is
+written with zeros beforehand, so that a sync has data to push and no new blocks to record, and is
+used from the start again once the flat files hold, durably, all that its frames say.
+
+    frame = "CFJ1" ‖ u64 size before ‖ u32 count ‖ u32 slots ‖ u32 entries ‖ u32 head (bytes each)
+            ‖ SHA-256(all before ‖ all after) ‖ leaves ‖ slots ‖ entries ‖ head
+
+Integers are big-endian. A frame counts only if its checksum holds and it begins at the size where
+the frame before it ended: what lies behind the last such frame is torn or stale, and was never
+acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from counterfoil.core.merkle import HASH_BYTES, Hash
+from counterfoil.ledger.disk import Disk
+
+JOURNAL_BYTES = 4 << 20  # long enough that recycling is rare, short enough to replay at once
+_HEADER = struct.Struct(">4sQIIII")
+_MAGIC = b"CFJ1"
+_PREFIX_BYTES = _HEADER.size + 32
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One commit.
+
+    Args:
+        size_before: Leaves in the tree before it.
+        leaves: Leaf hashes it adds.
+        slots: Their fixed-width parts, concatenated.
+        entries: Their bodies, each with its length before it, concatenated.
+        ends: Where each entry ends in `entries`.
+        head: What is published with the new size.
+    """
+
+    size_before: int
+    leaves: Sequence[Hash]
+    slots: bytes
+    entries: bytes
+    ends: Sequence[int]
+    head: bytes
+
+
+def entry_ends(entries: bytes, count: int, length_bytes: int) -> list[int] | None:
+    """Find where each of `count` length-prefixed entries ends; None if they do not fill it."""
+    ends: list[int] = []
+    offset = 0
+    for _ in range(count):
+        offset += length_bytes + int.from_bytes(entries[offset : offset + length_bytes], "big")
+        ends.append(offset)
+    return ends if offset == len(entries) else None
+
+
+class Journal:
+    """The journal file of one tree.
+
+    Args:
+        path: The file, created by `create`.
+        disk: How to write and sync.
+        length_bytes: Width of the length before each entry.
+    """
+
+    def __init__(self, path: Path, disk: Disk, length_bytes: int) -> None:
+        self._disk = disk
+        self._length_bytes = length_bytes
+        self._fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._end = 0
+        self._is_blank = False
+
+    @staticmethod
+    def create(path: Path, disk: Disk) -> None:
+        """Write a journal full of zeros, durably."""
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            disk.write(fd, bytes(JOURNAL_BYTES), 0)
+            disk.sync(fd)
+        finally:
+            os.close(fd)
+
+    def has_room(self, frame_bytes: int) -> bool:
+        """Tell whether a frame fits behind the last one, or the journal is unused."""
+        return self._end == 0 or self._end + frame_bytes <= JOURNAL_BYTES
+
+    def append(self, data: bytes) -> None:
+        """Make an encoded frame durable: one write, one sync."""
+        self._is_blank = False
+        self._disk.write(self._fd, data, self._end)
+        self._disk.sync(self._fd)
+        self._end += len(data)
+
+    def read(self) -> list[Frame]:
+        """Read the frames that count and place the next one behind them."""
+        with os.fdopen(os.dup(self._fd), "rb") as file:
+            file.seek(0)
+            data = file.read()
+        frames: list[Frame] = []
+        self._end = 0
+        while (found := self._decode(data, self._end)) is not None:
+            frame, end = found
+            last = frames[-1] if frames else None
+            if last and frame.size_before != last.size_before + len(last.leaves):
+                break
+            frames.append(frame)
+            self._end = end
+        self._is_blank = data.count(0) == len(data)
+        return frames
+
+    def rewind(self) -> None:
+        """Use the file from the start again; the flat files must be durable by now."""
+        self._end = 0
+
+    def clear(self) -> None:
+        """Overwrite the whole file with zeros, durably, and rewind it."""
+        if self._is_blank:
+            return
+        size = max(JOURNAL_BYTES, os.fstat(self._fd).st_size)
+        self._disk.write(self._fd, bytes(size), 0)
+        self._disk.sync(self._fd)
+        self._is_blank = True
+        self._end = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def _decode(self, data: bytes, offset: int) -> tuple[Frame, int] | None:
+        """Decode the frame at `offset`; None where none counts."""
+        body = offset + _PREFIX_BYTES
+        if body > len(data):
+            return None
+        header = data[offset : offset + _HEADER.size]
+        magic, size_before, count, slots, entries, head = _HEADER.unpack(header)
+        end = body + count * HASH_BYTES + slots + entries + head
+        if magic != _MAGIC or end > len(data):
+            return None
+        checksum = sha256(header)
+        checksum.update(memoryview(data)[body:end])
+        if checksum.digest() != data[offset + _HEADER.size : body]:
+            return None
+        at_slots = body + count * HASH_BYTES
+        at_entries = at_slots + slots
+        at_head = at_entries + entries
+        ends = entry_ends(data[at_entries:at_head], count, self._length_bytes)
+        if ends is None:
+            return None
+        leaves = [Hash(data[at : at + HASH_BYTES]) for at in range(body, at_slots, HASH_BYTES)]
+        frame = Frame(
+            size_before,
+            leaves,
+            data[at_slots:at_entries],
+            data[at_entries:at_head],
+            ends,
+            data[at_head:end],
+        )
+        return frame, end
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """Encode a frame as it lies in the journal."""
+    header = _HEADER.pack(
+        _MAGIC,
+        frame.size_before,
+        len(frame.leaves),
+        len(frame.slots),
+        len(frame.entries),
+        len(frame.head),
+    )
+    body = b"".join((*frame.leaves, frame.slots, frame.entries, frame.head))
+    checksum = sha256(header)
+    checksum.update(body)
+    return b"".join((header, checksum.digest(), body))

@@ -1,0 +1,518 @@
+"""A durable Merkle tree of payloads in one folder; the log and every stream are one.
+
+    tree.json   what the files hold: widths, format version
+    entries     length ‖ body, one after another; 256 of them are an entry bundle
+    ends        u64 little-endian: where each entry ends in `entries`
+    level0 …    hashes of level 0, 8, 16 …; a slice of 8 KiB is a tile
+    slots       the fixed-width part of each payload, where the tree has one
+    head        size, root and what was published with them
+    journal     commits that the files above may not hold durably yet (see `journal`)
+    writer.lock who writes
+
+A commit goes in this order, and recovery runs the same steps from the second on:
+
+    1. the frame is durable in the journal          (before: nothing happened)
+    2. the flat files are written                   (not synced: step 1 can redo them)
+    3. countersignatures are asked for
+    4. the head is published                        (before: committed, and nobody was told)
+
+Readers in other processes see step 4 only. When the journal is full, the flat files and the head
+are synced, and it starts again from its beginning.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
+from counterfoil.core.merkle import (
+    EMPTY_ROOT,
+    HASH_BYTES,
+    Frontier,
+    Hash,
+    node_hash,
+    prove_consistency,
+    prove_inclusion,
+)
+from counterfoil.errors import ConflictError, FormatError, UnavailableError, VerificationError
+from counterfoil.ledger.disk import Disk, WriterLock, reported, require_posix
+from counterfoil.ledger.flatfiles import FlatFiles, encode_head
+from counterfoil.ledger.journal import Frame, Journal, encode_frame
+
+TILE_WIDTH = 256
+_FORMAT = "counterfoil tree v1"
+_END_BYTES = 8
+_READ_ENTRIES = 1024  # entries read at once when iterating
+
+Seal = Callable[[int, Hash], bytes]
+Countersign = Callable[[bytes], bytes]
+
+
+class TreeStore:
+    """A tree that is durable when `commit` returns; `create` or `open` makes one.
+
+    One writer at a time, any number of readers. A reader's view is that of its last `refresh`.
+    """
+
+    def __init__(self, folder: Path, disk: Disk, *, write: bool) -> None:
+        require_posix()
+        self.folder = folder
+        self._disk = disk
+        self._slot_bytes, self._length_bytes = _read_widths(folder)
+        self._files = FlatFiles(folder, disk, write=write)
+        self._lock: WriterLock | None = None
+        self._journal: Journal | None = None
+        self._is_sound = True
+        self._full_tile = lru_cache(maxsize=64)(self._read_full_tile)
+
+    @classmethod
+    def create(
+        cls, folder: Path, *, slot_bytes: int = 0, length_bytes: int = 0, disk: Disk | None = None
+    ) -> TreeStore:
+        """Make an empty tree in a new folder and open it for writing.
+
+        Args:
+            folder: Must not hold a tree yet.
+            slot_bytes: Width of the replaceable part at the front of each payload.
+            length_bytes: Width of the length before each body: 2 (as in an entry bundle) or 4;
+                by default 2, and 4 where there are slots.
+            disk: How to write and sync.
+
+        Raises:
+            ConflictError: there is a tree already.
+            UnavailableError: the disk refuses.
+        """
+        require_posix()
+        disk = disk or Disk()
+        with reported(f"cannot make a tree in {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            if (folder / "tree.json").exists():
+                raise ConflictError(f"{folder} holds a tree already", hint="Open it instead.")
+            # If we stop anywhere before tree.json is in place, there is no tree, and creating
+            # one again starts over.
+            (folder / "journal").unlink(missing_ok=True)
+            Journal.create(folder / "journal", disk)
+            disk.replace(folder, "head", encode_head(0, EMPTY_ROOT, b""))
+            widths: JsonValue = {
+                "format": _FORMAT,
+                "length_bytes": length_bytes or (4 if slot_bytes else 2),
+                "slot_bytes": slot_bytes,
+            }
+            disk.replace(folder, "tree.json", format_json(widths))
+            disk.sync_folder(folder.parent)
+        return cls.open(folder, write=True, disk=disk)
+
+    @classmethod
+    def open(cls, folder: Path, *, write: bool, disk: Disk | None = None) -> TreeStore:
+        """Open the tree in `folder`, as the one writer or as a reader.
+
+        A writer first finishes what a crash left unfinished.
+
+        Raises:
+            ConflictError: `write`, and there is a writer already.
+            FormatError: the folder holds no tree of ours.
+            UnavailableError: the disk refuses.
+            VerificationError: the files disagree with each other; nothing is written then.
+        """
+        store = cls(folder, disk or Disk(), write=write)
+        try:
+            with reported(f"cannot open the tree in {folder}"):
+                if write:
+                    store._lock = WriterLock(folder / "writer.lock", str(folder))
+                    store._journal = Journal(folder / "journal", store._disk, store._length_bytes)
+                    store._recover()
+                else:
+                    store.refresh()
+        except BaseException:
+            store._is_sound = False
+            store.close()
+            raise
+        return store
+
+    # What is in the tree
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self._frontier.size
+
+    @property
+    def head(self) -> bytes:
+        """What was published with the newest commit; empty before the first."""
+        return self._head
+
+    def root(self, size: int | None = None) -> Hash:
+        """Compute the root at `size` leaves, by default now."""
+        if size is None or size == self.size:
+            return self._root
+        return Frontier.at(self._known(size), self.node).root()
+
+    def leaf(self, index: int) -> Hash:
+        """Read the leaf hash at `index`."""
+        self._known(index + 1)
+        return self._read_level(0, index, 1)[0]
+
+    def node(self, level: int, index: int) -> Hash:
+        """Compute the root of the complete subtree number `index` of 2**`level` leaves."""
+        tile_level, height = divmod(level, 8)
+        first = index << height
+        tile, place = divmod(first, TILE_WIDTH)
+        if (tile + 1) * TILE_WIDTH << 8 * tile_level <= self.size:
+            return self._full_tile(tile_level, tile)[height][place >> height]
+        return _layers(self._read_level(tile_level, first, 1 << height))[-1][0]
+
+    def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
+        """Prove that the leaf at `index` is in the tree of `size` leaves (by default now)."""
+        return prove_inclusion(index, self._known(size), self.node)
+
+    def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
+        """Prove that the tree of `size` leaves (by default now) extends that of `old_size`."""
+        return prove_consistency(old_size, self._known(size), self.node)
+
+    def payload(self, index: int) -> bytes:
+        """Read the payload at `index`: slot and body.
+
+        Raises:
+            ProofError: there is no such entry.
+            UnavailableError: it was erased.
+        """
+        self._known(index + 1)
+        slot = self._files.read("slots", index * self._slot_bytes, self._slot_bytes)
+        if self._slot_bytes and not any(slot):
+            raise UnavailableError(f"entry {index} of {self.folder} was erased")
+        return slot + next(self.bodies(index, index + 1))
+
+    def bodies(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read the bodies of entries [start, stop); those of erased entries are zeros.
+
+        Raises:
+            VerificationError: the files disagree about where an entry lies.
+        """
+        width = self._length_bytes
+        for first in range(start, stop, _READ_ENTRIES):
+            begin, ends = self._read_ends(first, min(stop, first + _READ_ENTRIES))
+            data = self._files.read("entries", begin, max(ends[-1] - begin, 0))
+            at = begin
+            for index, end in enumerate(ends, first):
+                body = data[at - begin + width : end - begin]
+                if int.from_bytes(data[at - begin : at - begin + width], "big") != len(body):
+                    raise VerificationError(
+                        f"{self.folder}: `entries` and `ends` disagree about entry {index}",
+                        hint="A file was changed; restore the folder from a backup.",
+                    )
+                yield body
+                at = end
+
+    def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
+        """Read the stored hashes [start, stop) of level `8 * tile_level`."""
+        return self._read_level(tile_level, start, stop - start)
+
+    # Writing
+
+    def commit(
+        self,
+        leaves: Sequence[Hash],
+        payloads: Sequence[bytes],
+        seal: Seal,
+        countersign: Countersign | None = None,
+    ) -> bytes:
+        """Append, durably, with one data sync, and publish.
+
+        Args:
+            leaves: Leaf hashes, 32 bytes each.
+            payloads: What they stand for, in the same order.
+            seal: Makes the head from the new size and root. It is not called again for a size
+                unless the head made before was lost in a crash.
+            countersign: Given the head once it is durable, returns the one to publish.
+
+        Returns:
+            The head that was published.
+
+        Raises:
+            FormatError: a payload is too long; nothing happened.
+            UnavailableError: the disk refused. The commit may or may not have happened; the next
+                call finds out before it does anything else, as opening the folder would.
+        """
+        journal = self._require_writer()
+        if not self._is_sound:
+            with reported(f"cannot recover {self.folder}"):
+                self._recover()
+        before = self.size
+        slots, entries, ends = self._lay_out(payloads)
+        frontier = self._frontier.copy()
+        completed = frontier.extend(leaves)
+        head = seal(frontier.size, frontier.root())
+        frame = Frame(before, leaves, slots, entries, ends, head)
+        data = encode_frame(frame)
+        # From here on a failure leaves us not knowing what the disk holds.
+        self._is_sound = False
+        with reported(f"cannot write to {self.folder}"):
+            if not journal.has_room(len(data)):
+                self._files.sync()
+                journal.rewind()
+            journal.append(data)  # 1
+            # If we stop here, nothing was acknowledged; recovery does what follows.
+            self._apply(frame, completed)  # 2
+            if countersign is not None:
+                head = countersign(head)  # 3
+            # If we stop here, countersigners know the new head before our readers do.
+            self._publish(frontier, head)  # 4
+        self._is_sound = True
+        return head
+
+    def publish(self, head: bytes) -> None:
+        """Replace what is published for the present size, as when countersignatures arrive."""
+        self._require_writer()
+        with reported(f"cannot write to {self.folder}"):
+            self._publish(self._frontier, head)
+
+    def settle(self) -> None:
+        """Make the flat files hold everything, durably, and leave nothing in the journal."""
+        journal = self._require_writer()
+        with reported(f"cannot write to {self.folder}"):
+            self._files.sync()
+            journal.clear()
+
+    def scrub(self, indices: Iterable[int]) -> None:
+        """Overwrite payloads with zeros, durably; their leaf hashes stay.
+
+        Only for trees with slots: an all-zero slot is what says that a payload was erased.
+
+        Raises:
+            UnavailableError: the disk refused; scrub again.
+        """
+        assert self._slot_bytes, "only a tree with slots can be scrubbed"  # noqa: S101 our own bug
+        self.settle()
+        with reported(f"cannot write to {self.folder}"):
+            for index in indices:
+                self._known(index + 1)
+                begin, (end,) = self._read_ends(index, index + 1)
+                body = begin + self._length_bytes
+                self._files.write("slots", bytes(self._slot_bytes), index * self._slot_bytes)
+                self._files.write("entries", bytes(end - body), body)
+            self._files.sync("slots", "entries")
+
+    def replace_slots(self, new: Callable[[int, bytes], bytes]) -> None:
+        """Rewrite every slot: readers and a crash see all old ones or all new ones.
+
+        Args:
+            new: Given index and old slot (all zeros if erased), returns the new slot.
+        """
+        self.settle()
+        width = self._slot_bytes
+        old = self._files.read("slots", 0, self.size * width)
+        slots = b"".join(
+            new(index, old[index * width : (index + 1) * width]) for index in range(self.size)
+        )
+        with reported(f"cannot write to {self.folder}"):
+            self._files.replace("slots", slots)
+
+    def refresh(self) -> None:
+        """Take over the newest published head; for readers.
+
+        Raises:
+            VerificationError: the head is damaged.
+        """
+        found = self._files.read_head()
+        if found is None:
+            raise VerificationError(
+                f"{self.folder / 'head'} is damaged",
+                hint="Open the ledger for writing once: its journal may still have the head.",
+            )
+        size, self._root, self._head = found
+        self._frontier = Frontier(size)
+
+    def close(self) -> None:
+        """Settle if writing, then release files and the writer's lock."""
+        if self._journal is not None:
+            if self._is_sound:
+                self.settle()
+            self._journal.close()
+            self._journal = None
+        self._files.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # The steps of a commit
+
+    def _lay_out(self, payloads: Sequence[bytes]) -> tuple[bytes, bytes, list[int]]:
+        """Lay payloads out as the flat files hold them: slots, entries, where each ends."""
+        slot, width = self._slot_bytes, self._length_bytes
+        bodies = [payload[slot:] for payload in payloads] if slot else payloads
+        lengths = [len(body) for body in bodies]
+        longest = max(lengths, default=0)
+        if longest >= 1 << 8 * width:
+            raise FormatError(
+                f"entry {lengths.index(longest)} of this call has {longest} bytes; the most is "
+                f"{(1 << 8 * width) - 1}",
+                hint="Store it elsewhere and log its digest.",
+            )
+        parts: list[bytes] = []
+        for length, body in zip(lengths, bodies, strict=True):
+            parts += (length.to_bytes(width, "big"), body)
+        slots = b"".join([payload[:slot] for payload in payloads]) if slot else b""
+        return slots, b"".join(parts), list(accumulate([n + width for n in lengths]))
+
+    def _apply(self, frame: Frame, completed: Sequence[Sequence[Hash]]) -> None:
+        """Write a durable frame into the flat files; doing it again changes nothing."""
+        before, start = frame.size_before, self._entries_end
+        self._files.write("entries", frame.entries, start)
+        ends = array("Q", [start + end for end in frame.ends])
+        if sys.byteorder == "big":
+            ends.byteswap()
+        self._files.write("ends", ends.tobytes(), before * _END_BYTES)
+        for tile_level, hashes in enumerate(completed):
+            at = (before >> 8 * tile_level) * HASH_BYTES
+            self._files.write(f"level{tile_level}", b"".join(hashes), at)
+        if self._slot_bytes:
+            self._files.write("slots", frame.slots, before * self._slot_bytes)
+        self._entries_end += len(frame.entries)
+
+    def _publish(self, frontier: Frontier, head: bytes) -> None:
+        """Tell the readers."""
+        root = frontier.root()
+        self._files.write_head(frontier.size, root, head)
+        self._frontier, self._root, self._head = frontier, root, head
+
+    def _recover(self) -> None:
+        """Bring the flat files and the head to where the journal says they are.
+
+        Honest are three states: head and journal end at the same size; the journal is ahead, as
+        we stopped before publishing; the journal was rewound and its first new frame is torn, so
+        that the synced head alone counts. A head ahead of the journal's last frame is a damaged
+        journal: nothing is lost if the flat files still hold what the head says.
+        """
+        journal = self._require_writer()
+        published = self._files.read_head()
+        frames = journal.read()
+        if published is None and not frames:
+            raise VerificationError(
+                f"{self.folder}: neither head nor journal can be read",
+                hint="Restore the folder from a backup; witnesses know the newest size.",
+            )
+        size, root, head = published or (0, EMPTY_ROOT, b"")
+        self._entries_end = 0
+        if frames:
+            start = frames[0].size_before
+            self._frontier = Frontier(start)  # as far as the files can be read yet
+            self._entries_end = self._end_of_entries(start)
+            frontier = Frontier.at(start, self.node)
+            for frame in frames:
+                completed = frontier.extend(frame.leaves)
+                self._apply(frame, completed)
+            if frontier.size > size:
+                size, root, head = frontier.size, frontier.root(), frames[-1].head
+        self._frontier = Frontier(size)
+        self._entries_end = self._end_of_entries(size)
+        frontier = Frontier.at(size, self.node)
+        self._require_lengths(size)
+        if frontier.root() != root:
+            raise VerificationError(
+                f"{self.folder}: the tree on disk is not the one published at size {size}",
+                hint="`counterfoil log audit` names the first bad place; restore from a backup.",
+            )
+        self._publish(frontier, head)
+        self._files.sync()
+        journal.clear()
+        self._is_sound = True
+
+    def _require_lengths(self, size: int) -> None:
+        """Refuse files that hold more than was ever published: the head was set back."""
+        for name, length in (
+            ("level0", size * HASH_BYTES),
+            ("ends", size * _END_BYTES),
+            ("entries", self._entries_end),
+            ("slots", size * self._slot_bytes),
+        ):
+            if self._files.length(name) != length:
+                raise VerificationError(
+                    f"{self.folder / name} holds {self._files.length(name)} bytes where size "
+                    f"{size} makes {length}",
+                    hint="Head and files are not of the same time; restore the whole folder.",
+                )
+
+    # Reading
+
+    def _require_writer(self) -> Journal:
+        if self._journal is None:
+            raise ConflictError(
+                f"{self.folder} is open for reading only", hint="Open it for writing."
+            )
+        return self._journal
+
+    def _known(self, size: int | None) -> int:
+        if size is None:
+            return self.size
+        if not 0 <= size <= self.size:
+            raise FormatError(
+                f"{self.folder} has {self.size} entries; there is no size or index {size}",
+                hint="Indices count from 0; refresh a reader to see newer entries.",
+            )
+        return size
+
+    def _read_ends(self, start: int, stop: int) -> tuple[int, list[int]]:
+        """Read where entries [start, stop) lie: the first's begin, and each one's end."""
+        first = max(start - 1, 0)
+        ends = array("Q", self._files.read("ends", first * _END_BYTES, (stop - first) * _END_BYTES))
+        if sys.byteorder == "big":
+            ends.byteswap()
+        begin = ends.pop(0) if start else 0
+        return begin, list(ends)
+
+    def _end_of_entries(self, size: int) -> int:
+        return self._read_ends(size - 1, size)[1][0] if size else 0
+
+    def _read_level(self, tile_level: int, start: int, count: int) -> list[Hash]:
+        data = self._files.read(f"level{tile_level}", start * HASH_BYTES, count * HASH_BYTES)
+        return [Hash(data[at : at + HASH_BYTES]) for at in range(0, len(data), HASH_BYTES)]
+
+    def _read_full_tile(self, tile_level: int, tile: int) -> list[list[Hash]]:
+        return _layers(self._read_level(tile_level, tile * TILE_WIDTH, TILE_WIDTH))
+
+
+def _layers(hashes: list[Hash]) -> list[list[Hash]]:
+    """Compute all layers above a row of 2**k hashes, the row first, the root last."""
+    layers = [hashes]
+    while len(hashes) > 1:
+        pairs = iter(hashes)
+        hashes = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=True)]
+        layers.append(hashes)
+    return layers
+
+
+def _read_widths(folder: Path) -> tuple[int, int]:
+    """Read tree.json: the widths of slots and of lengths."""
+    with reported(f"cannot open the tree in {folder}"):
+        try:
+            data = (folder / "tree.json").read_bytes()
+        except FileNotFoundError:
+            raise FormatError(
+                f"{folder} holds no counterfoil tree", hint="Create it with `counterfoil init`."
+            ) from None
+    match parse_canonical(data, what=str(folder / "tree.json"), max_bytes=1 << 10):
+        case {"format": "counterfoil tree v1", "length_bytes": 2 | 4 as width, "slot_bytes": slot}:
+            if isinstance(slot, int) and isinstance(width, int) and 0 <= slot <= 1 << 10:
+                return slot, width
+    raise FormatError(
+        f"{folder / 'tree.json'} is not of the format {_FORMAT!r}",
+        hint="It was written by another version, or changed.",
+    )
