@@ -24,53 +24,35 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
-from counterfoil.core.merkle import (
-    EMPTY_ROOT,
-    HASH_BYTES,
-    Frontier,
-    Hash,
-    node_hash,
-    prove_consistency,
-    prove_inclusion,
-)
-from counterfoil.errors import ConflictError, FormatError, UnavailableError, VerificationError
+from counterfoil.core.canonical import JsonValue, format_json
+from counterfoil.core.merkle import EMPTY_ROOT, HASH_BYTES, Frontier, Hash
+from counterfoil.errors import ConflictError, FormatError, VerificationError
 from counterfoil.ledger.disk import Disk, WriterLock, reported, require_posix
-from counterfoil.ledger.flatfiles import FlatFiles, encode_head
+from counterfoil.ledger.flatfiles import encode_head
 from counterfoil.ledger.journal import Frame, Journal, encode_frame
-
-TILE_WIDTH = 256
-_FORMAT = "counterfoil tree v1"
-_END_BYTES = 8
-_READ_ENTRIES = 1024  # entries read at once when iterating
+from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, TreeView
 
 Seal = Callable[[int, Hash], bytes]
 Countersign = Callable[[bytes], bytes]
 
 
-class TreeStore:
+class TreeStore(TreeView):
     """A tree that is durable when `commit` returns; `create` or `open` makes one.
 
     One writer at a time, any number of readers. A reader's view is that of its last `refresh`.
     """
 
     def __init__(self, folder: Path, disk: Disk, *, write: bool) -> None:
-        require_posix()
-        self.folder = folder
-        self._disk = disk
-        self._slot_bytes, self._length_bytes = _read_widths(folder)
-        self._files = FlatFiles(folder, disk, write=write)
+        super().__init__(folder, disk, write=write)
         self._lock: WriterLock | None = None
         self._journal: Journal | None = None
         self._is_sound = True
-        self._full_tile = lru_cache(maxsize=64)(self._read_full_tile)
 
     @classmethod
     def create(
@@ -101,7 +83,7 @@ class TreeStore:
             Journal.create(folder / "journal", disk)
             disk.replace(folder, "head", encode_head(0, EMPTY_ROOT, b""))
             widths: JsonValue = {
-                "format": _FORMAT,
+                "format": TREE_FORMAT,
                 "length_bytes": length_bytes or (4 if slot_bytes else 2),
                 "slot_bytes": slot_bytes,
             }
@@ -135,84 +117,6 @@ class TreeStore:
             store.close()
             raise
         return store
-
-    # What is in the tree
-
-    @property
-    def size(self) -> int:
-        """Number of leaves."""
-        return self._frontier.size
-
-    @property
-    def head(self) -> bytes:
-        """What was published with the newest commit; empty before the first."""
-        return self._head
-
-    def root(self, size: int | None = None) -> Hash:
-        """Compute the root at `size` leaves, by default now."""
-        if size is None or size == self.size:
-            return self._root
-        return Frontier.at(self._known(size), self.node).root()
-
-    def leaf(self, index: int) -> Hash:
-        """Read the leaf hash at `index`."""
-        self._known(index + 1)
-        return self._read_level(0, index, 1)[0]
-
-    def node(self, level: int, index: int) -> Hash:
-        """Compute the root of the complete subtree number `index` of 2**`level` leaves."""
-        tile_level, height = divmod(level, 8)
-        first = index << height
-        tile, place = divmod(first, TILE_WIDTH)
-        if (tile + 1) * TILE_WIDTH << 8 * tile_level <= self.size:
-            return self._full_tile(tile_level, tile)[height][place >> height]
-        return _layers(self._read_level(tile_level, first, 1 << height))[-1][0]
-
-    def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
-        """Prove that the leaf at `index` is in the tree of `size` leaves (by default now)."""
-        return prove_inclusion(index, self._known(size), self.node)
-
-    def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
-        """Prove that the tree of `size` leaves (by default now) extends that of `old_size`."""
-        return prove_consistency(old_size, self._known(size), self.node)
-
-    def payload(self, index: int) -> bytes:
-        """Read the payload at `index`: slot and body.
-
-        Raises:
-            ProofError: there is no such entry.
-            UnavailableError: it was erased.
-        """
-        self._known(index + 1)
-        slot = self._files.read("slots", index * self._slot_bytes, self._slot_bytes)
-        if self._slot_bytes and not any(slot):
-            raise UnavailableError(f"entry {index} of {self.folder} was erased")
-        return slot + next(self.bodies(index, index + 1))
-
-    def bodies(self, start: int, stop: int) -> Iterator[bytes]:
-        """Read the bodies of entries [start, stop); those of erased entries are zeros.
-
-        Raises:
-            VerificationError: the files disagree about where an entry lies.
-        """
-        width = self._length_bytes
-        for first in range(start, stop, _READ_ENTRIES):
-            begin, ends = self._read_ends(first, min(stop, first + _READ_ENTRIES))
-            data = self._files.read("entries", begin, max(ends[-1] - begin, 0))
-            at = begin
-            for index, end in enumerate(ends, first):
-                body = data[at - begin + width : end - begin]
-                if int.from_bytes(data[at - begin : at - begin + width], "big") != len(body):
-                    raise VerificationError(
-                        f"{self.folder}: `entries` and `ends` disagree about entry {index}",
-                        hint="A file was changed; restore the folder from a backup.",
-                    )
-                yield body
-                at = end
-
-    def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
-        """Read the stored hashes [start, stop) of level `8 * tile_level`."""
-        return self._read_level(tile_level, start, stop - start)
 
     # Writing
 
@@ -314,21 +218,6 @@ class TreeStore:
         with reported(f"cannot write to {self.folder}"):
             self._files.replace("slots", slots)
 
-    def refresh(self) -> None:
-        """Take over the newest published head; for readers.
-
-        Raises:
-            VerificationError: the head is damaged.
-        """
-        found = self._files.read_head()
-        if found is None:
-            raise VerificationError(
-                f"{self.folder / 'head'} is damaged",
-                hint="Open the ledger for writing once: its journal may still have the head.",
-            )
-        size, self._root, self._head = found
-        self._frontier = Frontier(size)
-
     def close(self) -> None:
         """Settle if writing, then release files and the writer's lock."""
         if self._journal is not None:
@@ -379,7 +268,7 @@ class TreeStore:
         ends = array("Q", [start + end for end in frame.ends])
         if sys.byteorder == "big":
             ends.byteswap()
-        self._files.write("ends", ends.tobytes(), before * _END_BYTES)
+        self._files.write("ends", ends.tobytes(), before * END_BYTES)
         for tile_level, hashes in enumerate(completed):
             at = (before >> 8 * tile_level) * HASH_BYTES
             self._files.write(f"level{tile_level}", b"".join(hashes), at)
@@ -439,7 +328,7 @@ class TreeStore:
         """Refuse files that hold more than was ever published: the head was set back."""
         for name, length in (
             ("level0", size * HASH_BYTES),
-            ("ends", size * _END_BYTES),
+            ("ends", size * END_BYTES),
             ("entries", self._entries_end),
             ("slots", size * self._slot_bytes),
         ):
@@ -450,69 +339,9 @@ class TreeStore:
                     hint="Head and files are not of the same time; restore the whole folder.",
                 )
 
-    # Reading
-
     def _require_writer(self) -> Journal:
         if self._journal is None:
             raise ConflictError(
                 f"{self.folder} is open for reading only", hint="Open it for writing."
             )
         return self._journal
-
-    def _known(self, size: int | None) -> int:
-        if size is None:
-            return self.size
-        if not 0 <= size <= self.size:
-            raise FormatError(
-                f"{self.folder} has {self.size} entries; there is no size or index {size}",
-                hint="Indices count from 0; refresh a reader to see newer entries.",
-            )
-        return size
-
-    def _read_ends(self, start: int, stop: int) -> tuple[int, list[int]]:
-        """Read where entries [start, stop) lie: the first's begin, and each one's end."""
-        first = max(start - 1, 0)
-        ends = array("Q", self._files.read("ends", first * _END_BYTES, (stop - first) * _END_BYTES))
-        if sys.byteorder == "big":
-            ends.byteswap()
-        begin = ends.pop(0) if start else 0
-        return begin, list(ends)
-
-    def _end_of_entries(self, size: int) -> int:
-        return self._read_ends(size - 1, size)[1][0] if size else 0
-
-    def _read_level(self, tile_level: int, start: int, count: int) -> list[Hash]:
-        data = self._files.read(f"level{tile_level}", start * HASH_BYTES, count * HASH_BYTES)
-        return [Hash(data[at : at + HASH_BYTES]) for at in range(0, len(data), HASH_BYTES)]
-
-    def _read_full_tile(self, tile_level: int, tile: int) -> list[list[Hash]]:
-        return _layers(self._read_level(tile_level, tile * TILE_WIDTH, TILE_WIDTH))
-
-
-def _layers(hashes: list[Hash]) -> list[list[Hash]]:
-    """Compute all layers above a row of 2**k hashes, the row first, the root last."""
-    layers = [hashes]
-    while len(hashes) > 1:
-        pairs = iter(hashes)
-        hashes = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=True)]
-        layers.append(hashes)
-    return layers
-
-
-def _read_widths(folder: Path) -> tuple[int, int]:
-    """Read tree.json: the widths of slots and of lengths."""
-    with reported(f"cannot open the tree in {folder}"):
-        try:
-            data = (folder / "tree.json").read_bytes()
-        except FileNotFoundError:
-            raise FormatError(
-                f"{folder} holds no counterfoil tree", hint="Create it with `counterfoil init`."
-            ) from None
-    match parse_canonical(data, what=str(folder / "tree.json"), max_bytes=1 << 10):
-        case {"format": "counterfoil tree v1", "length_bytes": 2 | 4 as width, "slot_bytes": slot}:
-            if isinstance(slot, int) and isinstance(width, int) and 0 <= slot <= 1 << 10:
-                return slot, width
-    raise FormatError(
-        f"{folder / 'tree.json'} is not of the format {_FORMAT!r}",
-        hint="It was written by another version, or changed.",
-    )

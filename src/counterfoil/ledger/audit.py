@@ -1,0 +1,80 @@
+"""Auditing a log: every entry hashed again, every stored hash compared, the first bad place named.
+
+What an audit does not look at: the signatures inside entries (a policy judges those), and whether
+others were shown another log; that takes witnesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from counterfoil.core.merkle import Frontier, Hash
+from counterfoil.errors import VerificationError
+from counterfoil.ledger.log import Log
+
+_CHUNK_ENTRIES = 1 << 14
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What an audit found in order.
+
+    Args:
+        origin: The log.
+        size: Entries hashed.
+        root: The root they lead to, the one in the log's signed checkpoint.
+    """
+
+    origin: str
+    size: int
+    root: Hash
+
+
+def audit(log: Log, progress: Progress | None = None) -> AuditReport:
+    """Hash the whole log again.
+
+    Args:
+        log: An open log.
+        progress: Called with entries done and entries in all.
+
+    Raises:
+        VerificationError: names the first entry or stored hash that is not what the signed
+            checkpoint says.
+    """
+    size = log.size
+    frontier = Frontier()
+    sha = sha256
+    for start in range(0, size, _CHUNK_ENTRIES):
+        stop = min(size, start + _CHUNK_ENTRIES)
+        leaves = [Hash(sha(b"\x00" + entry).digest()) for entry in log.entries(start, stop)]
+        for tile_level, hashes in enumerate(frontier.extend(leaves)):
+            first = start >> 8 * tile_level
+            stored = log.hashes(tile_level, first, first + len(hashes))
+            if stored != hashes:
+                _name_the_place(tile_level, first, stored, hashes)
+        if progress is not None:
+            progress(stop, size)
+    if frontier.root() != log.root:
+        raise VerificationError(
+            f"the {size} entries of {log.origin} lead to another root than its checkpoint",
+            hint="A stored hash between them was changed; restore the folder from a backup.",
+        )
+    return AuditReport(log.origin, size, log.root)
+
+
+def _name_the_place(tile_level: int, first: int, stored: list[Hash], computed: list[Hash]) -> None:
+    """Raise, naming the first hash that differs."""
+    place = next(i for i, (a, b) in enumerate(zip(stored, computed, strict=True)) if a != b)
+    if tile_level == 0:
+        where = f"entry {first + place} does not have the hash that was logged"
+    else:
+        span = 256**tile_level
+        begin = (first + place) * span
+        where = f"the stored hash over entries {begin} to {begin + span - 1} is not theirs"
+    raise VerificationError(
+        f"first bad place: {where}", hint="Restore the folder from a backup; keep the damaged one."
+    )

@@ -1,0 +1,69 @@
+"""Statements too large for an entry: the entry holds digest and size, the bytes lie beside it.
+
+    blobs/ab/cdef…     bytes, named by their SHA-256
+
+An entry that stands for a larger envelope is the canonical JSON object
+`{"counterfoil": "blob/v1", "sha256": hex, "size": bytes}`; hashing the entry binds the bytes.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+from counterfoil.core.canonical import format_json, parse_canonical
+from counterfoil.errors import FormatError, UnavailableError, VerificationError
+from counterfoil.ledger.disk import Disk, reported
+
+# Receipts and bundles carry entries whole; larger ones are held by digest.
+MAX_INLINE_BYTES = 45 << 10
+MAX_BLOB_BYTES = 16 << 20
+_PREFIX = b'{"counterfoil":"blob/v1",'
+
+
+def shorten(data: bytes, folder: Path, disk: Disk) -> bytes:
+    """Return the entry for `data`: itself, or a reference after storing it durably.
+
+    Raises:
+        FormatError: `data` is larger than 16 MiB.
+        UnavailableError: the disk refuses.
+    """
+    if len(data) <= MAX_INLINE_BYTES:
+        return data
+    if len(data) > MAX_BLOB_BYTES:
+        raise FormatError(
+            f"the statement has {len(data)} bytes; the most is {MAX_BLOB_BYTES}",
+            hint="State the digest of a file instead of its contents.",
+        )
+    digest = sha256(data).hexdigest()
+    with reported(f"cannot store a statement in {folder}"):
+        (folder / digest[:2]).mkdir(parents=True, exist_ok=True)
+        disk.replace(folder / digest[:2], digest[2:], data)
+        disk.sync_folder(folder)
+    return format_json({"counterfoil": "blob/v1", "sha256": digest, "size": len(data)})
+
+
+def resolve(entry: bytes, folder: Path) -> bytes:
+    """Return the bytes that an entry stands for.
+
+    Raises:
+        UnavailableError: they are not beside the log.
+        VerificationError: what lies there is something else.
+    """
+    if not entry.startswith(_PREFIX):
+        return entry
+    match parse_canonical(entry, what="blob entry"):
+        case {"counterfoil": "blob/v1", "sha256": str(digest), "size": int(size)}:
+            pass
+        case _:
+            raise FormatError("the entry begins like a blob reference and is none")
+    path = folder / digest[:2] / digest[2:]
+    if "/" in digest or not path.is_file() or path.stat().st_size != size:
+        raise UnavailableError(
+            f"the {size} bytes of statement {digest[:12]}… are not beside the log",
+            hint="Copy the `blobs` folder with the ledger.",
+        )
+    data = path.read_bytes()
+    if sha256(data).hexdigest() != digest:
+        raise VerificationError(f"{path} is not what the log says", hint="Restore the file.")
+    return data

@@ -1,0 +1,97 @@
+"""Asking a witness: on becoming the writer, and about each new checkpoint.
+
+A folder that is behind what its witness has seen was restored from a snapshot, or is a copy of
+one that went on; it must not sign. One whose history differs is a fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from counterfoil.core.checkpoint import open_checkpoint
+from counterfoil.core.keys import VerifierKey
+from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
+from counterfoil.errors import ConflictError, ProofError, SplitViewError, UnavailableError
+from counterfoil.ledger.localwitness import RememberedError, WitnessClient
+from counterfoil.ledger.treestore import TreeStore
+
+
+class Countersigner:
+    """One witness, as the log's writer sees it.
+
+    Args:
+        client: The witness.
+        tree: The log's tree.
+        log_key: The key that signs its checkpoints.
+        memory: Reads the checkpoint the witness remembers, for the evidence of a fork.
+    """
+
+    def __init__(
+        self,
+        client: WitnessClient,
+        tree: TreeStore,
+        log_key: VerifierKey,
+        memory: Callable[[], bytes],
+    ) -> None:
+        self._client = client
+        self._tree = tree
+        self._log_key = log_key
+        self._memory = memory
+        self._size = tree.size  # what the witness remembers, as far as we know
+
+    def meet(self) -> None:
+        """Find out what the witness remembers, before anything new is signed.
+
+        Raises:
+            ConflictError: this folder is behind its witness.
+            SplitViewError: this folder has another history.
+        """
+        note = self._tree.head
+        countersigned = self.countersign(note)
+        if countersigned != note:
+            self._tree.publish(countersigned)
+
+    def countersign(self, note: bytes) -> bytes:
+        """Return the checkpoint with the witness's line, or as it was if there is no answer.
+
+        Entries are durable by now, so silence is no reason to fail: the receipt's grade shows it.
+
+        Raises:
+            As `meet`; the checkpoint is then not published.
+        """
+        checkpoint = open_checkpoint(note, self._log_key)
+        try:
+            lines = self._ask(checkpoint.size, note)
+        except UnavailableError:
+            return note
+        except ProofError as error:
+            raise SplitViewError(
+                f"{self._tree.folder} has another history than its witness cosigned",
+                a=note,
+                b=self._memory(),
+                hint="Two copies of this ledger went on separately, or entries were rewritten; "
+                "keep both checkpoints, they are the evidence.",
+            ) from error
+        self._size = checkpoint.size
+        opened = parse_note(note)
+        own = tuple(s for s in opened.signatures if s.key_id == self._log_key.key_id)
+        return format_note(Note(opened.text, (*own, *lines)))
+
+    def _ask(self, size: int, note: bytes) -> tuple[NoteSignature, ...]:
+        """Ask, and once more with the size the witness says it remembers."""
+        old = min(self._size, size)
+        while True:
+            proof = self._tree.consistency_below(old, size)
+            try:
+                return self._client.add_checkpoint(old, proof, note)
+            except RememberedError as remembered:
+                if remembered.size > size:
+                    raise ConflictError(
+                        f"{self._tree.folder} has {size} entries and its witness has seen "
+                        f"{remembered.size}: this folder was restored from a snapshot, or is a "
+                        "copy of one that went on",
+                        hint="Do not append here; go on with the newest copy, or start a new log.",
+                    ) from remembered
+                if remembered.size == old:
+                    raise UnavailableError("the witness contradicts itself") from remembered
+                old = remembered.size

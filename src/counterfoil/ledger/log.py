@@ -1,0 +1,365 @@
+"""The log: where statements live, and what is true of them when a call returns.
+
+`append` returns a receipt once the entry is durable, in the tree, and covered by a published
+checkpoint. A `Log` reads until it is first asked to write; then it becomes the one writer (see
+`sequencer`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, overload
+
+from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
+from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from counterfoil.core.envelope import Envelope, format_envelope, parse_envelope, sign_envelope
+from counterfoil.core.keys import Signer, VerifierKey, format_vkey, parse_vkey
+from counterfoil.core.merkle import Hash, check_inclusion, leaf_hash
+from counterfoil.core.receipt import Receipt
+from counterfoil.core.statement import (
+    Statement,
+    Subject,
+    format_statement,
+    parse_statement,
+    predicate_type,
+)
+from counterfoil.errors import ConflictError, FormatError, VerificationError
+from counterfoil.ledger import blobs
+from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.index import Index
+from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.sequencer import Sequencer
+from counterfoil.ledger.treestore import TreeStore
+from counterfoil.ledger.treeview import TreeView
+
+_FORMAT = "counterfoil ledger v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A statement in the log.
+
+    Args:
+        index: Its position.
+        envelope: What was signed; whether the signatures count is for a policy to say.
+        statement: What it says.
+    """
+
+    index: int
+    envelope: Envelope
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Attested(Found):
+    """A statement just made, with its receipt."""
+
+    receipt: Receipt
+
+
+class Receipts(Sequence[Receipt]):
+    """Receipts of consecutive entries, each computed when asked for."""
+
+    def __init__(self, log: Log, first: int, count: int, size: int, checkpoint: bytes) -> None:
+        self._log, self._first, self._count = log, first, count
+        self._size, self._checkpoint = size, checkpoint
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> Receipt: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Receipt]: ...
+    def __getitem__(self, place: int | slice) -> Receipt | Sequence[Receipt]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(self._count))]
+        if not -self._count <= place < self._count:
+            raise IndexError(place)
+        index = self._first + place % self._count
+        return self._log._receipt_at(index, self._size, self._checkpoint)  # noqa: SLF001 one module
+
+
+class Log:
+    """A transparency log in a folder; `Log.create` or `Log.open` makes one.
+
+    Args:
+        folder: The ledger's folder.
+        clock: POSIX time in seconds.
+        random: Gives that many random bytes.
+        disk: How to write and sync.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        random: Callable[[int], bytes] = os.urandom,
+        disk: Disk | None = None,
+    ) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.random = random
+        self.origin, self.key = _read_identity(folder)
+        self.places = Places(self.origin)
+        self._disk = disk or Disk()
+        self._sequencer: Sequencer | None = None
+        self._writer_lock = threading.Lock()
+        self._index: Index | None = None
+        self._tree: TreeView = TreeStore.open(folder / "log", write=False, disk=self._disk)
+        self._require_own_checkpoint()
+
+    @staticmethod
+    def create(folder: Path, signer: Signer, *, disk: Disk | None = None) -> None:
+        """Make an empty log; the name of the signer's key is its origin.
+
+        Raises:
+            ConflictError: the folder holds a ledger already.
+            UnavailableError: the disk refuses.
+        """
+        disk = disk or Disk()
+        if (folder / "ledger.json").exists():
+            raise ConflictError(f"{folder} holds a ledger already", hint="Open it instead.")
+        if not (folder / "log" / "tree.json").exists():
+            TreeStore.create(folder / "log", disk=disk).close()
+        with TreeStore.open(folder / "log", write=True, disk=disk) as tree:
+            if tree.size:
+                raise ConflictError(
+                    f"{folder} holds the log of a ledger whose ledger.json is missing",
+                    hint="Restore ledger.json from a backup.",
+                )
+            tree.publish(sign_checkpoint(Checkpoint(signer.key.name, 0, tree.root()), signer))
+        # If we stop before this, there is no ledger yet, and making it again is harmless.
+        identity: JsonValue = {"format": _FORMAT, "key": format_vkey(signer.key)}
+        with reported(f"cannot make a ledger in {folder}"):
+            disk.replace(folder, "ledger.json", format_json(identity))
+
+    # Reading
+
+    @property
+    def size(self) -> int:
+        """Entries published, as of the last append or refresh."""
+        return self._tree.size
+
+    @property
+    def root(self) -> Hash:
+        """Root of the published tree."""
+        return self._tree.root()
+
+    @property
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint: a signed note, with the cosignatures it has."""
+        return self._tree.head
+
+    def refresh(self) -> None:
+        """See what another process has published since."""
+        if self._sequencer is None:
+            self._tree.refresh()
+            self._require_own_checkpoint()
+
+    def entry(self, index: int) -> bytes:
+        """Read an entry.
+
+        Raises:
+            VerificationError: the disk no longer holds what the tree says.
+        """
+        entry = self._tree.payload(index)
+        if leaf_hash(entry) != self._tree.leaf(index):
+            raise VerificationError(
+                f"entry {index} of {self.folder} is not the one that was logged",
+                hint="Restore the folder from a backup; `counterfoil log audit` checks all.",
+            )
+        return entry
+
+    def envelope(self, index: int) -> Envelope:
+        """Read the envelope at `index`, from beside the log if it is too large for an entry."""
+        return parse_envelope(self._resolve(self.entry(index)))
+
+    def receipt(self, index: int) -> Receipt:
+        """Make the receipt of an entry for the newest checkpoint.
+
+        Raises:
+            FormatError: there is no such entry.
+            VerificationError: the disk disagrees with the checkpoint; nothing false is handed out.
+        """
+        return self._receipt_at(index, self.size, self.checkpoint)
+
+    def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
+        """Prove that the tree of `size` (by default now) extends the one of `old_size`."""
+        return self._tree.consistency(old_size, size)
+
+    def find(
+        self, *, subject: str | None = None, predicate: str | None = None, issuer: str | None = None
+    ) -> list[Found]:
+        """Find statements, oldest first; each counts once, at its first occurrence.
+
+        Args:
+            subject: Name of a subject, or one of its digests in hex.
+            predicate: Short name (`approval`) or full predicate type.
+            issuer: Label of a signing key, as the envelope claims it.
+        """
+        if self._index is None:
+            self._index = Index(self.folder / "index.sqlite", self.origin, self._resolve)
+        self._index.catch_up(self.size, self._tree.bodies)
+        if predicate is not None and ":" not in predicate:
+            predicate = predicate_type(predicate)
+        found = []
+        for index in self._index.find(subject, predicate, issuer, self.size):
+            envelope = self.envelope(index)
+            found.append(Found(index, envelope, parse_statement(envelope.payload)))
+        return found
+
+    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read entries [start, stop), unchecked; `audit` checks them all."""
+        return self._tree.bodies(start, stop)
+
+    def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
+        """Read the stored hashes [start, stop) of level `8 * tile_level`."""
+        return self._tree.hashes(tile_level, start, stop)
+
+    # Writing
+
+    def append(self, entry: bytes) -> Receipt:
+        """Append one entry.
+
+        Returns:
+            Its receipt, once it is durable, in the tree and under a published checkpoint.
+
+        Raises:
+            FormatError: more than 65,535 bytes.
+            ConflictError: another process writes here, or the folder is behind its witness.
+            UnavailableError: the disk refused; whether the entry is in shows in the next call.
+        """
+        return self.append_many((entry,))[0]
+
+    def append_many(self, entries: Sequence[bytes]) -> Receipts:
+        """Append entries in this order, next to each other, as one commit.
+
+        Returns:
+            Their receipts, computed when asked for; the entries are durable and published.
+
+        Raises:
+            As `append`; then none of them, or all, are in.
+        """
+        first = self._require_writer().append(entries)
+        return Receipts(self, first, len(entries), self.size, self.checkpoint)
+
+    def attest(
+        self,
+        subjects: Sequence[Subject],
+        predicate: str,
+        body: dict[str, JsonValue],
+        *,
+        by: Sequence[str] = ("operator",),
+    ) -> Attested:
+        """State something, sign it, and append it.
+
+        Args:
+            subjects: What it is about.
+            predicate: Short name of the predicate type.
+            body: The predicate.
+            by: Local principals whose keys sign.
+
+        Raises:
+            As `append`; FormatError also where the statement is not one.
+        """
+        statement = Statement(tuple(subjects), predicate_type(predicate), body)
+        signers = [self.principal_key(name) for name in by]
+        return self.append_envelope(sign_envelope(format_statement(statement), *signers))
+
+    def append_envelope(self, envelope: Envelope) -> Attested:
+        """Append an envelope that somebody signed; the signatures are not checked here."""
+        statement = parse_statement(envelope.payload)
+        data = format_envelope(envelope)
+        entry = blobs.shorten(data, self.folder / "blobs", self._disk)
+        receipt = self.append(entry)
+        return Attested(receipt.index, envelope, statement, receipt)
+
+    def principal_key(self, name: str) -> Signer:
+        """Load the key of a local principal, from outside the ledger's folder."""
+        return load_key(self.places.keys / f"{name}.pem")
+
+    def close(self) -> None:
+        """Settle, release the writer's lock, end the witness process."""
+        if self._sequencer is not None:
+            self._sequencer.close()
+        else:
+            self._tree.close()
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Beneath
+
+    def _require_writer(self) -> Sequencer:
+        """Become the writer, once."""
+        with self._writer_lock:
+            if self._sequencer is None:
+                signer = load_key(self.places.keys / "log.pem")
+                if signer.key != self.key:
+                    raise ConflictError(
+                        f"{self.places.keys / 'log.pem'} is not the key of {self.origin}",
+                        hint="Restore the log's own key; without it nobody can append.",
+                    )
+                sequencer = Sequencer(
+                    self.folder / "log", signer, self.places.witness, disk=self._disk
+                )
+                self._tree.close()
+                self._tree, self._sequencer = sequencer.tree, sequencer
+            return self._sequencer
+
+    def _receipt_at(self, index: int, size: int, checkpoint: bytes) -> Receipt:
+        path = self._tree.inclusion(index, size)
+        # Checked before it leaves: a disk that changed must not make us hand out nonsense.
+        root = open_checkpoint(checkpoint, self.key).root
+        check_inclusion(self._tree.leaf(index), index, size, path, root)
+        return Receipt(index, path, checkpoint)
+
+    def _require_own_checkpoint(self) -> None:
+        """Refuse a published checkpoint that is not this log's, or not of this tree."""
+        checkpoint = open_checkpoint(self.checkpoint, self.key)
+        if (checkpoint.size, checkpoint.root) != (self.size, self.root):
+            raise VerificationError(
+                f"{self.folder}: the checkpoint and the tree it is stored with differ",
+                hint="Restore the folder from a backup.",
+            )
+
+    def _resolve(self, entry: bytes) -> bytes:
+        return blobs.resolve(entry, self.folder / "blobs")
+
+
+def _read_identity(folder: Path) -> tuple[str, VerifierKey]:
+    """Read ledger.json: the log's origin and key."""
+    path = folder / "ledger.json"
+    if not path.is_file():
+        raise FormatError(
+            f"there is no ledger in {folder}", hint=f"Make one with `counterfoil init {folder}`."
+        )
+    with reported(f"cannot read {path}"):
+        data = path.read_bytes()
+    match parse_canonical(data, what=str(path), max_bytes=4 << 10):
+        case {"format": "counterfoil ledger v1", "key": str(vkey)}:
+            key = parse_vkey(vkey)
+            return key.name, key
+    raise FormatError(
+        f"{path} is not of the format {_FORMAT!r}", hint="Was it made by another version?"
+    )

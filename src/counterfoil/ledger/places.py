@@ -1,0 +1,53 @@
+"""Where things lie that must not lie in the ledger's folder: keys, the witness, trusted policies.
+
+    home()                      $COUNTERFOIL_HOME, or ~/.counterfoil; 0700
+      ledgers/<slug>/keys/      private keys of the log and of local principals
+      ledgers/<slug>/vault/     wrapping keys of the vault
+      witness/<slug>/           the local witness: its key and what it cosigned last
+      trust/<slug>.toml         the trust policy this user adopted for that log
+
+The slug is made from the log's origin, so two folders that claim one origin share a witness, and
+it sees them both.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from counterfoil.ledger.keyfiles import home
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders that belong to one log, by its origin."""
+
+    origin: str
+
+    @property
+    def slug(self) -> str:
+        """A file name for the origin: readable, and unlike that of any other origin."""
+        readable = re.sub(r"[^A-Za-z0-9.-]+", "-", self.origin).strip("-.")[:40]
+        return f"{readable}-{sha256(self.origin.encode()).hexdigest()[:12]}"
+
+    @property
+    def keys(self) -> Path:
+        """Private keys."""
+        return home() / "ledgers" / self.slug / "keys"
+
+    @property
+    def vault_keys(self) -> Path:
+        """Wrapping keys of the vault."""
+        return home() / "ledgers" / self.slug / "vault"
+
+    @property
+    def witness(self) -> Path:
+        """The local witness."""
+        return home() / "witness" / self.slug
+
+    @property
+    def trust(self) -> Path:
+        """The adopted trust policy."""
+        return home() / "trust" / f"{self.slug}.toml"

@@ -1,0 +1,126 @@
+"""The one writer of a log: it gives entries their place and signs what that makes true.
+
+Many threads share one data sync and one signature: whoever gets to commit takes along all that
+queued up while the last sync ran. There is no timer, so a lone caller waits for nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.keys import Signer
+from counterfoil.core.merkle import Hash, leaf_hash
+from counterfoil.ledger.countersign import Countersigner
+from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.localwitness import LocalWitness
+from counterfoil.ledger.treestore import TreeStore
+
+MAX_COMMIT_ENTRIES = 1024  # a commit takes no more callers than that, so that no one waits long
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Entries that wait for a commit, and what became of them."""
+
+    entries: Sequence[bytes]
+    first: int = -1
+    error: Exception | None = None
+    is_done: bool = False
+
+
+class Sequencer:
+    """The writer of the log in `folder`, until closed.
+
+    Opening it finishes what a crash may have left and asks the witness what size that last saw.
+
+    Args:
+        folder: The log's tree.
+        signer: The log's key; its name is the origin.
+        witness_folder: The local witness, if there is one.
+        disk: How to write and sync.
+
+    Raises:
+        ConflictError: there is a writer, or the folder is behind its witness.
+        SplitViewError: the folder has another history than its witness cosigned.
+        UnavailableError: the disk refuses.
+        VerificationError: the folder is damaged.
+    """
+
+    def __init__(self, folder: Path, signer: Signer, witness_folder: Path, *, disk: Disk) -> None:
+        self._signer = signer
+        self._queue: list[_Pending] = []
+        self._queue_lock = threading.Lock()
+        self._commit_lock = threading.Lock()
+        self._witness: LocalWitness | None = None
+        self._countersigner: Countersigner | None = None
+        self.tree = TreeStore.open(folder, write=True, disk=disk)
+        try:
+            if (witness_folder / "key.pem").exists():
+                self._witness = LocalWitness(witness_folder)
+                self._countersigner = Countersigner(
+                    self._witness, self.tree, signer.key, self._witness.memory
+                )
+                self._countersigner.meet()
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, entries: Sequence[bytes]) -> int:
+        """Append entries next to each other, as one commit; return the first one's index.
+
+        Raises:
+            As `TreeStore.commit`; also as opening, if the witness turns out to be ahead.
+        """
+        pending = _Pending(entries)
+        with self._queue_lock:
+            self._queue.append(pending)
+        with self._commit_lock:
+            while not pending.is_done:
+                self._commit(self._take())
+        if pending.error is not None:
+            raise pending.error
+        return pending.first
+
+    def close(self) -> None:
+        """Settle the tree, let the next writer in, end the witness process."""
+        with self._commit_lock:
+            self.tree.close()
+            if self._witness is not None:
+                self._witness.close()
+
+    def _take(self) -> list[_Pending]:
+        """Take what is queued, in order, up to about `MAX_COMMIT_ENTRIES`."""
+        with self._queue_lock:
+            taken: list[_Pending] = []
+            count = 0
+            for pending in self._queue:
+                if taken and count + len(pending.entries) > MAX_COMMIT_ENTRIES:
+                    break
+                taken.append(pending)
+                count += len(pending.entries)
+            del self._queue[: len(taken)]
+        return taken
+
+    def _commit(self, taken: Sequence[_Pending]) -> None:
+        """Commit as one what several callers want; each gets its index, or the error."""
+        entries = [entry for pending in taken for entry in pending.entries]
+        countersign = self._countersigner.countersign if self._countersigner else None
+        error: Exception | None = None
+        try:
+            if entries:
+                leaves = [leaf_hash(entry) for entry in entries]
+                self.tree.commit(leaves, entries, self._seal, countersign)
+        except Exception as raised:  # noqa: BLE001 every caller who waits gets to raise it
+            error = raised
+        first = self.tree.size - len(entries)
+        for pending in taken:
+            pending.first, pending.error, pending.is_done = first, error, True
+            first += len(pending.entries)
+
+    def _seal(self, size: int, root: Hash) -> bytes:
+        """Sign the checkpoint that becomes durable together with its entries."""
+        return sign_checkpoint(Checkpoint(self._signer.key.name, size, root), self._signer)

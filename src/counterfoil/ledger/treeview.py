@@ -1,0 +1,199 @@
+"""A tree on disk as its readers see it: proofs, payloads and hashes of what was published.
+
+The files are described in `treestore`, which adds the one writer.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from counterfoil.core.canonical import parse_canonical
+from counterfoil.core.merkle import (
+    EMPTY_ROOT,
+    HASH_BYTES,
+    Frontier,
+    Hash,
+    node_hash,
+    prove_consistency,
+    prove_inclusion,
+)
+from counterfoil.errors import FormatError, UnavailableError, VerificationError
+from counterfoil.ledger.disk import Disk, reported, require_posix
+from counterfoil.ledger.flatfiles import FlatFiles
+
+TILE_WIDTH = 256
+TREE_FORMAT = "counterfoil tree v1"
+END_BYTES = 8
+_READ_ENTRIES = 1024  # entries read at once when iterating
+
+
+class TreeView:
+    """What was published of the tree in `folder`, as of the last `refresh`."""
+
+    def __init__(self, folder: Path, disk: Disk, *, write: bool) -> None:
+        require_posix()
+        self.folder = folder
+        self._disk = disk
+        self._slot_bytes, self._length_bytes = _read_widths(folder)
+        self._files = FlatFiles(folder, disk, write=write)
+        self._full_tile = lru_cache(maxsize=64)(self._read_full_tile)
+        self._frontier = Frontier()
+        self._root = EMPTY_ROOT
+        self._head = b""
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self._frontier.size
+
+    @property
+    def head(self) -> bytes:
+        """What was published with the newest commit; empty before the first."""
+        return self._head
+
+    def root(self, size: int | None = None) -> Hash:
+        """Compute the root at `size` leaves, by default now."""
+        if size is None or size == self.size:
+            return self._root
+        return Frontier.at(self._known(size), self.node).root()
+
+    def leaf(self, index: int) -> Hash:
+        """Read the leaf hash at `index`."""
+        self._known(index + 1)
+        return self._read_level(0, index, 1)[0]
+
+    def node(self, level: int, index: int) -> Hash:
+        """Compute the root of the complete subtree number `index` of 2**`level` leaves."""
+        tile_level, height = divmod(level, 8)
+        first = index << height
+        tile, place = divmod(first, TILE_WIDTH)
+        if (tile + 1) * TILE_WIDTH << 8 * tile_level <= self.size:
+            return self._full_tile(tile_level, tile)[height][place >> height]
+        return _layers(self._read_level(tile_level, first, 1 << height))[-1][0]
+
+    def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
+        """Prove that the leaf at `index` is in the tree of `size` leaves (by default now)."""
+        return prove_inclusion(index, self._known(size), self.node)
+
+    def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
+        """Prove that the tree of `size` leaves (by default now) extends that of `old_size`."""
+        return prove_consistency(old_size, self._known(size), self.node)
+
+    def consistency_below(self, old_size: int, size: int) -> tuple[Hash, ...]:
+        """Prove as `consistency`, also for a size that is durable and not published yet."""
+        return prove_consistency(old_size, size, self.node)
+
+    def payload(self, index: int) -> bytes:
+        """Read the payload at `index`: slot and body.
+
+        Raises:
+            ProofError: there is no such entry.
+            UnavailableError: it was erased.
+        """
+        self._known(index + 1)
+        slot = self._files.read("slots", index * self._slot_bytes, self._slot_bytes)
+        if self._slot_bytes and not any(slot):
+            raise UnavailableError(f"entry {index} of {self.folder} was erased")
+        return slot + next(self.bodies(index, index + 1))
+
+    def bodies(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read the bodies of entries [start, stop); those of erased entries are zeros.
+
+        Raises:
+            VerificationError: the files disagree about where an entry lies.
+        """
+        width = self._length_bytes
+        for first in range(start, stop, _READ_ENTRIES):
+            begin, ends = self._read_ends(first, min(stop, first + _READ_ENTRIES))
+            data = self._files.read("entries", begin, max(ends[-1] - begin, 0))
+            at = begin
+            for index, end in enumerate(ends, first):
+                body = data[at - begin + width : end - begin]
+                if int.from_bytes(data[at - begin : at - begin + width], "big") != len(body):
+                    raise VerificationError(
+                        f"{self.folder}: `entries` and `ends` disagree about entry {index}",
+                        hint="A file was changed; restore the folder from a backup.",
+                    )
+                yield body
+                at = end
+
+    def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
+        """Read the stored hashes [start, stop) of level `8 * tile_level`."""
+        return self._read_level(tile_level, start, stop - start)
+
+    def refresh(self) -> None:
+        """Take over the newest published head; for readers.
+
+        Raises:
+            VerificationError: the head is damaged.
+        """
+        found = self._files.read_head()
+        if found is None:
+            raise VerificationError(
+                f"{self.folder / 'head'} is damaged",
+                hint="Open the ledger for writing once: its journal may still have the head.",
+            )
+        size, self._root, self._head = found
+        self._frontier = Frontier(size)
+
+    def _known(self, size: int | None) -> int:
+        if size is None:
+            return self.size
+        if not 0 <= size <= self.size:
+            raise FormatError(
+                f"{self.folder} has {self.size} entries; there is no size or index {size}",
+                hint="Indices count from 0; refresh a reader to see newer entries.",
+            )
+        return size
+
+    def _read_ends(self, start: int, stop: int) -> tuple[int, list[int]]:
+        """Read where entries [start, stop) lie: the first's begin, and each one's end."""
+        first = max(start - 1, 0)
+        ends = array("Q", self._files.read("ends", first * END_BYTES, (stop - first) * END_BYTES))
+        if sys.byteorder == "big":
+            ends.byteswap()
+        begin = ends.pop(0) if start else 0
+        return begin, list(ends)
+
+    def _end_of_entries(self, size: int) -> int:
+        return self._read_ends(size - 1, size)[1][0] if size else 0
+
+    def _read_level(self, tile_level: int, start: int, count: int) -> list[Hash]:
+        data = self._files.read(f"level{tile_level}", start * HASH_BYTES, count * HASH_BYTES)
+        return [Hash(data[at : at + HASH_BYTES]) for at in range(0, len(data), HASH_BYTES)]
+
+    def _read_full_tile(self, tile_level: int, tile: int) -> list[list[Hash]]:
+        return _layers(self._read_level(tile_level, tile * TILE_WIDTH, TILE_WIDTH))
+
+
+def _layers(hashes: list[Hash]) -> list[list[Hash]]:
+    """Compute all layers above a row of 2**k hashes, the row first, the root last."""
+    layers = [hashes]
+    while len(hashes) > 1:
+        pairs = iter(hashes)
+        hashes = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=True)]
+        layers.append(hashes)
+    return layers
+
+
+def _read_widths(folder: Path) -> tuple[int, int]:
+    """Read tree.json: the widths of slots and of lengths."""
+    with reported(f"cannot open the tree in {folder}"):
+        try:
+            data = (folder / "tree.json").read_bytes()
+        except FileNotFoundError:
+            raise FormatError(
+                f"{folder} holds no counterfoil tree", hint="Create it with `counterfoil init`."
+            ) from None
+    match parse_canonical(data, what=str(folder / "tree.json"), max_bytes=1 << 10):
+        case {"format": "counterfoil tree v1", "length_bytes": 2 | 4 as width, "slot_bytes": slot}:
+            if isinstance(slot, int) and isinstance(width, int) and 0 <= slot <= 1 << 10:
+                return slot, width
+    raise FormatError(
+        f"{folder / 'tree.json'} is not of the format {TREE_FORMAT!r}",
+        hint="It was written by another version, or changed.",
+    )

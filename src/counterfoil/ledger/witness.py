@@ -1,0 +1,183 @@
+"""A witness: it cosigns a checkpoint only if that extends the last one it cosigned.
+
+`Witness` is the decision and its memory, as C2SP tlog-witness has them: check and persist are one
+atomic step, and the cosignature leaves only after it. Run as a module, this file answers requests
+on standard input; `localwitness` is the other end of that pipe.
+
+Source:
+    C2SP tlog-witness v1, add-checkpoint; statuses are those of its HTTP replies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+from counterfoil.core.checkpoint import open_checkpoint, parse_checkpoint
+from counterfoil.core.cosignature import cosign
+from counterfoil.core.keys import Signer, VerifierKey, format_vkey, parse_vkey
+from counterfoil.core.merkle import EMPTY_ROOT, MAX_PROOF_HASHES, Hash, as_hash, check_extension
+from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
+from counterfoil.core.text import parse_base64, parse_decimal
+from counterfoil.errors import CounterfoilError, FormatError, ProofError, SignatureError
+from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.keyfiles import load_key
+
+MAX_REQUEST_BYTES = 64 << 10  # 63 proof lines and a checkpoint with many signatures
+REQUEST = struct.Struct(">I")  # length of the request
+REPLY = struct.Struct(">HI")  # status, length of the body
+STATUS_OK, STATUS_MALFORMED, STATUS_FORBIDDEN = 200, 400, 403
+STATUS_UNKNOWN, STATUS_CONFLICT, STATUS_UNPROVEN = 404, 409, 422
+
+
+class _NotCosigned(Exception):  # noqa: N818 an answer of the protocol, not an error of ours
+    """The witness says no, with a status of the protocol."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.body = f"{reason}\n".encode()
+
+
+class Witness:
+    """The decision, and a folder that remembers it.
+
+    Args:
+        folder: Holds `<log>.vkey`, the logs it knows, and `<log>.checkpoint`, the last one
+            cosigned of each.
+        signer: A cosignature key (type 04 or 06).
+        clock: POSIX time in seconds.
+        disk: How to write and sync.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        signer: Signer,
+        *,
+        clock: Callable[[], float],
+        disk: Disk | None = None,
+    ) -> None:
+        self._folder = folder
+        self._signer = signer
+        self._clock = clock
+        self._disk = disk or Disk()
+
+    def know(self, log_key: VerifierKey) -> None:
+        """Begin to witness the log with this key; its name is the origin."""
+        name = f"{_slug(log_key.name)}.vkey"
+        self._disk.replace(self._folder, name, f"{format_vkey(log_key)}\n".encode())
+
+    def add_checkpoint(self, request: bytes) -> tuple[int, bytes]:
+        """Answer a request of tlog-witness: HTTP status and body.
+
+        Nothing that is not a verified signature of the log is remembered.
+        """
+        try:
+            return STATUS_OK, self._cosign(request)
+        except FormatError as error:
+            return STATUS_MALFORMED, f"{error}\n".encode()
+        except _NotCosigned as refusal:
+            return refusal.status, refusal.body
+
+    def _cosign(self, request: bytes) -> bytes:
+        """Check, persist, cosign, in this order; return the cosignature line."""
+        old_size, proof, data = _parse_request(request)
+        note = parse_note(data)
+        origin = parse_checkpoint(note.text).origin
+        log_key = self._log_key(origin)
+        if log_key is None:
+            raise _NotCosigned(STATUS_UNKNOWN, f"unknown log {origin!r}")
+        try:
+            checkpoint = open_checkpoint(data, log_key)
+        except SignatureError as error:
+            raise _NotCosigned(STATUS_FORBIDDEN, str(error)) from error
+        if old_size > checkpoint.size:
+            raise FormatError("old size is larger than the checkpoint's")
+        with self._exclusive(origin):
+            known_size, known_root = self._remembered(origin, log_key)
+            if old_size != known_size:
+                raise _NotCosigned(STATUS_CONFLICT, str(known_size))
+            try:
+                check_extension(known_size, known_root, checkpoint.size, checkpoint.root, proof)
+            except ProofError as error:
+                raise _NotCosigned(STATUS_UNPROVEN, str(error)) from error
+            # Unverified lines are dropped: kept, one could make the memory unreadable.
+            own = tuple(s for s in note.signatures if s.key_id == log_key.key_id)
+            kept = format_note(Note(note.text, own))
+            self._disk.replace(self._folder, f"{_slug(origin)}.checkpoint", kept)
+        # If we stop here, the log asks again with the size we now remember, and gets its answer.
+        return _format_lines((cosign(note.text, int(self._clock()), self._signer),))
+
+    def _log_key(self, origin: str) -> VerifierKey | None:
+        path = self._folder / f"{_slug(origin)}.vkey"
+        return parse_vkey(path.read_text().removesuffix("\n")) if path.exists() else None
+
+    def _remembered(self, origin: str, log_key: VerifierKey) -> tuple[int, Hash]:
+        path = self._folder / f"{_slug(origin)}.checkpoint"
+        if not path.exists():
+            return 0, EMPTY_ROOT
+        checkpoint = open_checkpoint(path.read_bytes(), log_key)
+        return checkpoint.size, checkpoint.root
+
+    @contextlib.contextmanager
+    def _exclusive(self, origin: str) -> Iterator[None]:
+        fd = os.open(self._folder / f"{_slug(origin)}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+
+def _slug(origin: str) -> str:
+    return sha256(origin.encode()).hexdigest()[:32]
+
+
+def _format_lines(signatures: tuple[NoteSignature, ...]) -> bytes:
+    """Format signature lines alone, as a witness replies."""
+    return format_note(Note("-\n", signatures)).removeprefix(b"-\n\n")
+
+
+def _parse_request(request: bytes) -> tuple[int, tuple[Hash, ...], bytes]:
+    """Parse `old N`, proof lines, a blank line, and the checkpoint."""
+    head, blank, checkpoint = request.partition(b"\n\n")
+    if not blank:
+        raise FormatError("the request has no blank line before its checkpoint")
+    try:
+        first, *rest = head.decode("ascii").split("\n")
+    except UnicodeDecodeError as error:
+        raise FormatError("the request's first lines are not ASCII") from error
+    if not first.startswith("old "):
+        raise FormatError("the request does not begin with `old N`")
+    if len(rest) > MAX_PROOF_HASHES:
+        raise FormatError(f"the proof has more than {MAX_PROOF_HASHES} lines")
+    proof = tuple(as_hash(parse_base64(line, "proof line")) for line in rest)
+    return parse_decimal(first.removeprefix("old "), "old size"), proof, checkpoint
+
+
+def _serve(folder: Path, pipe_in: BinaryIO, pipe_out: BinaryIO) -> None:
+    """Answer requests until the input ends."""
+    witness = Witness(folder, load_key(folder / "key.pem"), clock=time.time)
+    while head := pipe_in.read(REQUEST.size):
+        (length,) = REQUEST.unpack(head)
+        if length > MAX_REQUEST_BYTES:
+            return
+        try:
+            status, body = witness.add_checkpoint(pipe_in.read(length))
+        except (CounterfoilError, OSError) as error:
+            status, body = 500, f"{error}\n".encode()
+        pipe_out.write(REPLY.pack(status, len(body)) + body)
+        pipe_out.flush()
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)
