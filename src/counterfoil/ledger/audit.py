@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 
-from counterfoil.core.merkle import Frontier, Hash
+from counterfoil.core.merkle import Frontier, Hash, leaf_hashes
 from counterfoil.errors import VerificationError
 from counterfoil.ledger.log import Log
 
@@ -47,11 +46,9 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
     """
     size = log.size
     frontier = Frontier()
-    sha = sha256
     for start in range(0, size, _CHUNK_ENTRIES):
         stop = min(size, start + _CHUNK_ENTRIES)
-        leaves = [Hash(sha(b"\x00" + entry).digest()) for entry in log.entries(start, stop)]
-        for tile_level, hashes in enumerate(frontier.extend(leaves)):
+        for tile_level, hashes in enumerate(frontier.extend(leaf_hashes(log.entries(start, stop)))):
             first = start >> 8 * tile_level
             stored = log.hashes(tile_level, first, first + len(hashes))
             if stored != hashes:

@@ -1,8 +1,8 @@
 """Where things lie that must not lie in the ledger's folder: keys, the witness, trusted policies.
 
     home()                      $COUNTERFOIL_HOME, or ~/.counterfoil; 0700
-      ledgers/<slug>/keys/      private keys of the log and of local principals
-      ledgers/<slug>/vault/     wrapping keys of the vault
+      keys/<slug>/              private keys of the log and of local principals
+      vault/<slug>/             wrapping keys of the vault
       witness/<slug>/           the local witness: its key and what it cosigned last
       trust/<slug>.toml         the trust policy this user adopted for that log
 
@@ -35,12 +35,12 @@ class Places:
     @property
     def keys(self) -> Path:
         """Private keys."""
-        return home() / "ledgers" / self.slug / "keys"
+        return home() / "keys" / self.slug
 
     @property
     def vault_keys(self) -> Path:
         """Wrapping keys of the vault."""
-        return home() / "ledgers" / self.slug / "vault"
+        return home() / "vault" / self.slug
 
     @property
     def witness(self) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
-from counterfoil.core.merkle import Hash, leaf_hash
+from counterfoil.core.merkle import Hash, leaf_hashes
 from counterfoil.ledger.countersign import Countersigner
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.localwitness import LocalWitness
@@ -112,8 +112,7 @@ class Sequencer:
         error: Exception | None = None
         try:
             if entries:
-                leaves = [leaf_hash(entry) for entry in entries]
-                self.tree.commit(leaves, entries, self._seal, countersign)
+                self.tree.commit(leaf_hashes(entries), entries, self._seal, countersign)
         except Exception as raised:  # noqa: BLE001 every caller who waits gets to raise it
             error = raised
         first = self.tree.size - len(entries)

@@ -1,0 +1,285 @@
+"""Decisions: made and recorded, shown, replayed, overridden, reconciled with their tickets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from counterfoil.core.canonical import JsonValue
+from counterfoil.core.merkle import Hash
+from counterfoil.core.record import parse_disclosure
+from counterfoil.core.ticket import check_ticket_leaf, open_ticket
+from counterfoil.decisions.rows import decision_rows
+from counterfoil.decisions.stream import DecisionStream
+from counterfoil.errors import FormatError, UnavailableError, VerificationError
+from counterfoil.ledger.gate import Gate
+from counterfoil.ledger.log import Log
+from counterfoil.models.registry import Model
+
+Collect = Callable[["Decision"], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One recorded decision.
+
+    Args:
+        system: Whose stream it is in.
+        stream: The stream's id, 32 bytes.
+        index: Its position there.
+        leaf: Its handle, 32 bytes.
+        values: Its fields.
+        ticket: The signed promise handed out with it, if one was asked for.
+    """
+
+    system: str
+    stream: bytes
+    index: int
+    leaf: Hash
+    values: dict[str, JsonValue]
+    ticket: bytes | None
+    _collect: Collect = field(repr=False, compare=False)
+
+    def evidence(self, *, withhold: Sequence[str] = ()) -> Any:
+        """Collect the evidence of this decision; see `Evidence.make`.
+
+        Args:
+            withhold: Fields not to disclose.
+        """
+        return self._collect(self, withhold=tuple(withhold))  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionBatch(Sequence[Decision]):
+    """Decisions made together.
+
+    Args:
+        output: What the model answered, a plain array.
+        clearance: Index of what the gate said about the model.
+        decisions: One for each row.
+    """
+
+    output: Any
+    clearance: int
+    decisions: tuple[Decision, ...]
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    @overload
+    def __getitem__(self, place: int) -> Decision: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Decision]: ...
+    def __getitem__(self, place: int | slice) -> Decision | Sequence[Decision]:
+        return self.decisions[place]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a model says today to what was recorded.
+
+    Args:
+        agrees: Outcome, score and reasons are those recorded.
+        differences: What differs, in words.
+    """
+
+    agrees: bool
+    differences: tuple[str, ...]
+
+
+class Decisions:
+    """The decisions of one ledger.
+
+    Args:
+        log: Where their batches go.
+        collect: What `Decision.evidence` calls.
+    """
+
+    def __init__(self, log: Log, collect: Collect) -> None:
+        self._log = log
+        self._collect = collect
+
+    def make(
+        self,
+        model: Model,
+        rows: Any,
+        *,
+        data_subjects: Sequence[str | None] | None = None,
+        references: Sequence[str | None] | None = None,
+        tickets: bool = False,
+    ) -> DecisionBatch:
+        """Let a model decide on a batch, and record every decision durably.
+
+        Args:
+            model: From `ledger.models`.
+            rows: A batch, as the model takes it.
+            data_subjects: Whom each row is about, as erasure will ask for them; they go into the
+                vault, never into the log.
+            references: How a letter refers to each person, for instance a case number.
+            tickets: Whether to sign a ticket for each decision.
+
+        Returns:
+            Output and decisions, once the records are durable and their batch is in the log.
+
+        Raises:
+            FormatError: the rows cannot be decided on; nothing was recorded.
+            RefusedError: the stage enforces, and the model is not cleared.
+            ConflictError: another process writes this system's stream.
+        """
+        clearance = Gate(self._log).clear_model(model.subject, model.stage, model.format)
+        decided = model.predictor.predict(rows)
+        count = len(decided.table.rows)
+        about = _of_length(data_subjects, count, "data_subjects")
+        named = _of_length(references, count, "references")
+        laid_out = decision_rows(model, rows, decided, named, self._log.clock())
+        stream = DecisionStream.open(self._log, model.name)
+        try:
+            indices = stream.append(laid_out, about)
+            # If we stop here, the records are durable, and the next batch takes them along.
+            signed = [stream.ticket(index) if tickets else None for index in indices]
+            stream.publish()
+            fields = stream.declaration.fields
+            decisions = tuple(
+                Decision(
+                    model.name,
+                    stream.id,
+                    index,
+                    stream.store.leaf(index),
+                    dict(zip(fields, values, strict=True)),
+                    ticket,
+                    self._collect,
+                )
+                for index, values, ticket in zip(indices, laid_out, signed, strict=True)
+            )
+        finally:
+            stream.close()
+        return DecisionBatch(decided.output, clearance.index, decisions)
+
+    def show(self, system: str, index: int) -> Decision:
+        """Read a recorded decision from the vault.
+
+        Raises:
+            FormatError: there is none.
+            UnavailableError: it was erased.
+            VerificationError: what is stored is not what was recorded.
+        """
+        stream = DecisionStream.open(self._log, system, write=False)
+        try:
+            values = {
+                one.name: one.value
+                for one in map(parse_disclosure, stream.store.disclosures(index))
+            }
+            leaf = stream.store.leaf(index)
+            return Decision(system, stream.id, index, leaf, values, None, self._collect)
+        finally:
+            stream.close()
+
+    def list(self, system: str, *, data_subject: str | None = None) -> list[int]:
+        """List the indices of a system's decisions, of one person if asked."""
+        stream = DecisionStream.open(self._log, system, write=False)
+        try:
+            if data_subject is not None:
+                return stream.store.find(data_subject)
+            return list(range(stream.store.size))
+        finally:
+            stream.close()
+
+    def replay(self, decision: Decision, model: Model) -> Replay:
+        """Let the model decide again on the recorded inputs and compare.
+
+        Args:
+            decision: As recorded.
+            model: Loaded; another version is a difference too.
+        """
+        inputs, output = decision.values.get("inputs"), decision.values.get("output")
+        if not isinstance(inputs, dict) or not isinstance(output, dict):
+            raise FormatError(
+                f"record {decision.index} of {decision.system} is no decision",
+                hint="Overrides and pads are records too.",
+            )
+        rows = _as_rows(inputs, model)
+        decided = model.predictor.predict(rows)
+        again = decision_rows(model, rows, decided, [None], self._log.clock())[0]
+        fresh, reasons = again[3], again[4]
+        assert isinstance(fresh, dict)  # noqa: S101 laid out above
+        differences = [
+            f"{key} was {output.get(key)!r} and is {fresh.get(key)!r}"
+            for key in ("outcome", "score", "threshold", "model")
+            if output.get(key) != fresh.get(key)
+        ]
+        if reasons != decision.values.get("reasons"):
+            differences.append("the reasons differ")
+        return Replay(not differences, tuple(differences))
+
+    def override(
+        self, decision: Decision, outcome: JsonValue, reason: str, *, reviewer: str
+    ) -> Decision:
+        """Record that a person decided otherwise: a new record about the old one.
+
+        Args:
+            decision: What is overridden; it stays as it is.
+            outcome: The new outcome.
+            reason: Why.
+            reviewer: Who, as the organisation's records call them; in the vault only.
+        """
+        stream = DecisionStream.open(self._log, decision.system)
+        try:
+            subject = stream.store.subject(decision.index)
+            body: JsonValue = {"outcome": outcome, "reason": reason, "reviewer": reviewer}
+            row: list[JsonValue] = ["override", decision.leaf.hex(), None, body, None]
+            (index,) = stream.append([row], [subject])
+            stream.publish()
+            leaf = stream.store.leaf(index)
+            values = dict(zip(stream.declaration.fields, row, strict=True))
+            return Decision(decision.system, stream.id, index, leaf, values, None, self._collect)
+        finally:
+            stream.close()
+
+    def reconcile(self, system: str, tickets: Sequence[bytes]) -> list[str]:
+        """Hold tickets against what the log has of a stream; return what is broken, in words.
+
+        Args:
+            system: Whose stream.
+            tickets: As they were handed out.
+
+        Raises:
+            FormatError: one is no ticket.
+            SignatureError: one was not signed by the stream.
+        """
+        broken: list[str] = []
+        stream = DecisionStream.open(self._log, system, write=False)
+        try:
+            found = self._log.find(predicate="batch", subject=stream.id.hex())
+            batch = stream.newest_batch()
+            for data in tickets:
+                ticket = open_ticket(data, stream.declaration)
+                if batch is None or ticket.index >= batch.size:
+                    broken.append(f"record {ticket.index} was promised and is in no batch")
+                    continue
+                try:
+                    leaf = stream.store.leaf(ticket.index)
+                    path = stream.store.inclusion(ticket.index, batch.size)
+                    check_ticket_leaf(data, stream.declaration, found[-1].envelope, leaf, path)
+                except (VerificationError, UnavailableError) as error:
+                    broken.append(f"record {ticket.index}: {error}")
+        finally:
+            stream.close()
+        return broken
+
+
+def _of_length(values: Sequence[str | None] | None, count: int, what: str) -> list[str | None]:
+    if values is None:
+        return [None] * count
+    if len(values) != count:
+        raise FormatError(f"{len(values)} {what} came with {count} rows", hint="Give one each.")
+    return list(values)
+
+
+def _as_rows(inputs: dict[str, JsonValue], model: Model) -> Any:
+    """Give recorded inputs back in the kind of container the model was trained with."""
+    if hasattr(model.predictor.model, "feature_names_in_"):
+        import pandas as pd  # noqa: PLC0415 heavy, and only models trained on data frames ask for it
+
+        return pd.DataFrame([inputs])
+    return [list(inputs.values())]

@@ -1,0 +1,107 @@
+"""The trust policy of a ledger: adopted outside its folder, shown inside it.
+
+    home()/trust/<slug>.toml    the policy this user adopted; gates and `verify` go by it
+    <ledger>/trust.toml         a copy to read, hand out and edit; it counts once adopted
+
+Changing the copy changes nothing: whoever can write in the ledger's folder is not thereby the one
+who decides what is trusted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from counterfoil.core.envelope import sign_envelope
+from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
+from counterfoil.core.requirements import Mode
+from counterfoil.core.statement import format_statement
+from counterfoil.core.succession import check_successor, policy_statement
+from counterfoil.errors import FormatError
+from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.log import Log
+
+
+class Trust:
+    """The policy of one ledger.
+
+    Args:
+        log: Where adopted policies are stated.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    @property
+    def policy(self) -> TrustPolicy:
+        """The adopted policy.
+
+        Raises:
+            FormatError: none was adopted on this machine, or its file is damaged.
+        """
+        path = self._log.places.trust
+        if not path.exists():
+            raise FormatError(
+                f"no trust policy was adopted for {self._log.origin}",
+                hint=f"Get one from somebody you trust and put it at {path}.",
+            )
+        with reported(f"cannot read {path}"):
+            return parse_policy(path.read_bytes())
+
+    def adopt(self, policy: TrustPolicy, *, by: tuple[str, ...] = ("operator",)) -> int:
+        """State a policy in the log and go by it from now on.
+
+        Args:
+            policy: The first one, or one that follows the adopted one.
+            by: Local principals who sign it: enough for the old policy and for the new one.
+
+        Returns:
+            Index of its statement.
+
+        Raises:
+            FormatError: it does not follow the adopted policy.
+            PolicyError: too few of those who may replace a policy have signed.
+        """
+        signers = [self._log.principal_key(name) for name in by]
+        envelope = sign_envelope(format_statement(policy_statement(policy)), *signers)
+        if self._log.places.trust.exists():
+            check_successor(self.policy, policy, envelope, self._log.size)
+        index = self._log.append_envelope(envelope).index
+        # If we stop here, the log knows a policy that nobody here goes by yet; adopting it
+        # again states it again, and it counts from the first time.
+        text = format_policy(policy).encode()
+        disk = Disk()
+        trust = self._log.places.trust
+        with reported(f"cannot keep the policy in {trust.parent}"):
+            trust.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            disk.replace(trust.parent, trust.name, text)
+            disk.replace(self._log.folder, "trust.toml", text)
+        return index
+
+    def set_mode(self, stage: str, mode: Mode, *, by: tuple[str, ...] = ("operator",)) -> int:
+        """Adopt the present policy with another mode for one stage.
+
+        Raises:
+            FormatError: the policy has no such stage.
+            As `adopt`.
+        """
+        policy = self.policy
+        if stage not in {one.name for one in policy.stages}:
+            raise FormatError(
+                f"the policy knows no stage {stage!r}",
+                hint=f"It knows {', '.join(one.name for one in policy.stages) or 'none'}.",
+            )
+        stages = tuple(
+            replace(one, mode=mode) if one.name == stage else one for one in policy.stages
+        )
+        data = replace(policy.data, mode=mode) if policy.data is not None else None
+        return self.adopt(follow(policy, stages=stages, data=data), by=by)
+
+
+def follow(policy: TrustPolicy, **changes: object) -> TrustPolicy:
+    """Make the policy that follows `policy`, with some parts changed."""
+    return replace(
+        policy,
+        version=policy.version + 1,
+        previous=policy.digest.hex(),
+        **changes,  # type: ignore[arg-type]  # the fields of a policy, checked by it
+    )

@@ -1,0 +1,411 @@
+"""Models on the ledger: added with their digest, approved, loaded only when cleared, revoked.
+
+    private/models/<digest>     the model's file, byte for byte what was attested
+
+What is loaded is what was hashed: the bytes are read once, compared, and opened from memory.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from counterfoil.core.canonical import JsonValue
+from counterfoil.core.statement import Subject
+from counterfoil.data.datasets import Dataset, check_name
+from counterfoil.errors import FormatError, RefusedError, UnavailableError, VerificationError
+from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.gate import Clearance, Gate
+from counterfoil.ledger.log import Attested, Found, Log
+from counterfoil.models.explain import Explainer, explainer_for
+from counterfoil.models.formats import (
+    ONNX,
+    PICKLE,
+    SAFETENSORS,
+    SKOPS,
+    format_for,
+    known_formats,
+    read_model,
+)
+from counterfoil.models.predict import Predictor, as_predictor
+from counterfoil.models.terms import Terms
+
+CALLABLE = "callable"
+PRODUCTION = "production"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One version of a model, ready to decide.
+
+    Args:
+        name: What people call it.
+        version: `1`, `2`, … by name.
+        digest: SHA-256 of its file, hex; of its code, where it only exists as a function.
+        format: `skops`, `safetensors`, `onnx`, `pickle` or `callable`.
+        index: Of its statement in the log.
+        stage: Where it is used.
+        predictor: The model itself.
+        explainer: Its own exact account of its scores, if it has one.
+        terms: What is asked of it.
+    """
+
+    name: str
+    version: str
+    digest: str
+    format: str
+    index: int
+    stage: str
+    predictor: Predictor
+    explainer: Explainer | None
+    terms: Terms
+    _decide: Callable[..., Any] = field(repr=False, compare=False)
+
+    @property
+    def subject(self) -> Subject:
+        """The model as the subject of a statement."""
+        return Subject(self.name, {"sha256": self.digest})
+
+    def on(self, terms: Terms) -> Model:
+        """Give the same model on other terms."""
+        return replace(self, terms=terms, predictor=_predictor(self.predictor.model, terms))
+
+    def decide(self, rows: Any, **options: Any) -> Any:
+        """Decide on a batch and record it; see `Decisions.make`."""
+        return self._decide(self, rows, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a model as the log has it, not loaded.
+
+    Args:
+        name: What people call it.
+        version: `1`, `2`, … by name.
+        digest: SHA-256, hex.
+        format: What its file is.
+        index: Of its statement in the log.
+        about: The statement's predicate.
+    """
+
+    name: str
+    version: str
+    digest: str
+    format: str
+    index: int
+    about: dict[str, JsonValue]
+
+    @property
+    def subject(self) -> Subject:
+        """The version as the subject of a statement."""
+        return Subject(self.name, {"sha256": self.digest})
+
+
+class Models:
+    """The models of one ledger.
+
+    Args:
+        log: Where they are attested.
+        decide: What `Model.decide` calls.
+    """
+
+    def __init__(self, log: Log, decide: Callable[..., Any]) -> None:
+        self._log = log
+        self._decide = decide
+        self._folder = log.folder / "private" / "models"
+
+    def add(
+        self,
+        model: Any,
+        name: str,
+        *,
+        trained_on: Dataset | Sequence[Dataset] = (),
+        terms: Terms | None = None,
+        stage: str = PRODUCTION,
+        by: Sequence[str] = ("operator",),
+    ) -> Model:
+        """Attest a version of a model; the same file or function again changes nothing.
+
+        Nothing is refused here: using it is what a gate decides.
+
+        Args:
+            model: A trained object, a function from rows to answers, or the path of a model file.
+            name: Letters, digits, `. _ -` and spaces.
+            trained_on: The data sets it was trained on.
+            terms: What is asked of it.
+            stage: Where it is to be used.
+            by: Local principals who attest it.
+
+        Raises:
+            FormatError: this is no model, or the name cannot be used.
+            UnavailableError: the disk refuses.
+        """
+        check_name(name, "model")
+        terms = terms or Terms()
+        data = [trained_on] if isinstance(trained_on, Dataset) else list(trained_on)
+        file, kind, loaded = self._take(model)
+        digest = sha256(file).hexdigest()
+        predictor = _predictor(loaded, terms)
+        known = [version for version in self.list(name) if version.digest == digest]
+        if known:
+            return self._model(known[-1], predictor, terms, stage)
+        explainer = explainer_for(loaded)
+        about: dict[str, JsonValue] = {
+            "name": name,
+            "version": str(len(self.list(name)) + 1),
+            "format": kind,
+            "kind": CALLABLE if kind == CALLABLE else "artifact",
+            "bytes": len(file),
+            "reasons": "ebm-terms" if explainer is not None else None,
+            "trained_on": [{"name": one.name, "digest": one.digest} for one in data],
+            "files": [{"path": f"model.{kind}", "sha256": digest, "bytes": len(file)}],
+            # A function's code is hashed, not what it calls: a hosted model may change behind it.
+            "verifiable": kind != CALLABLE,
+        }
+        self._keep(digest, file)
+        made = self._log.attest([Subject(name, {"sha256": digest})], "model", about, by=by)
+        return self._model(_version(made), predictor, terms, stage)
+
+    def list(self, name: str | None = None) -> list[Version]:
+        """List versions, oldest first."""
+        return [_version(found) for found in self._log.find(predicate="model", subject=name)]
+
+    def show(self, name: str) -> Version:
+        """Give the newest version of this name, or the one with this digest.
+
+        Raises:
+            FormatError: there is none.
+        """
+        found = self.list(name)
+        if not found:
+            raise FormatError(
+                f"there is no model {name!r} in {self._log.folder}",
+                hint="`counterfoil model list` shows what there is.",
+            )
+        return found[-1]
+
+    def load(
+        self,
+        name: str,
+        *,
+        stage: str = PRODUCTION,
+        terms: Terms | None = None,
+        predictor: Any = None,
+    ) -> Model:
+        """Load a model through the gate of a stage.
+
+        Args:
+            name: Name (its newest version) or digest.
+            stage: Where it is to be used.
+            terms: What is asked of it.
+            predictor: The function itself, for a model that only exists as one.
+
+        Raises:
+            RefusedError: the stage enforces, and something is missing; lists everything.
+            VerificationError: the file is not the one that was attested.
+            UnavailableError: the file is not here, or its library is not installed.
+        """
+        version = self.show(name)
+        terms = terms or Terms()
+        if version.format == CALLABLE:
+            if predictor is None:
+                raise FormatError(
+                    f"{version.name} only exists as a function", hint="Pass it as `predictor`."
+                )
+            self._require_digest(version, _code_of(predictor))
+            Gate(self._log).clear_model(version.subject, stage, CALLABLE)
+            return self._model(version, _predictor(predictor, terms), terms, stage)
+        file = self._stored(version)
+        clearance = Gate(self._log).clear_model(version.subject, stage, version.format)
+        trusted = (PICKLE.name,) if version.format == PICKLE.name and clearance else ()
+        loaded = known_formats()[version.format].load(file, trusted)
+        return self._model(version, _predictor(loaded, terms), terms, stage)
+
+    def check(self, name: str) -> Version:
+        """Check that the stored file is, byte for byte, the one that was attested.
+
+        Raises:
+            VerificationError: it is not.
+        """
+        version = self.show(name)
+        if version.format != CALLABLE:
+            self._stored(version)
+        return version
+
+    def clear(self, model: Model | Version, stage: str) -> Clearance:
+        """Ask the gate of a stage about a model; see `Gate.clear_model`."""
+        return Gate(self._log).clear_model(model.subject, stage, model.format)
+
+    def attest_training(
+        self,
+        model: Model | Version,
+        body: dict[str, JsonValue],
+        *,
+        by: Sequence[str] = ("operator",),
+    ) -> Attested:
+        """State how a model was trained (predicate `training`)."""
+        return self._log.attest([model.subject], "training", body, by=by)
+
+    def attest_evaluation(
+        self,
+        model: Model | Version,
+        body: dict[str, JsonValue],
+        *,
+        by: Sequence[str] = ("operator",),
+    ) -> Attested:
+        """State how a model was tested and what came out (predicate `evaluation`)."""
+        return self._log.attest([model.subject], "evaluation", body, by=by)
+
+    def approve(
+        self,
+        name: str,
+        *,
+        by: Sequence[str],
+        stage: str = PRODUCTION,
+        comment: str = "",
+        expires: str | None = None,
+        after: int | None = None,
+    ) -> list[Attested]:
+        """Approve a version for a stage, a statement for each approver.
+
+        Args:
+            name: Name (its newest version) or digest.
+            by: Local principals, each of whom approves.
+            stage: Where it may be used.
+            comment: What they looked at.
+            expires: `YYYY-MM-DDTHH:MM:SSZ`, or None for never.
+            after: Index of the revocation that this approval comes after and knows of.
+        """
+        version = self.show(name)
+        body: dict[str, JsonValue] = {
+            "stage": stage,
+            "decision": "approve",
+            "comment": comment,
+            "after": after,
+        }
+        if expires is not None:
+            body["expires"] = expires
+        return [
+            self._log.attest([version.subject], "approval", {**body, "approver": who}, by=(who,))
+            for who in by
+        ]
+
+    def promote(self, name: str, *, stage: str = PRODUCTION) -> Attested:
+        """Record that a version goes to a stage, having been cleared for it.
+
+        Raises:
+            RefusedError: the stage enforces, and something is missing.
+        """
+        version = self.show(name)
+        clearance = self.clear(version, stage)
+        digest = self._log.envelope(clearance.index).digest.hex()
+        return self._log.attest(
+            [version.subject], "promotion", {"stage": stage, "clearance": digest}
+        )
+
+    def revoke(self, name: str, reason: str, *, by: Sequence[str] = ("operator",)) -> Attested:
+        """Revoke a version for good: only approvals that name this revocation count afterwards."""
+        version = self.show(name)
+        return self._log.attest(
+            [version.subject], "revocation", {"reason": reason, "final": True}, by=by
+        )
+
+    def _take(self, model: Any) -> tuple[bytes, str, Any]:
+        """Get a model's bytes, what they are, and the model."""
+        if isinstance(model, str | Path):
+            path = Path(model)
+            file, kind = read_model(path), format_for(path)
+            return file, kind.name, kind.load(file, (PICKLE.name,))
+        as_predictor(model)  # says clearly what is no model
+        if inspect.isroutine(model):  # pickled, a function is only its own name
+            return _code_of(model), CALLABLE, model
+        for kind in (ONNX, SKOPS, SAFETENSORS, PICKLE):
+            try:
+                file = kind.dump(model)
+                if kind is not PICKLE:
+                    kind.load(file)  # a safe format that could not be loaded again is no use
+            except (FormatError, RefusedError, UnavailableError):
+                continue
+            return file, kind.name, model
+        return _code_of(model), CALLABLE, model
+
+    def _keep(self, digest: str, file: bytes) -> None:
+        with reported(f"cannot keep the model in {self._folder}"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.chmod(0o700)
+            Disk().replace(self._folder, digest, file, 0o600)
+
+    def _stored(self, version: Version) -> bytes:
+        path = self._folder / version.digest
+        if not path.exists():
+            raise UnavailableError(
+                f"the file of {version.name} {version.version} is not in {self._folder}",
+                hint="Add the file on this machine; it must have the attested digest.",
+            )
+        file = read_model(path)
+        self._require_digest(version, file)
+        return file
+
+    def _require_digest(self, version: Version, file: bytes) -> None:
+        found = sha256(file).hexdigest()
+        if found != version.digest:
+            raise VerificationError(
+                f"the file of {version.name} {version.version} is not the one that was attested: "
+                f"its SHA-256 begins {found[:12]}, not {version.digest[:12]}",
+                hint="Somebody changed or replaced it; restore the attested file.",
+            )
+
+    def _model(self, version: Version, predictor: Predictor, terms: Terms, stage: str) -> Model:
+        return Model(
+            name=version.name,
+            version=version.version,
+            digest=version.digest,
+            format=version.format,
+            index=version.index,
+            stage=stage,
+            predictor=predictor,
+            explainer=explainer_for(predictor.model),
+            terms=terms,
+            _decide=self._decide,
+        )
+
+
+def _predictor(model: Any, terms: Terms) -> Predictor:
+    return as_predictor(
+        model,
+        threshold=terms.threshold,
+        positive=terms.positive,
+        labels=terms.outcomes,
+        allow_missing=terms.allow_missing,
+    )
+
+
+def _code_of(model: Any) -> bytes:
+    """Get what can be hashed of something that cannot be saved: its source, or its bytecode."""
+    try:
+        return inspect.getsource(model if inspect.isroutine(model) else type(model)).encode()
+    except (OSError, TypeError):
+        code = getattr(model, "__code__", None) or getattr(type(model).__call__, "__code__", None)
+        if code is None:
+            raise FormatError(
+                f"a {type(model).__name__} can be neither saved nor hashed",
+                hint="Wrap it in a function of your own.",
+            ) from None
+        return bytes(code.co_code)
+
+
+def _version(found: Found) -> Version:
+    about = dict(found.statement.predicate)
+    subject = found.statement.subjects[0]
+    return Version(
+        subject.name,
+        str(about.get("version")),
+        subject.digest["sha256"],
+        str(about.get("format")),
+        found.index,
+        about,
+    )
