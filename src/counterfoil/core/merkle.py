@@ -14,7 +14,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import NewType
 
@@ -48,6 +48,12 @@ def as_hash(data: bytes, what: str = "hash") -> Hash:
 def leaf_hash(entry: bytes) -> Hash:
     """Hash an entry into its leaf: SHA-256(00 ‖ entry)."""
     return Hash(sha256(b"\x00" + entry).digest())
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[Hash]:
+    """Hash many entries, as `leaf_hash` does, in the least time."""
+    sha = sha256
+    return [Hash(sha(b"\x00" + entry).digest()) for entry in entries]
 
 
 def node_hash(left: bytes, right: bytes) -> Hash:

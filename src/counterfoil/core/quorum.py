@@ -1,0 +1,147 @@
+"""Who watches the log: its witnesses, and how much their cosignatures lift a verdict.
+
+A witness says that the log it saw only ever grew. That is worth something against the log's
+operator if somebody else runs the witness. Witnesses of the operator's own count, and lift
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from counterfoil.core.canonical import JsonValue
+from counterfoil.core.keys import Algorithm, VerifierKey, format_vkey, parse_vkey
+from counterfoil.core.principals import check_name, check_text
+from counterfoil.core.text import shown
+from counterfoil.core.toml import Table
+from counterfoil.errors import FormatError, PolicyError
+
+if TYPE_CHECKING:
+    from counterfoil.core.policy import TrustPolicy
+
+
+class Grade(IntEnum):
+    """How far a verdict stands without the log operator's word; each includes those before it."""
+
+    SELF_WITNESSED = 0
+    WITNESSED = 1
+    TIME_STAMPED = 2
+    ANCHORED = 3
+
+    @property
+    def label(self) -> str:
+        """As verdicts print it."""
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """The log a policy is about.
+
+    Args:
+        origin: First line of its checkpoints; also the name of its key.
+        key: What its checkpoints are signed with, Ed25519.
+        operator: The organisation that runs it.
+    """
+
+    origin: str
+    key: VerifierKey
+    operator: str
+
+    def __post_init__(self) -> None:
+        check_text(self.operator, "operator")
+        if self.key.algorithm is not Algorithm.ED25519 or self.key.name != self.origin:
+            raise FormatError(
+                f"{shown(self.key.label)} is not an Ed25519 key of the log {shown(self.origin)}",
+                hint="A log's key has type 01 and the log's origin as its name.",
+            )
+
+    @classmethod
+    def from_table(cls, table: Table) -> LogIdentity:
+        """Read `[log]`."""
+        table.only("origin", "key", "operator")
+        return cls(table.text("origin"), parse_vkey(table.text("key")), table.text("operator"))
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return what `from_table` reads."""
+        return {"origin": self.origin, "key": format_vkey(self.key), "operator": self.operator}
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """One watcher of the log.
+
+    Args:
+        name: Its name in the policy.
+        key: What it cosigns with, of type 04 or 06.
+        operator: The organisation that runs it.
+    """
+
+    name: str
+    key: VerifierKey
+    operator: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "witness")
+        check_text(self.operator, "operator")
+        if self.key.algorithm is Algorithm.ED25519:
+            raise FormatError(
+                f"key {self.key.label} of witness {self.name} does not make cosignatures",
+                hint="A witness's key has type 04 or 06.",
+            )
+
+    @classmethod
+    def from_table(cls, table: Table) -> Witness:
+        """Read one `[[witness]]`."""
+        table.only("name", "key", "operator")
+        return cls(table.text("name"), parse_vkey(table.text("key")), table.text("operator"))
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return what `from_table` reads."""
+        return {"name": self.name, "key": format_vkey(self.key), "operator": self.operator}
+
+
+def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, int]]) -> Grade:
+    """Check that enough of the policy's witnesses cosigned, and say what that is worth.
+
+    The times of the cosignatures are not looked at here.
+
+    Args:
+        policy: Names the witnesses and the quorum.
+        cosignatures: Keys and Unix seconds of cosignatures that hold for one checkpoint
+            (`find_cosignatures`). Keys of nobody in the policy count for nothing, and each
+            witness counts once.
+
+    Returns:
+        `WITNESSED` if at least one of the witnesses that signed is run by another operator than
+        the log, else `SELF_WITNESSED`.
+
+    Raises:
+        PolicyError: Fewer than the quorum.
+
+    Source:
+        C2SP tlog-policy, "Quorum", of the form `any k` of all witnesses.
+    """
+    keys = {key for key, _ in cosignatures}
+    signed = [witness for witness in policy.witnesses if witness.key in keys]
+    if len(signed) < policy.quorum:
+        missing = [witness.name for witness in policy.witnesses if witness not in signed]
+        raise PolicyError(
+            f"{len(signed)} witnesses cosigned this checkpoint, the policy asks for "
+            f"{policy.quorum}",
+            have=", ".join(witness.name for witness in signed) or "none",
+            need=f"{policy.quorum} of {len(policy.witnesses)} witnesses",
+            hint=f"Ask for a cosignature of {' or '.join(missing)}.",
+        )
+    own = _folded(policy.log.operator)
+    if any(_folded(witness.operator) != own for witness in signed):
+        return Grade.WITNESSED
+    return Grade.SELF_WITNESSED
+
+
+def _folded(operator: str) -> str:
+    """Letter case and spacing do not make an operator another one."""
+    return " ".join(operator.split()).casefold()

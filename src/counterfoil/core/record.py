@@ -1,0 +1,347 @@
+r"""Records of a stream: fields behind commitments, each of which can be shown on its own.
+
+    D_i = base64url([salt, name, value])         the disclosure: what can be shown
+    d_i = SHA-256(D_i)                           the commitment: what is kept
+    R   = "counterfoil/record/v1\n" ‖ S ‖ d_0 ‖ … ‖ d_(n-1)
+
+S is the stream's id. The leaf, SHA-256(00 ‖ R), is the record's only handle. Every record of a
+stream has all n fields, absent ones null, so that their number says nothing. A disclosure is
+verified as the characters received: its JSON need not be canonical, only unambiguous.
+
+Source:
+    docs/reference/streams.md; RFC 9901, section 4.2.1 (disclosures).
+"""
+
+from __future__ import annotations
+
+from binascii import b2a_base64
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+from counterfoil.core.canonical import JsonValue, parse_json
+from counterfoil.core.merkle import HASH_BYTES, Hash, as_hash, leaf_hash
+from counterfoil.core.portable import encode_value
+from counterfoil.core.text import parse_base64url, shown
+from counterfoil.errors import FormatError, ProofError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+RECORD_PREFIX = b"counterfoil/record/v1\n"
+"""First bytes of every record, so that it cannot be taken for anything else that is hashed."""
+
+MAX_FIELD_DEPTH = 16
+"""Nested arrays and objects of one disclosure, the outer array being the first."""
+
+SALT_BYTES = 32
+"""A salt is as hard to guess as the hash that it protects."""
+
+MAX_FIELD_BYTES = 48 * 1024
+"""Bytes of one disclosure's JSON: 65,536 characters in base64url, still a small file."""
+
+MAX_FIELDS = 256
+"""Fields of a record: each costs 32 bytes in every record, so at most 8 KiB of them."""
+
+MAX_NAME_CHARACTERS = 128
+"""Characters of a field's name, which is repeated in every disclosure."""
+
+PAD_KIND = "pad"
+"""Value of the field `kind` in a record that only fills a batch."""
+
+_MAX_DISCLOSURE_CHARACTERS = MAX_FIELD_BYTES * 4 // 3
+_VALUE_DEPTH = MAX_FIELD_DEPTH - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """One field of one record, shown.
+
+    Args:
+        salt: 32 random bytes.
+        name: The field.
+        value: What was recorded.
+        encoded: `D_i` as received; its hash is what the record commits to.
+    """
+
+    salt: bytes
+    name: str
+    value: JsonValue
+    encoded: str
+
+
+class Sealed(NamedTuple):
+    """A new record and everything needed to show it; a tuple, since thousands a second are made.
+
+    Args:
+        record: R.
+        leaf: SHA-256(00 ‖ R), the record's handle.
+        disclosures: One `D_i` for each field, in order.
+    """
+
+    record: bytes
+    leaf: Hash
+    disclosures: tuple[str, ...]
+
+
+def check_fields(fields: Sequence[str]) -> None:
+    """Check that these names can be the fields of a stream.
+
+    Raises:
+        FormatError: None or too many, or a name that is empty, too long or given twice.
+    """
+    if not 1 <= len(fields) <= MAX_FIELDS:
+        raise FormatError(
+            f"a stream has 1 to {MAX_FIELDS} fields, not {len(fields)}",
+            hint="Group values that need not be shown one by one into one field.",
+        )
+    for name in fields:
+        if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
+            raise FormatError(
+                f"the field name {shown(name)} has {len(name)} characters, "
+                f"not 1 to {MAX_NAME_CHARACTERS}",
+                hint="A field's name is repeated in each disclosure; keep it short.",
+            )
+    if len(set(fields)) != len(fields):
+        raise FormatError("two fields have the same name", hint="Give each field its own name.")
+
+
+def format_disclosure(salt: bytes, name: str, value: JsonValue) -> str:
+    """Write `D_i`; the same characters that `seal_rows` writes.
+
+    Numbers that JSON readers do not agree on become strings: integers beyond 2**53 - 1, and
+    `"NaN"`, `"Infinity"` and `"-Infinity"`.
+
+    Raises:
+        FormatError: The salt is not 32 bytes, or the value is not JSON, too large or too deep.
+    """
+    return _encode(_encode_salt(salt), _name_part(name), value).decode("ascii")
+
+
+def parse_disclosure(text: str) -> Disclosure:
+    """Read `D_i`.
+
+    Whether a record commits to it is not looked at here; see `check_disclosures`.
+
+    Raises:
+        FormatError: Not canonical base64url of I-JSON, not an array of exactly salt, name and
+            value, or too large or too deep.
+    """
+    if len(text) > _MAX_DISCLOSURE_CHARACTERS:
+        raise FormatError(
+            f"a disclosure has {len(text)} characters, at most {_MAX_DISCLOSURE_CHARACTERS}",
+            hint="This is no disclosure, or several were joined.",
+        )
+    data = parse_base64url(text, "disclosure")
+    value = parse_json(
+        data, what="disclosure", max_bytes=MAX_FIELD_BYTES, max_depth=MAX_FIELD_DEPTH
+    )
+    match value:
+        case [str(salt), str(name), shown_value]:
+            return Disclosure(
+                parse_base64url(salt, "salt of a disclosure", size=SALT_BYTES),
+                name,
+                shown_value,
+                text,
+            )
+    raise FormatError(
+        "a disclosure is an array of exactly a salt, a name and a value",
+        hint="Disclosures of array elements, which have no name, are not used here.",
+    )
+
+
+def field_digest(disclosure: str) -> Hash:
+    """Compute `d_i`, the commitment to `D_i`: SHA-256 of its characters.
+
+    Raises:
+        FormatError: There is a character that no disclosure has.
+    """
+    try:
+        return Hash(sha256(disclosure.encode("ascii")).digest())
+    except UnicodeEncodeError as error:
+        raise FormatError(
+            f"the disclosure {shown(disclosure)} is not ASCII",
+            hint="It was changed on its way here; ask for it again.",
+        ) from error
+
+
+def format_record(stream_id: bytes, digests: Sequence[bytes]) -> bytes:
+    """Write R, a record of 54 + 32n bytes.
+
+    Args:
+        stream_id: S, 32 bytes.
+        digests: `d_0` to `d_(n-1)`, 32 bytes each.
+    """
+    parts = [as_hash(stream_id, "stream id")]
+    parts += [as_hash(digest, "field digest") for digest in digests]
+    return RECORD_PREFIX + b"".join(parts)
+
+
+def parse_record(record: bytes, n_fields: int) -> tuple[Hash, tuple[Hash, ...]]:
+    """Read R; return S and `d_0` to `d_(n-1)`.
+
+    Raises:
+        FormatError: Not a record, or not one with `n_fields` fields.
+    """
+    start = len(RECORD_PREFIX)
+    expected = start + HASH_BYTES * (1 + n_fields)
+    if len(record) != expected:
+        raise FormatError(
+            f"a record with {n_fields} fields has {expected} bytes, this one {len(record)}",
+            hint="It was cut, or belongs to a stream with other fields.",
+        )
+    if not record.startswith(RECORD_PREFIX):
+        raise FormatError(
+            "a record begins with counterfoil/record/v1 and a line feed, this one does not",
+            hint="These are other bytes, or a record of a later version.",
+        )
+    stream_id, *digests = (
+        Hash(record[at : at + HASH_BYTES]) for at in range(start, expected, HASH_BYTES)
+    )
+    return stream_id, tuple(digests)
+
+
+def record_leaf(record: bytes) -> Hash:
+    """Compute the leaf of R in its stream, and so the record's handle: SHA-256(00 ‖ R)."""
+    return leaf_hash(record)
+
+
+def check_disclosures(
+    record: bytes, fields: Sequence[str], disclosures: Iterable[str]
+) -> dict[str, JsonValue]:
+    """Check that the record commits to each of these disclosures; return what they show.
+
+    Whether the record is in its stream is not looked at here; see `stream.check_record`.
+
+    Args:
+        record: R.
+        fields: Names of the stream's fields, in order.
+        disclosures: Any of the record's `D_i`, in any order, each once.
+
+    Returns:
+        Name to value, in the order of `fields`. A field that is not disclosed is absent.
+
+    Raises:
+        FormatError: A record or disclosure is malformed.
+        ProofError: The record does not commit to a disclosure, commits to it in the place of
+            another field, or the disclosure is given twice.
+
+    Source:
+        docs/reference/streams.md, "Checking a disclosure"; for each: hash, then parse, then name.
+    """
+    _, digests = parse_record(record, len(fields))
+    places = {digest: place for place, digest in enumerate(digests)}
+    found: dict[int, JsonValue] = {}
+    for encoded in disclosures:
+        place = places.get(field_digest(encoded))
+        if place is None:
+            raise ProofError(
+                f"the record does not commit to the disclosure {shown(encoded)}",
+                hint="It was changed, or belongs to another record.",
+            )
+        disclosure = parse_disclosure(encoded)
+        if disclosure.name != fields[place]:
+            raise ProofError(
+                f"the record holds a field called {shown(disclosure.name)} "
+                f"in the place of {shown(fields[place])}",
+                hint="Whoever wrote this record did not keep to its stream's fields.",
+            )
+        if place in found:
+            raise ProofError(
+                f"the field {shown(disclosure.name)} is disclosed twice",
+                hint="Show each field once.",
+            )
+        found[place] = disclosure.value
+    return {fields[place]: found[place] for place in sorted(found)}
+
+
+def pad_row(fields: Sequence[str]) -> tuple[JsonValue, ...]:
+    """Return the values of a pad record: `kind` is `"pad"`, the rest null.
+
+    Raises:
+        FormatError: The stream has no field `kind`.
+    """
+    if "kind" not in fields:
+        raise FormatError(
+            "a stream without a field called kind cannot be padded",
+            hint='Declare a field "kind", or pad_to = 1.',
+        )
+    return tuple(PAD_KIND if name == "kind" else None for name in fields)
+
+
+def seal_rows(
+    stream_id: bytes,
+    fields: Sequence[str],
+    rows: Sequence[Sequence[JsonValue]],
+    salts: bytes,
+) -> list[Sealed]:
+    """Make a record of each row: the path that every decision takes, so it is written for speed.
+
+    Args:
+        stream_id: S, 32 bytes.
+        fields: Names of the stream's fields, in order.
+        rows: The values of each record, one for each field; null where there is none.
+        salts: Fresh random bytes, 32 for each field of each row.
+
+    Raises:
+        FormatError: A row has another number of values, `salts` another length, or a value is
+            not JSON, too large or too deep.
+    """
+    check_fields(fields)
+    if len(salts) != SALT_BYTES * len(fields) * len(rows):
+        raise FormatError(
+            f"{len(rows)} rows of {len(fields)} fields need "
+            f"{SALT_BYTES * len(fields) * len(rows)} bytes of salt, not {len(salts)}",
+            hint="Draw 32 fresh random bytes for each field of each row.",
+        )
+    names = [_name_part(name) for name in fields]
+    head = RECORD_PREFIX + as_hash(stream_id, "stream id")
+    sealed: list[Sealed] = []
+    start = 0
+    for row in rows:
+        if len(row) != len(names):
+            raise FormatError(
+                f"row {len(sealed)} has {len(row)} values, the stream {len(names)} fields",
+                hint="Give null for a field that has no value.",
+            )
+        record = head
+        disclosures: list[str] = []
+        for name, value in zip(names, row, strict=True):
+            salt = _encode_salt(salts[start : start + SALT_BYTES])
+            start += SALT_BYTES
+            encoded = _encode(salt, name, value)
+            record += sha256(encoded).digest()
+            disclosures.append(encoded.decode("ascii"))
+        sealed.append(Sealed(record, leaf_hash(record), tuple(disclosures)))
+    return sealed
+
+
+def _encode(salt: bytes, name: bytes, value: JsonValue) -> bytes:
+    """Write `D_i` from the encoded salt and the name's part of the JSON text."""
+    encoded = _base64url(b'["' + salt + name + encode_value(value, _VALUE_DEPTH) + b"]")
+    if len(encoded) > _MAX_DISCLOSURE_CHARACTERS:
+        raise FormatError(
+            f"a field's disclosure would have {len(encoded)} characters, "
+            f"at most {_MAX_DISCLOSURE_CHARACTERS}",
+            hint="Keep the large part elsewhere and record its digest.",
+        )
+    return encoded
+
+
+def _encode_salt(salt: bytes) -> bytes:
+    if len(salt) != SALT_BYTES:
+        raise FormatError(
+            f"a salt has {SALT_BYTES} bytes, not {len(salt)}", hint="Draw 32 fresh random bytes."
+        )
+    return _base64url(salt)
+
+
+def _name_part(name: str) -> bytes:
+    check_fields((name,))
+    return b'",' + encode_value(name, 0) + b","
+
+
+def _base64url(data: bytes) -> bytes:
+    # In the base64 of ASCII text `+` and `/` are rare, and looking for them in vain is cheap.
+    encoded = b2a_base64(data, newline=False)
+    return encoded.replace(b"+", b"-").replace(b"/", b"_").rstrip(b"=")

@@ -1,0 +1,119 @@
+"""A policy from what was observed: what was said so far may be said, and is asked for from now on.
+
+A suggestion is a draft for people. It cannot know who *should* have a say, only who had one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from counterfoil.core.judgement import APPROVAL, CONSENT, DATASET
+from counterfoil.core.policy import TrustPolicy
+from counterfoil.core.principals import Permission
+from counterfoil.core.requirements import DataRules, Mode, Requirement, Stage
+from counterfoil.core.text import shown
+from counterfoil.errors import FormatError
+
+MODEL_PREDICATES = ("training", "evaluation", APPROVAL)
+"""What is asked of a model, as far as it was observed."""
+
+SAFE_FORMATS = ("skops", "safetensors", "onnx")
+"""Formats whose loading runs no code that the file brings along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One statement, as far as a suggestion needs it.
+
+    Args:
+        predicate: Short name, or the full type of a foreign one.
+        subject: Name of the subject.
+        principal: Who said it: a principal's name or the label of one of its keys.
+    """
+
+    predicate: str
+    subject: str
+    principal: str
+
+
+def suggest_policy(
+    policy: TrustPolicy,
+    observed: Iterable[Observed],
+    *,
+    stage: str = "production",
+    formats: tuple[str, ...] = SAFE_FORMATS,
+    purposes: tuple[str, ...] = (),
+    mode: Mode = Mode.ENFORCE,
+) -> TrustPolicy:
+    """Draft the successor of `policy` that lets through what was observed, and nothing wider.
+
+    Log, witnesses and principals stay. Each principal may say what it said, about the subjects it
+    spoke of. The stage asks for what was said about models, with the smallest number of voices
+    that any subject had; data likewise. Statements by keys of no principal are left out: a
+    signature that the policy does not know is no reason to trust it.
+
+    Args:
+        policy: In force while observing.
+        observed: What was said.
+        stage: The stage to write rules for; others stay as they are.
+        formats: What may be loaded there.
+        purposes: What data may be used for.
+        mode: What the new rules do.
+
+    Raises:
+        FormatError: A subject's name or a purpose cannot stand in a policy.
+    """
+    labels = {key.label: one.name for one in policy.principals for key in one.keys}
+    names = {one.name: one.name for one in policy.principals}
+    said = [
+        replace(one, principal=principal)
+        for one in observed
+        if (principal := names.get(one.principal) or labels.get(one.principal))
+    ]
+    rules = Stage(stage, mode, formats, _requirements(said, MODEL_PREDICATES))
+    data = _requirements(said, (DATASET,))
+    return replace(
+        policy,
+        version=policy.version + 1,
+        previous=policy.digest.hex(),
+        principals=tuple(
+            replace(
+                one,
+                may=_permissions({it for it in said if it.principal == one.name}),
+            )
+            for one in policy.principals
+        ),
+        stages=(*(one for one in policy.stages if one.name != stage), rules),
+        data=DataRules(mode, purposes, data, consent_from=_speakers(said, CONSENT))
+        if data
+        else policy.data,
+    )
+
+
+def _permissions(said: set[Observed]) -> tuple[Permission, ...]:
+    pairs = sorted({(one.predicate, one.subject) for one in said})
+    for predicate, subject in pairs:
+        if "*" in predicate + subject:
+            raise FormatError(
+                f"{shown(predicate)} about {shown(subject)} has a * in its name",
+                hint="As a pattern it would allow more than was observed; rename the subject.",
+            )
+    return tuple(Permission(predicate, subject) for predicate, subject in pairs)
+
+
+def _requirements(said: list[Observed], predicates: tuple[str, ...]) -> tuple[Requirement, ...]:
+    requirements: list[Requirement] = []
+    for predicate in predicates:
+        voices: dict[str, set[str]] = {}
+        for one in said:
+            if one.predicate == predicate:
+                voices.setdefault(one.subject, set()).add(one.principal)
+        if voices:
+            threshold = min(len(names) for names in voices.values())
+            requirements.append(Requirement(predicate, threshold, _speakers(said, predicate)))
+    return tuple(requirements)
+
+
+def _speakers(said: list[Observed], predicate: str) -> tuple[str, ...]:
+    return tuple(sorted({one.principal for one in said if one.predicate == predicate}))

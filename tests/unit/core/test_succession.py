@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from counterfoil.core.envelope import sign_envelope
+from counterfoil.core.policy import Succession
+from counterfoil.core.principals import Compromise
+from counterfoil.core.statement import Statement, format_statement
+from counterfoil.core.succession import (
+    check_successor,
+    policy_in_force,
+    policy_of,
+    policy_statement,
+)
+from counterfoil.errors import FormatError, PolicyError, SignatureError
+
+
+def next_policy(old, **changes):
+    changes = {"version": old.version + 1, "previous": old.digest.hex(), **changes}
+    return replace(old, **changes)
+
+
+def signed(bank, policy, names):
+    payload = format_statement(policy_statement(policy))
+    return sign_envelope(payload, *(bank.key(name) for name in names.split()))
+
+
+def test_a_policy_survives_its_statement(bank):
+    """The log carries the whole policy, and nothing beside it."""
+    statement = policy_statement(bank.policy())
+    assert policy_of(statement) == bank.policy()
+    with pytest.raises(FormatError):
+        policy_of(replace(statement, predicate={**statement.predicate, "note": "x"}))
+    with pytest.raises(FormatError):
+        policy_of(Statement(statement.subjects, statement.predicate_type, {}))
+
+
+def test_a_successor_needs_both_thresholds(bank):
+    """Two of risk's three replace the policy; one, or others, do not."""
+    old = bank.policy()
+    new = next_policy(old, quorum=2)
+    check_successor(old, new, signed(bank, new, "risk-a risk-b"), 5)
+    with pytest.raises(PolicyError, match="old policy") as caught:
+        check_successor(old, new, signed(bank, new, "risk-a validation"), 5)
+    assert (caught.value.have, caught.value.need) == ("risk-a", "2 of risk-a, risk-b, risk-c")
+    with pytest.raises(SignatureError):
+        check_successor(old, new, signed(bank, new, "stranger"), 5)
+
+
+def test_the_new_policys_own_people_must_sign_too(bank):
+    """Nobody is put in charge without their own signatures."""
+    old = bank.policy()
+    new = next_policy(old, succession=Succession(1, ("validation",)))
+    with pytest.raises(PolicyError, match="new policy"):
+        check_successor(old, new, signed(bank, new, "risk-a risk-b"), 5)
+    check_successor(old, new, signed(bank, new, "risk-a risk-b validation"), 5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"version": 3}, {"version": 1, "previous": ""}, {"previous": "00" * 32}],
+)
+def test_a_successor_follows_exactly(bank, changes):
+    """A skipped version, a return to the old one or another predecessor is refused."""
+    old = bank.policy()
+    new = next_policy(old, **changes)
+    with pytest.raises(PolicyError, match="version|previous"):
+        check_successor(old, new, signed(bank, new, "risk-a risk-b"), 5)
+
+
+def test_a_successor_stays_with_its_log(bank):
+    """Indexes mean positions in one log, so the log's origin cannot change under them."""
+    old = bank.policy()
+    key = bank.key("other.example/log").key
+    new = next_policy(old, log=replace(old.log, origin=key.name, key=key))
+    with pytest.raises(PolicyError, match="log origin"):
+        check_successor(old, new, signed(bank, new, "risk-a risk-b"), 5)
+
+
+def test_without_a_section_nobody_replaces_the_policy(bank):
+    """A policy that names nobody cannot be replaced, nor can one like it follow."""
+    closed = replace(bank.policy(), succession=None)
+    new = next_policy(closed, succession=bank.policy().succession)
+    with pytest.raises(PolicyError, match="old policy lets nobody"):
+        check_successor(closed, new, signed(bank, new, "risk-a risk-b"), 5)
+    new = next_policy(bank.policy(), succession=None)
+    with pytest.raises(PolicyError, match="new policy lets nobody"):
+        check_successor(bank.policy(), new, signed(bank, new, "risk-a risk-b"), 5)
+
+
+def test_a_stolen_key_does_not_replace_the_policy(bank):
+    """Keys void at the successor's index do not count toward the threshold."""
+    old = bank.policy()
+    stolen = Compromise(bank.key("risk-a").key.label, 5)
+    old = replace(
+        old,
+        principals=tuple(
+            replace(one, compromised=(stolen,)) if one.name == "risk-a" else one
+            for one in old.principals
+        ),
+    )
+    new = next_policy(old)
+    envelope = signed(bank, new, "risk-a risk-b")
+    check_successor(old, new, envelope, 4)
+    with pytest.raises(PolicyError):
+        check_successor(old, new, envelope, 5)
+
+
+def test_the_envelope_holds_this_policy(bank):
+    """Signatures on one policy do not carry another."""
+    old = bank.policy()
+    new, other = next_policy(old), next_policy(old, quorum=0)
+    with pytest.raises(FormatError):
+        check_successor(old, new, signed(bank, other, "risk-a risk-b"), 5)
+
+
+def test_the_first_valid_successor_wins(bank):
+    """A policy is in force for what comes after it; a second successor of the same one is void."""
+    root = bank.policy()
+    second = next_policy(root, quorum=2)
+    rival = next_policy(root, quorum=0)
+    third = next_policy(second, quorum=0)
+    log = [
+        (3, signed(bank, rival, "risk-a")),
+        (4, sign_envelope(b"junk", bank.key("risk-a"))),
+        (5, signed(bank, second, "risk-a risk-b")),
+        (6, signed(bank, rival, "risk-a risk-b risk-c")),
+        (9, signed(bank, third, "risk-b risk-c")),
+    ]
+    assert [policy_in_force(root, log, index) for index in (0, 5, 6, 9, 10)] == [
+        root,
+        root,
+        second,
+        second,
+        third,
+    ]
+    assert policy_in_force(root, reversed(log), 99) == third
