@@ -74,7 +74,7 @@ class Countersigner:
             ) from error
         self._size = checkpoint.size
         opened = parse_note(note)
-        own = tuple(s for s in opened.signatures if s.key_id == self._log_key.key_id)
+        own = tuple(s for s in opened.signatures if s.is_named_by(self._log_key))
         return format_note(Note(opened.text, (*own, *lines)))
 
     def _ask(self, size: int, note: bytes) -> tuple[NoteSignature, ...]:

@@ -45,7 +45,7 @@ class Gate:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._policy = Trust(log).policy
+        self._policy = Trust(log).show()
 
     def clear_model(self, subject: Subject, stage: str, model_format: str) -> Clearance:
         """Let a model into a stage, or say why not.
@@ -60,7 +60,9 @@ class Gate:
         """
         heard = self._hear(subject)
         now = int(self._log.clock())
-        judgement = evaluate_stage(self._policy, stage, subject, model_format, heard, now)
+        judgement = evaluate_stage(
+            self._policy, stage, subject, heard, model_format=model_format, now=now
+        )
         return self._record("model", stage, subject, judgement, heard)
 
     def clear_data(self, subject: Subject, purpose: str) -> Clearance:
@@ -70,7 +72,7 @@ class Gate:
             RefusedError: the policy enforces, and something is missing.
         """
         heard = self._hear(subject)
-        judgement = evaluate_data(self._policy, subject, purpose, heard, int(self._log.clock()))
+        judgement = evaluate_data(self._policy, purpose, subject, heard, now=int(self._log.clock()))
         return self._record("data", purpose, subject, judgement, heard)
 
     def _hear(self, subject: Subject) -> list[Testimony]:

@@ -4,7 +4,8 @@ An SQLite file beside the log, brought up to date whenever somebody searches, so
 never waits for it. It is a convenience, never a proof: what it finds is read from the log, and
 that there is nothing else is known only to whoever holds the whole log.
 
-A statement counts once, at the first occurrence of its payload: later copies are not indexed.
+A signed statement is found once, where it first stands: later copies of its envelope are not
+indexed. The same words signed by somebody else are another voice, and are.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
-from counterfoil.core.envelope import Envelope, parse_envelope
+from counterfoil.core.envelope import parse_envelope
 from counterfoil.core.statement import parse_statement
 from counterfoil.errors import FormatError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS progress (origin TEXT PRIMARY KEY, size INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS statements (
-    position INTEGER PRIMARY KEY, payload BLOB NOT NULL UNIQUE, predicate TEXT NOT NULL);
+    position INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, predicate TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS issuers (key TEXT, position INTEGER, PRIMARY KEY (key, position))
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects (subject TEXT, position INTEGER,
@@ -117,13 +119,13 @@ class Index:
     def _add(self, position: int, entry: bytes) -> None:
         """Index one entry; one that is no statement of ours is simply not found."""
         try:
-            envelope: Envelope = parse_envelope(self._resolve(entry))
+            envelope = parse_envelope(self._resolve(entry))
             statement = parse_statement(envelope.payload)
         except FormatError:
             return
         added = self._database.execute(
             "INSERT OR IGNORE INTO statements VALUES (?, ?, ?)",
-            (position, envelope.digest, statement.predicate_type),
+            (position, sha256(entry).digest(), statement.predicate_type),
         )
         if added.rowcount == 0:
             return

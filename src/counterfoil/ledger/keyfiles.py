@@ -1,7 +1,7 @@
 """Private keys as files: PKCS#8 PEM that only its owner can read, the public half beside it.
 
-    ~/.counterfoil/keys/<ledger>/NAME.pem     private, mode 0600, passphrase optional
-    ~/.counterfoil/keys/<ledger>/NAME.vkey    public, one line, to be handed around
+    ~/.counterfoil/keys/<log>/NAME.pem     private, mode 0600, passphrase optional
+    ~/.counterfoil/keys/<log>/NAME.vkey    public, one line, to be handed around
 
 Keys lie outside the ledger's folder, so that copying or publishing a ledger gives no key away. A
 file that others could have read, or that leads elsewhere, is refused: its key may be known.
@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from counterfoil.core.keys import Algorithm, PrivateKey, VerifierKey, format_vkey, parse_vkey
-from counterfoil.core.text import shown
 from counterfoil.errors import ConflictError, FormatError, RefusedError, UnavailableError
 from counterfoil.ledger.disk import Disk, reported, require_posix
 
@@ -71,21 +70,6 @@ def home() -> Path:
             f"others may write in {folder}", reasons=(), hint=f"Run: chmod go-w {folder}"
         )
     return folder
-
-
-def key_path(ledger: str, name: str) -> Path:
-    """Return where a ledger's key of this name belongs: `home()/keys/<ledger>/<name>.pem`.
-
-    Raises:
-        FormatError: One of the names would lead to another folder.
-    """
-    for part in (ledger, name):
-        if not part or part.startswith(".") or "/" in part or not part.isprintable():
-            raise FormatError(
-                f"{shown(part)} cannot be part of a key file's path",
-                hint="Use letters, digits, - and _; no slash, no dot in front.",
-            )
-    return home() / "keys" / ledger / f"{name}.pem"
 
 
 def generate_key(

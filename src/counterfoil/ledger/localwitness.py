@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 from counterfoil.core.merkle import Hash
 from counterfoil.core.note import NoteSignature, parse_note
@@ -130,7 +130,7 @@ class LocalWitness:
             ) from error
 
 
-def _read_within(pipe: BinaryIO, length: int, deadline: float) -> bytes:
+def _read_within(pipe: IO[bytes], length: int, deadline: float) -> bytes:
     """Read exactly `length` bytes from an unbuffered view of the pipe before `deadline`."""
     data = b""
     fd = pipe.fileno()

@@ -225,7 +225,7 @@ class TreeStore(TreeView):
                 self.settle()
             self._journal.close()
             self._journal = None
-        self._files.close()
+        super().close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None

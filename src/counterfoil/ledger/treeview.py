@@ -140,6 +140,10 @@ class TreeView:
         size, self._root, self._head = found
         self._frontier = Frontier(size)
 
+    def close(self) -> None:
+        """Release the files."""
+        self._files.close()
+
     def _known(self, size: int | None) -> int:
         if size is None:
             return self.size

@@ -13,12 +13,16 @@ from dataclasses import replace
 
 from counterfoil.core.envelope import sign_envelope
 from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
-from counterfoil.core.requirements import Mode
+from counterfoil.core.requirements import Mode, Stage
 from counterfoil.core.statement import format_statement
 from counterfoil.core.succession import check_successor, policy_statement
+from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
+from counterfoil.core.testimony import short_predicate
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.log import Log
+
+PRODUCTION = "production"
 
 
 class Trust:
@@ -31,9 +35,8 @@ class Trust:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    @property
-    def policy(self) -> TrustPolicy:
-        """The adopted policy.
+    def show(self) -> TrustPolicy:
+        """Give the adopted policy.
 
         Raises:
             FormatError: none was adopted on this machine, or its file is damaged.
@@ -64,7 +67,7 @@ class Trust:
         signers = [self._log.principal_key(name) for name in by]
         envelope = sign_envelope(format_statement(policy_statement(policy)), *signers)
         if self._log.places.trust.exists():
-            check_successor(self.policy, policy, envelope, self._log.size)
+            check_successor(self.show(), policy, envelope, self._log.size)
         index = self._log.append_envelope(envelope).index
         # If we stop here, the log knows a policy that nobody here goes by yet; adopting it
         # again states it again, and it counts from the first time.
@@ -77,31 +80,62 @@ class Trust:
             disk.replace(self._log.folder, "trust.toml", text)
         return index
 
-    def set_mode(self, stage: str, mode: Mode, *, by: tuple[str, ...] = ("operator",)) -> int:
-        """Adopt the present policy with another mode for one stage.
+    def suggest(self, stage: str = PRODUCTION) -> TrustPolicy:
+        """Draft the next policy from what the log holds: it lets that through, and nothing wider.
+
+        Nothing is adopted; a person should read it first.
+        """
+        policy = self.show()
+        observed = [
+            Observed(short_predicate(found.statement.predicate_type), subject.name, signed.keyid)
+            for found in self._log.find()
+            for subject in found.statement.subjects
+            for signed in found.envelope.signatures
+        ]
+        purposes = policy.data.purposes if policy.data is not None else ()
+        return suggest_policy(policy, observed, stage=stage, purposes=purposes)
+
+    def enforce(
+        self,
+        stage: str = PRODUCTION,
+        mode: Mode = Mode.ENFORCE,
+        *,
+        by: tuple[str, ...] = ("operator",),
+    ) -> int:
+        """Set how a stage's gate acts, and the gate for data with it, and adopt that.
+
+        In enforce mode, formats whose loading runs code are taken off the stage's list.
+
+        Args:
+            stage: As the policy names it.
+            mode: `observe`, `warn` or `enforce`.
+            by: Local principals who sign the policy.
 
         Raises:
             FormatError: the policy has no such stage.
             As `adopt`.
         """
-        policy = self.policy
+        policy = self.show()
         if stage not in {one.name for one in policy.stages}:
             raise FormatError(
                 f"the policy knows no stage {stage!r}",
                 hint=f"It knows {', '.join(one.name for one in policy.stages) or 'none'}.",
             )
-        stages = tuple(
-            replace(one, mode=mode) if one.name == stage else one for one in policy.stages
+        following = replace(
+            policy,
+            version=policy.version + 1,
+            previous=policy.digest.hex(),
+            stages=tuple(
+                _with_mode(one, mode) if one.name == stage else one for one in policy.stages
+            ),
+            data=None if policy.data is None else replace(policy.data, mode=mode),
         )
-        data = replace(policy.data, mode=mode) if policy.data is not None else None
-        return self.adopt(follow(policy, stages=stages, data=data), by=by)
+        return self.adopt(following, by=by)
 
 
-def follow(policy: TrustPolicy, **changes: object) -> TrustPolicy:
-    """Make the policy that follows `policy`, with some parts changed."""
+def _with_mode(stage: Stage, mode: Mode) -> Stage:
+    if mode is not Mode.ENFORCE:
+        return replace(stage, mode=mode)
     return replace(
-        policy,
-        version=policy.version + 1,
-        previous=policy.digest.hex(),
-        **changes,  # type: ignore[arg-type]  # the fields of a policy, checked by it
+        stage, mode=mode, formats=tuple(one for one in stage.formats if one in SAFE_FORMATS)
     )

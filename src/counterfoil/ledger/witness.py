@@ -111,7 +111,7 @@ class Witness:
             except ProofError as error:
                 raise _NotCosigned(STATUS_UNPROVEN, str(error)) from error
             # Unverified lines are dropped: kept, one could make the memory unreadable.
-            own = tuple(s for s in note.signatures if s.key_id == log_key.key_id)
+            own = tuple(s for s in note.signatures if s.is_named_by(log_key))
             kept = format_note(Note(note.text, own))
             self._disk.replace(self._folder, f"{_slug(origin)}.checkpoint", kept)
         # If we stop here, the log asks again with the size we now remember, and gets its answer.

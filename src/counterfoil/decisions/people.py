@@ -1,0 +1,113 @@
+"""People: what is recorded about a person, exported or erased on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from counterfoil.core.canonical import JsonValue
+from counterfoil.core.record import parse_disclosure
+from counterfoil.core.stream import parse_stream
+from counterfoil.decisions.stream import DecisionStream
+from counterfoil.errors import FormatError
+from counterfoil.ledger.log import Log
+from counterfoil.vault.erase import (
+    ERASURE_FIELDS,
+    Eraser,
+    ErasureCertificate,
+    ErasureRequest,
+    request_digest,
+)
+
+ERASURES = "erasures"
+ERASURE_PAD_TO = 16  # the erasure stream grows in steps of this, so that nobody counts erasures
+
+
+class People:
+    """The people in one ledger's decision streams; in the vault only, never in the log.
+
+    Args:
+        log: Where the streams are declared.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def export(self, person: str) -> dict[str, list[dict[str, JsonValue]]]:
+        """Give everything recorded about a person, by system, as they may ask for it.
+
+        Args:
+            person: As `data_subjects` named them.
+        """
+        found: dict[str, list[dict[str, JsonValue]]] = {}
+        for system in self.systems():
+            stream = DecisionStream.open(self._log, system, write=False)
+            try:
+                records = [
+                    {one.name: one.value for one in map(parse_disclosure, texts)}
+                    for texts in map(stream.store.disclosures, stream.store.find(person))
+                ]
+            finally:
+                stream.close()
+            if records:
+                found[system] = records
+        return found
+
+    def erase(
+        self, person: str, *, basis: str, approvers: tuple[str, str], request: bytes = b""
+    ) -> tuple[ErasureCertificate, ...]:
+        """Erase a person from every stream, if no hold is running.
+
+        Args:
+            person: As `data_subjects` named them.
+            basis: Why, for instance "GDPR Art. 17(1)(b): consent withdrawn".
+            approvers: Two people or roles who agreed.
+            request: The request as it was received; only its digest is kept.
+
+        Returns:
+            A certificate for each stream.
+
+        Raises:
+            FormatError: nothing is recorded about this person.
+            RefusedError: a retention hold is running; says until when.
+        """
+        wanted = ErasureRequest(basis, request_digest(request), approvers)
+        audit = DecisionStream.open(
+            self._log, ERASURES, fields=ERASURE_FIELDS, pad_to=ERASURE_PAD_TO
+        )
+        certificates: list[ErasureCertificate] = []
+        try:
+            for system in self.systems():
+                stream = DecisionStream.open(self._log, system)
+                try:
+                    eraser = Eraser(
+                        stream.store,
+                        audit.store,
+                        pad_to=ERASURE_PAD_TO,
+                        clock=self._log.clock,
+                        random=self._log.random,
+                    )
+                    eraser.finish()
+                    # Every record is decrypted and asked, as an index may be damaged.
+                    indices = stream.store.find(person, scan=True)
+                    if indices:
+                        certificates.append(eraser.erase(indices, wanted))
+                finally:
+                    stream.close()
+            if certificates:
+                audit.publish()
+        finally:
+            audit.close()
+        if not certificates:
+            raise FormatError(
+                f"nothing is recorded about {person!r}",
+                hint="Use the name that was given as data subject.",
+            )
+        return tuple(certificates)
+
+    def systems(self) -> Sequence[str]:
+        """List the systems that declared a stream for decisions, oldest first."""
+        declared = [
+            parse_stream(found.envelope.payload).system
+            for found in self._log.find(predicate="stream")
+        ]
+        return [system for system in dict.fromkeys(declared) if system != ERASURES]

@@ -1,0 +1,185 @@
+"""Evidence files: everything one decision rests on, in one file that stands by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from counterfoil.core.canonical import JsonValue, format_json
+from counterfoil.core.keys import format_vkey
+from counterfoil.core.receipt import format_receipt
+from counterfoil.core.record import field_digest, format_record
+from counterfoil.core.stream import parse_batch
+from counterfoil.core.testimony import short_predicate
+from counterfoil.core.text import format_base64
+from counterfoil.decisions.decisions import Decision
+from counterfoil.decisions.stream import DecisionStream
+from counterfoil.errors import FormatError
+from counterfoil.evidence.page import format_page
+from counterfoil.ledger.disk import reported
+from counterfoil.ledger.log import Found, Log
+from counterfoil.ledger.trust import Trust
+
+EVIDENCE_FORMAT = "evidence/v1"
+MODEL_ROLES = (
+    "model",
+    "training",
+    "evaluation",
+    "approval",
+    "clearance",
+    "refusal",
+    "promotion",
+    "revocation",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """The evidence of one decision.
+
+    Args:
+        body: As docs/reference/evidence.md has it.
+        facts: The disclosed fields.
+    """
+
+    body: Mapping[str, JsonValue]
+    facts: Mapping[str, JsonValue]
+
+    def page(self) -> bytes:
+        """The letter with the evidence embedded, HTML."""
+        return format_page(self.body, self.facts)
+
+    def save(self, path: str | Path) -> Path:
+        """Write `.html` (the letter) or `.json` (the evidence alone).
+
+        Raises:
+            FormatError: another suffix.
+            UnavailableError: the disk refuses.
+        """
+        path = Path(path)
+        match path.suffix.lower():
+            case ".html" | ".htm":
+                data = self.page()
+            case ".json":
+                data = format_json(dict(self.body))
+            case _:
+                raise FormatError(
+                    f"{path.name} is neither .html nor .json",
+                    hint="Name it `….html` for the letter, `….json` for the proof alone.",
+                )
+        with reported(f"cannot write {path}"):
+            path.write_bytes(data)
+        return path
+
+
+class Evidence:
+    """Makes evidence files from one ledger.
+
+    Args:
+        log: Where the statements are.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def make(self, decision: Decision, *, withhold: Sequence[str] = ()) -> EvidenceFile:
+        """Collect what a decision rests on.
+
+        Args:
+            decision: As recorded.
+            withhold: Fields not to disclose; they are listed as withheld.
+
+        Raises:
+            FormatError: `withhold` names no field, or the decision is in no batch yet.
+            UnavailableError: it was erased.
+        """
+        log = self._log
+        stream = DecisionStream.open(log, decision.system, write=False)
+        try:
+            fields = stream.declaration.fields
+            if unknown := set(withhold) - set(fields):
+                raise FormatError(
+                    f"there is no field {', '.join(sorted(unknown))} to withhold",
+                    hint=f"The fields are {', '.join(fields)}.",
+                )
+            batches = log.find(predicate="batch", subject=stream.id.hex())
+            covering = [f for f in batches if parse_batch(f.envelope.payload).size > decision.index]
+            if not covering:
+                raise FormatError(
+                    f"record {decision.index} of {decision.system} is in no batch yet",
+                    hint="Publish the stream first.",
+                )
+            batch = parse_batch(covering[0].envelope.payload)
+            texts = stream.store.disclosures(decision.index)
+            record = format_record(stream.id, [field_digest(text) for text in texts])
+            path = stream.store.inclusion(decision.index, batch.size)
+        finally:
+            stream.close()
+        (declared,) = log.find(predicate="stream", subject=decision.system)[-1:]
+        statements = [
+            self._statement("stream", declared),
+            self._statement("batch", covering[0]),
+            *self._behind(decision),
+        ]
+        shown = {
+            name: text for name, text in zip(fields, texts, strict=True) if name not in withhold
+        }
+        disclosures: list[JsonValue] = list(shown.values())
+        body: dict[str, JsonValue] = {
+            "counterfoil": EVIDENCE_FORMAT,
+            "kind": "decision",
+            "log": {"origin": log.origin, "key": format_vkey(log.key)},
+            "policy": Trust(log).show().digest.hex(),
+            "record": {
+                "index": decision.index,
+                "record": format_base64(record),
+                "path": [format_base64(value) for value in path],
+                "size": batch.size,
+                "root": format_base64(batch.root),
+            },
+            "disclosures": disclosures,
+            "statements": list(statements),
+        }
+        facts = {name: decision.values[name] for name in shown}
+        return EvidenceFile(body, facts)
+
+    def _behind(self, decision: Decision) -> list[JsonValue]:
+        """Collect the statements about the model that decided and the data it was trained on."""
+        output = decision.values.get("output")
+        model = output.get("model") if isinstance(output, dict) else None
+        digest = model.get("digest") if isinstance(model, dict) else None
+        if not isinstance(digest, str):
+            return []
+        about_model = self._log.find(subject=digest)
+        statements: list[JsonValue] = []
+        data: list[str] = []
+        for found in about_model:
+            role = short_predicate(found.statement.predicate_type)
+            if role in MODEL_ROLES:
+                statements.append(self._statement(role, found))
+            if role == "model":
+                data += _digests(found.statement.predicate.get("trained_on"))
+        for digest in dict.fromkeys(data):
+            for found in self._log.find(subject=digest):
+                role = short_predicate(found.statement.predicate_type)
+                if role in {"dataset", "clearance", "refusal", "revocation"}:
+                    statements.append(self._statement(role, found))
+        return statements
+
+    def _statement(self, role: str, found: Found) -> JsonValue:
+        receipt = self._log.receipt(found.index)
+        return {
+            "role": role,
+            "entry": format_base64(self._log.entry(found.index)),
+            "receipt": format_receipt(receipt).decode(),
+        }
+
+
+def _digests(trained_on: JsonValue) -> list[str]:
+    digests = [
+        one.get("digest")
+        for one in (trained_on if isinstance(trained_on, list) else [])
+        if isinstance(one, dict)
+    ]
+    return [digest for digest in digests if isinstance(digest, str)]
