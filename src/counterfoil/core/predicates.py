@@ -42,6 +42,7 @@ PREDICATES = {
     predicate.name: predicate
     for predicate in (
         Predicate("dataset", "This data set is what it says.", "the data set", "data office"),
+        Predicate("consent", "The data may be used for this.", "the data set", "data office"),
         Predicate("training", "The model was made like this.", "the model", "whoever trained it"),
         Predicate("model", "This model is what it says.", "the model", "its developers"),
         Predicate("evaluation", "The model did this well.", "the model", "validation"),

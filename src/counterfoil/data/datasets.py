@@ -227,7 +227,7 @@ class Datasets:
             kept: JsonValue = {"salt": format_base64(salt), "source": print_.source}
             disk.replace(self._folder, f"{digest}.json", format_json(kept), 0o600)
 
-    def _kept(self, dataset: Dataset) -> tuple[bytes, str, list[Hash]]:
+    def _kept(self, dataset: Dataset) -> tuple[bytes, str, Sequence[Hash]]:
         path = self._folder / f"{dataset.digest}.json"
         if not path.exists():
             raise UnavailableError(

@@ -236,7 +236,7 @@ class Decisions:
         finally:
             stream.close()
 
-    def reconcile(self, system: str, tickets: Sequence[bytes]) -> list[str]:
+    def reconcile(self, system: str, tickets: Sequence[bytes]) -> tuple[str, ...]:
         """Hold tickets against what the log has of a stream; return what is broken, in words.
 
         Args:
@@ -265,7 +265,7 @@ class Decisions:
                     broken.append(f"record {ticket.index}: {error}")
         finally:
             stream.close()
-        return broken
+        return tuple(broken)
 
 
 def _of_length(values: Sequence[str | None] | None, count: int, what: str) -> list[str | None]:

@@ -83,8 +83,6 @@ class People:
                         stream.store,
                         audit.store,
                         pad_to=ERASURE_PAD_TO,
-                        clock=self._log.clock,
-                        random=self._log.random,
                     )
                     eraser.finish()
                     # Every record is decrypted and asked, as an index may be damaged.

@@ -39,7 +39,7 @@ def decision_rows(
         reasons: JsonValue = None
         if explanation is not None and ranked is not None:
             reasons = _reasons(model, data, decided, index, explanation, ranked[index])
-        rows.append(["decision", None, dict(decided.table.row(index)), output, reasons])
+        rows.append(["decision", None, dict(decided.table.as_dict(index)), output, reasons])
     return rows
 
 

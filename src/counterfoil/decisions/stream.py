@@ -43,7 +43,13 @@ class DecisionStream:
 
     @classmethod
     def open(
-        cls, log: Log, system: str, *, fields: Sequence[str] = DECISION_FIELDS, write: bool = True
+        cls,
+        log: Log,
+        system: str,
+        *,
+        fields: Sequence[str] = DECISION_FIELDS,
+        pad_to: int = 1,
+        write: bool = True,
     ) -> DecisionStream:
         """Open the newest stream of a system; a writer declares one where there is none.
 
@@ -55,7 +61,7 @@ class DecisionStream:
         if found:
             declaration = parse_stream(found[-1].envelope.payload)
         elif write:
-            declaration = cls._declare(log, system, tuple(fields))
+            declaration = cls._declare(log, system, tuple(fields), pad_to)
         else:
             raise FormatError(
                 f"the system {system!r} has no decision stream in {log.folder}",
@@ -73,13 +79,14 @@ class DecisionStream:
         return cls(log, declaration, store)
 
     @staticmethod
-    def _declare(log: Log, system: str, fields: tuple[str, ...]) -> StreamDeclaration:
+    def _declare(log: Log, system: str, fields: tuple[str, ...], pad_to: int) -> StreamDeclaration:
         declaration = StreamDeclaration(
             log=log.origin,
             system=system,
             nonce=log.random(32),
             fields=fields,
             max_delay_s=MAX_DELAY_S,
+            pad_to=pad_to,
             ticket_keys=(log.principal_key(TICKET_KEY).key,),
         )
         signer = log.principal_key("operator")

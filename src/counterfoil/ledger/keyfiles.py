@@ -15,7 +15,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -170,7 +170,8 @@ def load_key(path: Path, passphrase: str | None = None) -> PrivateKey:
             f"{path} {'needs a' if needed else 'has no'} passphrase",
             hint="Give the passphrase it was saved with." if needed else "Leave it out.",
         ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, InternalError) as error:
+        # InternalError: what OpenSSL makes of a key cut inside its innermost part.
         wrong = "or the passphrase is wrong" if password else "it may be cut short"
         raise FormatError(
             f"{path} cannot be read as a key, {wrong}",

@@ -21,6 +21,7 @@ from counterfoil.errors import FormatError, RefusedError, UnavailableError, Veri
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Attested, Found, Log
+from counterfoil.ledger.trust import PRODUCTION
 from counterfoil.models.explain import Explainer, explainer_for
 from counterfoil.models.formats import (
     ONNX,
@@ -35,7 +36,6 @@ from counterfoil.models.predict import Predictor, as_predictor
 from counterfoil.models.terms import Terms
 
 CALLABLE = "callable"
-PRODUCTION = "production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +220,9 @@ class Models:
             Gate(self._log).clear_model(version.subject, stage, CALLABLE)
             return self._model(version, _predictor(predictor, terms), terms, stage)
         file = self._stored(version)
-        clearance = Gate(self._log).clear_model(version.subject, stage, version.format)
-        trusted = (PICKLE.name,) if version.format == PICKLE.name and clearance else ()
-        loaded = known_formats()[version.format].load(file, trusted)
+        Gate(self._log).clear_model(version.subject, stage, version.format)
+        # What the gate let in is opened: in enforce mode the policy's formats decided that.
+        loaded = known_formats()[version.format].load(file, (version.format,))
         return self._model(version, _predictor(loaded, terms), terms, stage)
 
     def check(self, name: str) -> Version:
@@ -269,7 +269,7 @@ class Models:
         comment: str = "",
         expires: str | None = None,
         after: int | None = None,
-    ) -> list[Attested]:
+    ) -> tuple[Attested, ...]:
         """Approve a version for a stage, a statement for each approver.
 
         Args:
@@ -289,10 +289,7 @@ class Models:
         }
         if expires is not None:
             body["expires"] = expires
-        return [
-            self._log.attest([version.subject], "approval", {**body, "approver": who}, by=(who,))
-            for who in by
-        ]
+        return tuple(self._log.attest([version.subject], "approval", body, by=(who,)) for who in by)
 
     def promote(self, name: str, *, stage: str = PRODUCTION) -> Attested:
         """Record that a version goes to a stage, having been cleared for it.

@@ -109,6 +109,7 @@ OUTPUT: dict[str, JsonValue] = {
 REASONS: dict[str, JsonValue] = {
     "method": "ebm-terms",
     "library": "interpret-core 0.7.8",
+    "reference": "the mean of 700 training rows",
     "baseline": 1.0281734,
     "terms": [
         {

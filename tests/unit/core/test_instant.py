@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 import pytest
 
@@ -13,7 +13,7 @@ from counterfoil.errors import FormatError
 )
 def test_a_time_is_its_unix_seconds(text):
     """Times mean what Python's own calendar says they mean."""
-    assert parse_instant(text, "x") == int(datetime.datetime.fromisoformat(text).timestamp())
+    assert parse_instant(text, "x") == int(dt.datetime.fromisoformat(text).timestamp())
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,10 @@ def test_an_independent_witness_lifts_the_grade(bank):
     assert check_quorum(policy, cosigned(bank, "own", "auditor")) is Grade.WITNESSED
 
 
-@pytest.mark.parametrize(
-    "operator", ["Northbank", " northBANK", "north\u00adbank".replace("\u00ad", "")]
-)
+@pytest.mark.parametrize("operator", ["Northbank", "northBANK", "NORTHBANK"])
 def test_the_operators_own_witness_counts_and_lifts_nothing(bank, operator):
     """A witness of the log's operator fills the quorum, and the verdict stays self-witnessed."""
-    own = replace(bank.policy().witnesses[0], operator=operator.strip())
+    own = replace(bank.policy().witnesses[0], operator=operator)
     policy = replace(bank.policy(), witnesses=(own, bank.policy().witnesses[1]))
     assert check_quorum(policy, cosigned(bank, "own")) is Grade.SELF_WITNESSED
 

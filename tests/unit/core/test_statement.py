@@ -44,12 +44,11 @@ def test_a_statement_is_in_toto():
 @pytest.mark.parametrize("nest", [lambda x: x, lambda x: [x], lambda x: {"a": [{"b": x}]}])
 def test_a_statement_holds_no_fractions(number, nest):
     """Decimals are strings, so that nobody rounds them; reading refuses what writing refuses."""
-    with pytest.raises(FormatError, match="as strings"):
-        try:
-            format_statement(Statement(STATEMENT.subjects, "urn:x", {"n": nest(number)}))
-        except FormatError as error:
-            raise FormatError(error.hint) from error
-    data = DATA.replace(b'"predicate":{', b'"predicate":{"m":%b,' % format_json(nest(number)))
+    statement = Statement(STATEMENT.subjects, "urn:x", {"n": nest(number)})
+    with pytest.raises(FormatError, match="holds the number") as caught:
+        format_statement(statement)
+    assert "as strings" in caught.value.hint
+    data = DATA.replace(b'"n":[1', b'"m":%b,"n":[1' % format_json(nest(number)))
     with pytest.raises(FormatError, match="holds the number"):
         parse_statement(data)
 

@@ -66,7 +66,7 @@ def test_a_successor_follows_exactly(bank, changes):
     """A skipped version, a return to the old one or another predecessor is refused."""
     old = bank.policy()
     new = next_policy(old, **changes)
-    with pytest.raises(PolicyError, match="version|previous"):
+    with pytest.raises(PolicyError, match=r"version|previous"):
         check_successor(old, new, signed(bank, new, "risk-a risk-b"), 5)
 
 

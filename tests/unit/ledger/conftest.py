@@ -24,7 +24,7 @@ def make_log(tmp_path):
         if witness:
             key = generate_key("witness.example", Algorithm.COSIGNATURE_ED25519)
             save_key(places.witness / "key.pem", key)
-            Witness(places.witness, key, clock=lambda: 0.0).know(signer.key)
+            Witness(places.witness, key, clock=lambda: 1.8e9).know(signer.key)
         return tmp_path / folder
 
     return make

@@ -1,0 +1,88 @@
+# Everything sets itself up: a virtual environment in .venv, uv inside it, and what
+# requirements/*.lock names, checked against its hashes. Needs make and Python 3.11 to 3.13.
+
+# The interpreters to try, best first; `make test PYTHON=/path/to/python3.12` tries only that one.
+PYTHON ?= python3.13 python3.12 python3.11 python3
+# More words for pytest: `make test ARGS="tests/unit -x"`.
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Answers of a company's own certificate authority are believed where the system believes them.
+UV := UV_SYSTEM_CERTS=1 $(BIN)/uv
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config \
+	--custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types ladder bench soak fuzz lock upgrade clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Tell the whole story on real data, break it, and see it caught
+	$(BIN)/counterfoil demo $(ARGS)
+
+test: $(VENV)/.test ## Run all tests
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+lint: $(VENV)/.test ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.test ## Put every file into the one formatting
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.test ## Check types, strictly
+	$(BIN)/mypy
+
+ladder: $(VENV)/.test ## Check that imports go down the ladder only
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test ## Measure side by side with peers; minutes, on a quiet machine
+	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS) || exit; done
+
+soak: $(VENV)/.test ## Kill, fill and corrupt ledgers many more times than a test run does
+	COUNTERFOIL_SOAK=$${COUNTERFOIL_SOAK:-50} $(BIN)/python -m pytest tests/faults $(ARGS)
+
+fuzz: $(VENV)/.test ## Run the property tests with many more examples
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n auto --maxprocesses 4 tests/properties tests/unit $(ARGS)
+
+lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
+	$(COMPILE) requirements/uv.in --output-file requirements/uv.lock $(ARGS)
+	$(COMPILE) pyproject.toml requirements/demo.in --extra demo --output-file requirements/demo.lock $(ARGS)
+	$(COMPILE) pyproject.toml requirements/demo.in requirements/test.in --extra demo \
+		--output-file requirements/test.lock $(ARGS)
+
+upgrade: ## Resolve the locks anew, with the newest versions
+	@$(MAKE) --no-print-directory lock ARGS=--upgrade
+
+clean: ## Remove the environment and everything generated
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip installs uv and nothing else. A half-made environment leaves no uv, and is made again.
+$(BIN)/uv: requirements/uv.lock
+	@for python in $(PYTHON); do \
+		if $$python -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+			>/dev/null 2>&1; then \
+			echo "Setting up $(VENV) with $$($$python --version), once; a minute or two."; \
+			$$python -m venv --clear $(VENV) && \
+			$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes \
+				--requirement requirements/uv.lock && \
+			touch $@; exit; \
+		fi; \
+	done; \
+	echo "counterfoil needs Python 3.11, 3.12 or 3.13 with its venv module; none of these is one: $(PYTHON)." \
+		"Name yours: make PYTHON=/path/to/python3.12" >&2; exit 1
+
+# The stamps. The project itself is installed editable, by the locked build backend.
+$(VENV)/.demo: $(BIN)/uv requirements/demo.lock pyproject.toml
+	@$(INSTALL) --require-hashes --requirement requirements/demo.lock
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo requirements/test.lock
+	@$(INSTALL) --require-hashes --requirement requirements/test.lock
+	@touch $@

@@ -1,0 +1,7 @@
+"""`python -m counterfoil` is `counterfoil`."""
+
+from __future__ import annotations
+
+from counterfoil.cli import main
+
+main()

@@ -1,0 +1,293 @@
+"""Erasure: records destroyed so that nobody can open them, and a record that says so.
+
+    0. nothing obliges anyone to keep them, and two people approved            (else: refused)
+    1. the intent is durable: which records, and, sealed, what will be recorded
+    2. keys, payloads and index rows are overwritten
+    3. the erasure is recorded in a padded stream of its own
+    4. the intent and its key are overwritten
+
+Before step 1 nothing has happened. From then on there is only forward: whoever opens the store
+does step 2 again, and `finish` does 2 to 4, by the same code. An erasure is recorded once, as its
+record is found by the identifier that the intent carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
+from counterfoil.core.merkle import Hash, as_hash
+from counterfoil.core.record import SALT_BYTES, pad_row, parse_disclosure, seal_rows
+from counterfoil.core.text import parse_hex
+from counterfoil.errors import FormatError, RefusedError
+from counterfoil.vault.hold import DEFAULT_RULES, Hold, HoldRule, check_hold
+from counterfoil.vault.intent import (
+    INTENT_EPOCH,
+    MAX_ERASED,
+    Intent,
+    is_ascending,
+    open_details,
+    read_intent,
+    remove_intent,
+    seal_details,
+    write_intent,
+)
+from counterfoil.vault.store import StreamStore
+
+ERASURE_FIELDS: Final = (
+    "kind",
+    "stream",
+    "leaves",
+    "basis",
+    "request",
+    "hold",
+    "approvers",
+    "live_erased_at",
+    "final_by",
+    "not_touched",
+)
+"""Fields of the stream that erasures are recorded in."""
+
+NOT_TOUCHED: Final = (
+    "models trained on the data, which may have memorised some of it",
+    "evidence and receipts already handed out, which still open",
+    "copies that others made, and backups until `final_by`",
+    "what a drive keeps of overwritten blocks",
+    "leaf hashes, roots and signed statements, which say nothing about the person",
+)
+_MAX_TEXT = 1000  # characters of a basis or an approver: they share one field's 48 KiB
+_ID_BYTES = 32
+OnStep = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRequest:
+    """What was asked for, on what ground, and who agreed.
+
+    Args:
+        basis: Why, for instance "GDPR Art. 17(1)(b): consent withdrawn".
+        request: SHA-256 of the request as it was received, 32 bytes.
+        approvers: Two different people or roles, as the organisation names them.
+    """
+
+    basis: str
+    request: bytes
+    approvers: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureCertificate:
+    """What an erasure did and did not do.
+
+    Args:
+        stream: Id of the stream that the records belonged to.
+        leaves: Their leaf hashes, which stay.
+        live_erased_at: Unix seconds; from then on the live store could not open them.
+        final_by: Unix seconds; by then the epoch ends and old backups open nothing either.
+        record: Index of the erasure's own record in the erasure stream.
+        not_touched: What no erasure here reaches.
+    """
+
+    stream: bytes
+    leaves: tuple[Hash, ...]
+    live_erased_at: int
+    final_by: int
+    record: int
+    not_touched: tuple[str, ...] = NOT_TOUCHED
+
+
+def _ignore(step: str) -> None:
+    """Do nothing at a step."""
+    del step
+
+
+@dataclass(frozen=True, slots=True)
+class Eraser:
+    """Erases records of one stream and records it in another.
+
+    Args:
+        store: Where the records are; open for writing.
+        audit: The erasure stream, with `ERASURE_FIELDS`; its keys and retention are its own.
+        pad_to: The erasure stream's size is always a multiple of this, so that its growth does
+            not count erasures.
+        rules: Retention that applies by itself.
+        on_step: Told the name of each step once it is done: "intended", "destroyed", "recorded",
+            "finished".
+    """
+
+    store: StreamStore
+    audit: StreamStore
+    pad_to: int = 1
+    rules: tuple[HoldRule, ...] = DEFAULT_RULES
+    on_step: OnStep = _ignore
+
+    def erase(
+        self, indices: Sequence[int], request: ErasureRequest, *, placed: Sequence[Hold] = ()
+    ) -> ErasureCertificate:
+        """Destroy records and record it; when this returns, nothing of them is left on the disk.
+
+        Finishes an interrupted erasure first.
+
+        Args:
+            indices: Ascending, at most `MAX_ERASED`; more are several erasures.
+            request: Why, and who approved.
+            placed: Holds that somebody placed on these records.
+
+        Raises:
+            ConflictError: one of the stores is open for reading only.
+            FormatError: there are no such records, too many, or the request is malformed.
+            RefusedError: the records must be kept, or two different approvers are missing.
+            UnavailableError: a record is erased already; or the disk refused: then either nothing
+                happened, or the erasure is under way and `finish` completes it.
+            VerificationError: a record does not open, so that no hold can be ruled out.
+        """
+        _check_request(indices, request)
+        self.audit.require_writer()
+        self.finish()
+        records = [
+            {field.name: field.value for field in map(parse_disclosure, texts)}
+            for texts in map(self.store.disclosures, indices)
+        ]
+        ended = check_hold(records, self.store.clock(), rules=self.rules, placed=placed)
+        details: dict[str, JsonValue] = {
+            "approvers": list(request.approvers),
+            "basis": request.basis,
+            "hold": [{"basis": hold.basis, "ended": hold.ends} for hold in ended],
+            "id": self.store.random(_ID_BYTES).hex(),
+            "request": request.request.hex(),
+        }
+        stream, folder = self.store.stream, self.store.folder
+        key = self.store.keystore.key(stream, INTENT_EPOCH, create=True)
+        # If we stop here, a key is left that nothing was sealed with; `finish` destroys it.
+        intent = seal_details(key, stream, indices, format_json(details), self.store.random)
+        write_intent(folder, intent, self.store.disk)  # 1
+        self.on_step("intended")
+        return self._carry_out(intent)
+
+    def finish(self) -> ErasureCertificate | None:
+        """Complete an erasure that was interrupted; None if there was none.
+
+        Raises:
+            ConflictError: the store is open for reading only.
+            FormatError: the intent is not one.
+            UnavailableError: the disk refuses; ask again.
+            VerificationError: the intent was changed.
+        """
+        self.store.require_writer()
+        intent = read_intent(self.store.folder)
+        if intent is not None:
+            return self._carry_out(intent)
+        self._tidy()
+        return None
+
+    def _carry_out(self, intent: Intent) -> ErasureCertificate:
+        """Do steps 2 to 4; every one may have been done before."""
+        stream, keystore = self.store.stream, self.store.keystore
+        key = keystore.key(stream, INTENT_EPOCH)
+        details = _parse_details(open_details(key, stream, intent))
+        self.store.destroy(intent.indices)  # 2
+        self.on_step("destroyed")
+        # If we stop here, the records are gone and only the intent says why.
+        certificate = self._record(intent, details)  # 3
+        self.on_step("recorded")
+        # If we stop here, the record is found again by its identifier.
+        self._tidy()  # 4
+        self.on_step("finished")
+        return certificate
+
+    def _tidy(self) -> None:
+        """Remove the intent and destroy its key, or what an interruption left of them."""
+        remove_intent(self.store.folder, self.store.disk, self.store.random)
+        # If we stop here, the key that is left opens nothing.
+        self.store.keystore.destroy(self.store.stream, INTENT_EPOCH)
+
+    def _record(self, intent: Intent, details: Mapping[str, JsonValue]) -> ErasureCertificate:
+        """Record an erasure, unless that was done before we were interrupted."""
+        identifier = str(details["id"])
+        found = self.audit.find(identifier)
+        if not found:
+            # An epoch that should have ended would make `final_by` lie in the past.
+            self.store.rotate_if_due()
+            values: dict[str, JsonValue] = {
+                "kind": "erasure",
+                "stream": self.store.stream.hex(),
+                "leaves": [self.store.leaf(index).hex() for index in intent.indices],
+                **{name: details[name] for name in ("basis", "request", "hold", "approvers")},
+                "live_erased_at": int(self.store.clock()),
+                "final_by": self.store.epoch.ends,
+                "not_touched": list(NOT_TOUCHED),
+            }
+            pads = -(self.audit.size + 1) % self.pad_to
+            rows = [[values[name] for name in ERASURE_FIELDS], *[pad_row(ERASURE_FIELDS)] * pads]
+            salts = self.store.random(SALT_BYTES * len(ERASURE_FIELDS) * len(rows))
+            sealed = seal_rows(self.audit.stream, ERASURE_FIELDS, rows, salts)
+            found = list(self.audit.append(sealed, [identifier, *[None] * pads]))
+        return read_certificate(self.audit, found[0])
+
+
+def read_certificate(audit: StreamStore, index: int) -> ErasureCertificate:
+    """Read the certificate of an erasure from its record in the erasure stream.
+
+    Raises:
+        FormatError: the record is not one of an erasure.
+        UnavailableError: see `StreamStore.disclosures`; so `VerificationError`.
+    """
+    texts = audit.disclosures(index)
+    values = {field.name: field.value for field in map(parse_disclosure, texts)}
+    match values:
+        case {
+            "kind": "erasure",
+            "stream": str(stream),
+            "leaves": list(leaves),
+            "live_erased_at": int(erased),
+            "final_by": int(final),
+            "not_touched": list(untouched),
+        }:
+            return ErasureCertificate(
+                parse_hex(stream, "erasure: stream", size=32),
+                tuple(as_hash(parse_hex(str(leaf), "erasure: leaf"), "leaf") for leaf in leaves),
+                erased,
+                final,
+                index,
+                tuple(map(str, untouched)),
+            )
+    raise FormatError(
+        f"record {index} of {audit.folder} is no erasure",
+        hint="Erasures are recorded in a stream of their own; pad records fill it up.",
+    )
+
+
+def request_digest(request: bytes) -> bytes:
+    """Digest a request for erasure as it was received, for `ErasureRequest`."""
+    return sha256(request).digest()
+
+
+def _check_request(indices: Sequence[int], request: ErasureRequest) -> None:
+    if not is_ascending(indices):
+        raise FormatError(
+            f"one erasure takes 1 to {MAX_ERASED} records, in ascending order, each once",
+            hint="Erase in several calls.",
+        )
+    as_hash(request.request, "digest of the request")
+    texts = (request.basis, *request.approvers)
+    if not all(0 < len(text) <= _MAX_TEXT for text in texts):
+        raise FormatError(
+            f"basis and approvers have 1 to {_MAX_TEXT} characters each",
+            hint="Name the article of the law, and the approvers as your records do.",
+        )
+    if len(set(request.approvers)) != 2:
+        raise RefusedError(
+            "the erasure was not approved",
+            reasons=(f"it takes two different approvers, not {len(set(request.approvers))}",),
+            hint="Ask a second person.",
+        )
+
+
+def _parse_details(data: bytes) -> Mapping[str, JsonValue]:
+    """Read what the intent sealed; we wrote it, so its members are what they must be."""
+    details = parse_canonical(data, what="erasure intent")
+    assert isinstance(details, dict), "sealed under a key that only `erase` uses"  # noqa: S101 our own bug
+    return details

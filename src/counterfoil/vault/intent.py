@@ -1,0 +1,138 @@
+"""What an erasure under way leaves behind for whoever finishes it: the file `erasing`.
+
+    {"format": "counterfoil erasure intent v1", "indices": [17, 42], "sealed": "<base64>"}
+
+In the clear are indices only. What the erasure's record will say is sealed with a key of its own
+(AES-256-GCM, associated data: stream id ‖ indices, u64 each), which the key store keeps as the
+stream's epoch 0 and destroys once the erasure is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from counterfoil.core.canonical import format_json, parse_canonical
+from counterfoil.core.text import format_base64, parse_base64
+from counterfoil.errors import FormatError, VerificationError
+from counterfoil.ledger.disk import Disk, reported
+from counterfoil.vault.seal import NONCE_BYTES, Random
+from counterfoil.vault.wipe import wipe
+
+INTENT_EPOCH = 0  # epochs that wrap records count from 1
+MAX_ERASED = 512  # records of one erasure: their leaves fit one field of its record, 48 KiB
+_FILE = "erasing"
+_DONE = "erasing.done"
+_MAX_FILE_BYTES = 256 * 1024  # indices and an erasure record with as many leaves
+_HINT = "Remove the file and erase again; what it listed may be destroyed already."
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An erasure that was decided and is not finished.
+
+    Args:
+        indices: Records to destroy, ascending.
+        sealed: What is to be recorded, encrypted.
+    """
+
+    indices: tuple[int, ...]
+    sealed: bytes
+
+
+def format_intent(intent: Intent) -> bytes:
+    """Write the file's bytes."""
+    return format_json(
+        {
+            "format": "counterfoil erasure intent v1",
+            "indices": list(intent.indices),
+            "sealed": format_base64(intent.sealed),
+        }
+    )
+
+
+def parse_intent(data: bytes, what: str = "erasure intent") -> Intent:
+    """Read the file's bytes; the inverse of `format_intent`.
+
+    Raises:
+        FormatError: they are not what `format_intent` writes.
+    """
+    match parse_canonical(data, what=what, max_bytes=_MAX_FILE_BYTES):
+        case {
+            "format": "counterfoil erasure intent v1",
+            "indices": list(found),
+            "sealed": str(sealed),
+            **more,
+        } if not more:
+            indices = tuple(n for n in found if isinstance(n, int) and not isinstance(n, bool))
+            if len(indices) == len(found) and is_ascending(indices):
+                return Intent(indices, parse_base64(sealed, f"{what}: sealed"))
+    raise FormatError(f"{what} does not list what to erase", hint=_HINT)
+
+
+def is_ascending(indices: Sequence[int]) -> bool:
+    """Tell whether there are 1 to `MAX_ERASED` indices, each larger than the one before."""
+    ordered = all(low < high for low, high in pairwise((-1, *indices)))
+    return 0 < len(indices) <= MAX_ERASED and ordered
+
+
+def seal_details(
+    key: bytes, stream: bytes, indices: Sequence[int], details: bytes, random: Random
+) -> Intent:
+    """Make an intent whose details open under `key` alone."""
+    nonce = random(NONCE_BYTES)
+    sealed = AESGCM(key).encrypt(nonce, details, _associated(stream, indices))
+    return Intent(tuple(indices), nonce + sealed)
+
+
+def open_details(key: bytes, stream: bytes, intent: Intent) -> bytes:
+    """Decrypt what is to be recorded; the inverse of `seal_details`.
+
+    Raises:
+        VerificationError: the file was changed, or is another stream's.
+    """
+    nonce, sealed = intent.sealed[:NONCE_BYTES], intent.sealed[NONCE_BYTES:]
+    try:
+        return AESGCM(key).decrypt(nonce, sealed, _associated(stream, intent.indices))
+    except (InvalidTag, ValueError):  # ValueError: cut so short that there is no whole nonce
+        raise VerificationError(
+            "the erasure intent does not open under its key", hint=_HINT
+        ) from None
+
+
+def read_intent(folder: Path) -> Intent | None:
+    """Read the erasure under way in a stream's folder, if there is one."""
+    path = folder / _FILE
+    with reported(f"cannot read {path}"):
+        if not path.exists():
+            return None
+        data = path.read_bytes()
+    return parse_intent(data, str(path))
+
+
+def write_intent(folder: Path, intent: Intent, disk: Disk) -> None:
+    """Put an intent in place, durably."""
+    with reported(f"cannot write {folder / _FILE}"):
+        disk.replace(folder, _FILE, format_intent(intent), mode=0o600)
+
+
+def remove_intent(folder: Path, disk: Disk, random: Random) -> None:
+    """Take the intent away, durably, and overwrite what was in it; doing it again is harmless."""
+    path, done = folder / _FILE, folder / _DONE
+    with reported(f"cannot remove {path}"):
+        if path.exists():
+            # Renamed first: were it overwritten in place, a stop half-way would leave a file that
+            # is neither an intent nor none.
+            path.rename(done)
+            disk.sync_folder(folder)
+        # If we stop here, there is no intent; the next call overwrites what is left of it.
+        wipe(done, disk, random)
+
+
+def _associated(stream: bytes, indices: Sequence[int]) -> bytes:
+    return stream + b"".join(index.to_bytes(8, "big") for index in indices)
