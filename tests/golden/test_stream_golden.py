@@ -62,6 +62,19 @@ def test_the_published_vectors_are_the_ones_made_here():
     assert MAKER["write"](MAKER["build"]()) == MAKER["VECTORS"].read_text("utf-8")
 
 
+def test_the_page_shows_the_first_record():
+    """The example on the format's page is the one in the vectors."""
+    page = MAKER["VECTORS"].with_name("streams.md").read_text("utf-8")
+    first = VECTORS["records"][0]["disclosures"][0]
+    for shown in (
+        f"S        {STREAM.stream_id.hex()}",
+        f"D_0      {first}",
+        f"d_0      {field_digest(first).hex()}",
+        f"leaf     {VECTORS['records'][0]['leaf']}",
+    ):
+        assert shown in page
+
+
 @cases("streams")
 def test_streams_have_their_ids(case):
     """A stream statement reads back as written, and its hash is the stream's id."""

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from counterfoil.core.record import check_disclosures
@@ -81,7 +81,6 @@ def with_inputs(inputs, **output):
     return {**FACTS, "inputs": inputs, "output": {**FACTS["output"], **output}}
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(PLACES),
     st.sampled_from(["replace", "insert", "delete"]),
@@ -105,7 +104,6 @@ def tidy(page):
     return "\n".join(line.rstrip(" \t") for line in lines).rstrip("\n")
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, len(TEXT)),
     st.sampled_from(
@@ -129,7 +127,6 @@ def test_nothing_can_be_added_anywhere(place, added):
         check_page(edited, EVIDENCE, FACTS)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(st.text(max_size=20), st.one_of(st.text(), st.floats(), st.none()), max_size=4),
     st.recursive(
@@ -150,7 +147,6 @@ def test_hostile_values_stay_text(inputs, outcome):
     check_page(page, EVIDENCE, facts)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(FIELDS),
@@ -192,7 +188,6 @@ def test_any_record_can_be_written(facts):
     check_page(format_page(EVIDENCE, facts), EVIDENCE, facts)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.one_of(st.binary(), st.text().map(lambda text: (TEXT + text).encode(errors="replace"))))
 def test_arbitrary_bytes_raise_only_our_errors(data):
     """Bytes that are no page are refused with an error of ours, in reading and in checking."""

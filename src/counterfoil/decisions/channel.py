@@ -15,15 +15,11 @@ another the recording process sends `READY` and `PROGRESS`, and its end by closi
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import Any, Final
-
-import orjson
+from collections.abc import Callable
+from typing import Final
 
 from counterfoil import errors
 from counterfoil.core.merkle import HASH_BYTES, Hash
-from counterfoil.core.portable import _STRICT, encode_value
-from counterfoil.core.record import MAX_FIELD_DEPTH
 from counterfoil.decisions.ring import FREE_OFFSET, Ring
 from counterfoil.errors import CounterfoilError, UnavailableError
 
@@ -39,8 +35,6 @@ _STAGED: Final = _BASE + 2
 _ASLEEP: Final = _DURABLE + 16
 _FAILURE: Final = _DURABLE + 24
 _FAILURE_BYTES: Final = 2048
-_SEPARATOR: Final = b"\0"  # never in JSON text; the subject, which may hold it, comes last
-_VALUE_DEPTH: Final = MAX_FIELD_DEPTH - 1  # the disclosure's own array is a level
 _LEAF_WORDS: Final = struct.Struct(f"={HASH_BYTES // 8}Q")
 
 
@@ -124,35 +118,3 @@ class Board:
     @property
     def _failure(self) -> memoryview[int]:
         return self._words.cast("B")[_FAILURE * 8 : _FAILURE * 8 + _FAILURE_BYTES]
-
-
-def encode_row(values: Sequence[Any], subject: bytes) -> bytes:
-    """Write a row for the ring: the JSON text of each value, then whom it is about.
-
-    This is what a serving thread spends most of `Recorder.record` on, so the usual row costs one
-    call for each value, and one look at all of them together.
-
-    Raises:
-        FormatError: a value is not JSON, or too deep.
-    """
-    try:
-        texts = [orjson.dumps(value, None, _STRICT) for value in values]
-    except orjson.JSONEncodeError:
-        return _join([encode_value(value, _VALUE_DEPTH) for value in values], subject)
-    row = _join(texts, subject)
-    # As in `encode_value`: only a row that could be refused or changed there is given to it.
-    opened = row.count(b"{") + row.count(b"[")
-    if opened > _VALUE_DEPTH or row.count(b"null") != values.count(None):
-        return _join([encode_value(value, _VALUE_DEPTH) for value in values], subject)
-    return row
-
-
-def parse_row(row: bytes, n_fields: int) -> tuple[list[bytes], str | None]:
-    """Take a row apart: the JSON text of each value, and whom it is about."""
-    *texts, subject = row.split(_SEPARATOR, n_fields)
-    return texts, subject.decode() or None
-
-
-def _join(texts: list[bytes], subject: bytes) -> bytes:
-    texts.append(subject)
-    return _SEPARATOR.join(texts)

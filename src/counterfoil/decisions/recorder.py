@@ -27,18 +27,12 @@ from typing import Final, Self
 import orjson
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.record import (
-    MAX_FIELD_BYTES,
-    SALT_BYTES,
-    check_fields,
-    format_disclosure,
-)
-from counterfoil.decisions.channel import READY, ROWS, WAITING, Board, encode_row, parse_row
+from counterfoil.decisions.channel import READY, ROWS, WAITING, Board
 from counterfoil.decisions.ring import Ring, allocate
-from counterfoil.errors import CounterfoilError, FormatError, UnavailableError
+from counterfoil.decisions.rowcodec import RowCodec
+from counterfoil.errors import CounterfoilError, UnavailableError
 from counterfoil.ledger.disk import reported, require_posix
 from counterfoil.vault.keystore import FileKeyStore
-from counterfoil.vault.seal import check_subject
 
 RING_BYTES: Final = 1 << 24  # a second and a half of 10,000 rows of 1 KiB a second
 FULL_WAIT_S: Final = 1.0  # longer than any sync takes on a disk that works
@@ -101,13 +95,10 @@ class Recorder:
         full_wait_s: float = FULL_WAIT_S,
     ) -> None:
         require_posix()
-        check_fields(fields)
         self._folder = folder
         self._keys = keys
-        self._fields = tuple(fields)
         self._full_wait_s = full_wait_s
-        self._rooms = [_room(name) for name in fields]
-        self._surely_fits = min(self._rooms)  # a row no larger has no field that is too large
+        self._codec = RowCodec(fields)
         self._ring = Ring(allocate(ring_bytes))
         self._board = Board(self._ring)
         # Open as long as the recorder is, at both ends, across recording processes: a thread may
@@ -145,9 +136,8 @@ class Recorder:
         process or the machine; see `Handle.wait`.
 
         Args:
-            values: One for each field; None where there is none. What is the same in many rows
-                may be an `orjson.Fragment` of its JSON text, also inside a value; it is
-                recorded as it is, so it must come from `core.portable.encode_value`.
+            values: One for each field; None where there is none. For a value that many rows
+                share, give what `rowcodec.encode` made of it.
             subject: Whom the record is about.
 
         Raises:
@@ -156,14 +146,7 @@ class Recorder:
             UnavailableError: the recording process has ended, or does not keep up; this row is
                 not recorded.
         """
-        if len(values) != len(self._fields):
-            raise FormatError(
-                f"a row of {len(values)} values, the stream has {len(self._fields)} fields",
-                hint="Give None for a field that has no value.",
-            )
-        row = encode_row(values, b"" if subject is None else check_subject(subject))
-        if len(row) > self._surely_fits:
-            self._check_sizes(row)
+        row = self._codec.format_row(values, subject)
         with self._producing:
             sequence = None if self._refusal else self._ring.push(row)
             if sequence is None:
@@ -273,15 +256,6 @@ class Recorder:
         hint = _MAKE_ANOTHER if not self._is_open else _RESTART
         raise UnavailableError(f"this recorder {self._refusal}; the row is refused", hint=hint)
 
-    def _check_sizes(self, row: bytes) -> None:
-        texts, _ = parse_row(row, len(self._fields))
-        for name, text, room in zip(self._fields, texts, self._rooms, strict=True):
-            if len(text) > room:
-                raise FormatError(
-                    f"the value of {name} has {len(text)} bytes of JSON, at most {room}",
-                    hint="Keep the large part elsewhere and record its digest.",
-                )
-
     def _send(self, what: bytes) -> None:
         """Send a byte to the recording process; the caller holds one of the locks."""
         if self._is_open:
@@ -305,7 +279,7 @@ class Recorder:
                         *(sys.executable, "-P", "-m", "counterfoil.decisions.worker"),
                         *map(str, (self._ring.fd, self._wake_end, notify, os.getpid())),
                         *(self._folder.absolute(), self._keys.folder.absolute()),
-                        orjson.dumps(self._fields).decode(),
+                        orjson.dumps(self._codec.fields).decode(),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -379,12 +353,6 @@ class Recorder:
         self._refusal = self._ended = f"belongs to process {os.getppid()}"
         os.close(self._wake)  # or its end would not be seen while this process runs
         os.close(self._wake_end)
-
-
-def _room(name: str) -> int:
-    """Tell how many bytes of JSON the value of a field may have."""
-    characters = len(format_disclosure(bytes(SALT_BYTES), name, None))
-    return MAX_FIELD_BYTES - (characters * 3 // 4 - len("null"))
 
 
 def _explain(status: int, failure: CounterfoilError | None) -> str:

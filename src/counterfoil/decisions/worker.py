@@ -32,9 +32,9 @@ from counterfoil.decisions.channel import (
     READY,
     WAITING,
     Board,
-    parse_row,
 )
 from counterfoil.decisions.ring import Ring
+from counterfoil.decisions.rowcodec import RowCodec
 from counterfoil.errors import CounterfoilError, VerificationError
 from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.store import StreamStore
@@ -72,7 +72,7 @@ class Worker:
         self._ring = ring
         self._board = Board(ring)
         self._store = store
-        self._fields = fields
+        self._codec = RowCodec(fields)
         self._wake = wake
         self._notify = notify
         self._parent = parent
@@ -118,12 +118,13 @@ class Worker:
                 continue  # our predecessor was killed between steps 3 and 4
             if sequence > durable + len(rows):
                 raise _damaged(durable + len(rows))
-            texts, subject = parse_row(payload, len(self._fields))
-            rows.append([orjson.Fragment(text) for text in texts])
+            values, subject = self._codec.parse_row(payload)
+            rows.append(values)
             subjects.append(subject)
         if rows:
-            salts = os.urandom(SALT_BYTES * len(self._fields) * len(rows))
-            sealed = seal_rows(self._store.stream, self._fields, rows, salts)
+            fields = self._codec.fields
+            salts = os.urandom(SALT_BYTES * len(fields) * len(rows))
+            sealed = seal_rows(self._store.stream, fields, rows, salts)
             self._board.stage(len(rows), durable, self._store.size, sealed[0].leaf)  # 1
             self._store.append(sealed, subjects)  # 2
             self._board.durable = durable + len(rows)  # 3

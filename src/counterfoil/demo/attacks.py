@@ -64,7 +64,6 @@ class Target:
         letter: The evidence handed out.
         policy: The trust policy as a citizen got it.
         decision: One of the decisions, with its ticket.
-        receipt_holder: A checkpoint that somebody kept.
     """
 
     ledger: cf.Ledger
@@ -73,7 +72,6 @@ class Target:
     letter: Path
     policy: Path
     decision: cf.Decision
-    receipt_holder: bytes
 
 
 def flip_a_label(target: Target) -> None:

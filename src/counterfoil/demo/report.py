@@ -154,7 +154,7 @@ def _attacks(attacks: Sequence[Attack]) -> Markup:
     verdict = (
         f"{missed} of {len(attacks)} attacks went unnoticed. Do not rely on this installation."
         if missed
-        else f"All {len(attacks)} attacks were caught."
+        else f"{len(attacks)} of {len(attacks)} attacks were caught."
     )
     rows = (
         (

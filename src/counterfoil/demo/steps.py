@@ -1,170 +1,368 @@
-"""What the report of a demonstration tells, as values.
+"""The steps of the demonstration, on real data and with nothing staged.
 
-Whoever runs the story fills in a `Story`; `counterfoil.demo.report` writes it. Figures arrive as
-text, since only the teller knows how exactly they are known.
+Each either comes out as told or raises. `tell` shows them in a terminal and makes the report.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import importlib.metadata
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
-from counterfoil.errors import FormatError
+import counterfoil as cf
+from counterfoil.core.policy import Succession
+from counterfoil.core.principals import Permission, Principal
+from counterfoil.core.requirements import DataRules, Mode, Requirement, Stage
+from counterfoil.demo import credit
+from counterfoil.demo.attacks import NotCaughtError
+from counterfoil.errors import RefusedError, UnavailableError
+from counterfoil.models.evaluate import Evaluation, evaluate
+from counterfoil.models.explain import Explanation
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+ORGANISATION = "Demonstration Bank"
+SYSTEM = "credit"
+DATA_NAME = "german-credit"
+SPEAKERS = {
+    "data-office": ("dataset",),
+    "data-science": ("model", "training"),
+    "validation": ("evaluation",),
+    "risk-a": ("approval", "revocation"),
+    "risk-b": ("approval", "revocation"),
+    "risk-c": ("approval", "revocation"),
+}
+"""Principals of the demonstration, and what each may say."""
 
-
-@dataclass(frozen=True, slots=True)
-class LedgerState:
-    """The ledger at the end of the story.
-
-    Args:
-        origin: The log's name.
-        key: Its verifier key.
-        size: Entries in it.
-        root: Its root in hex.
-        policy: Digest of the trust policy in hex.
-        grade: Of the verdicts, such as `witnessed`.
-    """
-
-    origin: str
-    key: str
-    size: int
-    root: str
-    policy: str
-    grade: str
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One figure that sums something up.
-
-    Args:
-        label: What it is.
-        value: The figure, short.
-        note: What it means, one sentence or less.
-    """
-
-    label: str
-    value: str
-    note: str = ""
+RISK = ("risk-a", "risk-b", "risk-c")
+LEAST_AUC = "0.75"
+AFTER_THE_HOLD_S = 26 * 31 * 24 * 3600  # 26 months, a month more than Regulation B asks for
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Rows under a caption; the first column names the row.
+class Scene:
+    """What the steps made, for those that come after.
 
     Args:
-        caption: What the table shows.
-        columns: Their headings.
-        rows: As many cells each as there are columns.
-        numeric: Positions of columns that are aligned as numbers.
+        folder: Everything the demonstration makes is below it.
+        ledger: The ledger, open.
+        data: The data set.
+        model: What was trained, on its terms.
+        evaluation: How it did on the held-out rows.
+        explanation: Its terms on the training rows.
+        batch: The decisions.
+        refused: The one whose letter was written.
+        held_out: The rows that were decided on, with what came true.
     """
 
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: frozenset[int] = frozenset()
+    folder: Path
+    ledger: cf.Ledger
+    data: cf.Dataset
+    model: cf.Model
+    evaluation: Evaluation
+    explanation: Explanation
+    batch: cf.DecisionBatch
+    refused: cf.Decision
+    held_out: Any
 
-    def __post_init__(self) -> None:
-        for row in self.rows:
-            if len(row) != len(self.columns):
-                raise FormatError(
-                    f"the table {self.caption!r} has {len(self.columns)} columns, a row {len(row)}",
-                    hint="Give every row one cell for each column.",
-                )
+    @property
+    def letter(self) -> Path:
+        """The evidence that the applicant gets."""
+        return self.folder / "refusal.html"
 
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A chapter of the report, such as data, model, evaluation, decisions.
-
-    Args:
-        heading: What it is about.
-        text: What to know about it, a sentence or two.
-        tables: In order.
-        plots: Pairs of a key of `Story.plots` and the caption above it.
-    """
-
-    heading: str
-    text: str = ""
-    tables: tuple[Table, ...] = ()
-    plots: tuple[tuple[str, str], ...] = ()
+    @property
+    def policy(self) -> Path:
+        """The trust policy, as the citizen got it from elsewhere."""
+        return self.folder / "trust.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class Attack:
-    """One attempt to cheat.
+def make_ledger(folder: Path) -> cf.Ledger:
+    """Make an embedded ledger, keys, and a trust policy in enforce mode."""
+    ledger = cf.init(folder / "ledger", organisation=ORGANISATION)
+    speakers = [
+        Principal(
+            name,
+            ORGANISATION,
+            (ledger.add_principal(name),),
+            may=tuple(Permission(predicate, "*") for predicate in may),
+        )
+        for name, may in SPEAKERS.items()
+    ]
+    first = ledger.policy.show()
+    policy = replace(
+        first,
+        name="Demonstration Bank, credit decisions",
+        version=first.version + 1,
+        previous=first.digest.hex(),
+        quorum=1,
+        principals=(*first.principals, *speakers),
+        stages=(
+            Stage(
+                "production",
+                Mode.ENFORCE,
+                ("skops",),
+                (
+                    Requirement("training", 1, ("data-science",)),
+                    Requirement("evaluation", 1, ("validation",), at_least=(("auc", LEAST_AUC),)),
+                    Requirement("approval", 2, RISK),
+                ),
+            ),
+        ),
+        data=DataRules(
+            Mode.ENFORCE,
+            ("training",),
+            (Requirement("dataset", 1, ("data-office",)),),
+            consent_when_personal=False,
+        ),
+        succession=Succession(2, RISK),
+    )
+    ledger.policy.adopt(policy, by=("operator", "risk-a", "risk-b"))
+    shutil.copy(ledger.folder / "trust.toml", folder / "trust.toml")
+    return ledger
 
-    Args:
-        name: What was done.
-        caught: Whether it was noticed.
-        by: What noticed it, in the words of the error.
-        seconds: How long the check took.
-    """
 
-    name: str
-    caught: bool
-    by: str
-    seconds: float
+def attest_data(ledger: cf.Ledger) -> cf.Dataset:
+    """Fingerprint and attest the data set, and clear it for training under the policy."""
+    data = ledger.data.add(
+        credit.DATA,
+        name=DATA_NAME,
+        licence="CC BY 4.0",
+        origin="Statlog (German Credit Data), Hans Hofmann, UCI Machine Learning Repository",
+        by=("data-office",),
+    )
+    ledger.data.clear(DATA_NAME, "training", source=credit.DATA)
+    return data
+
+
+def train(ledger: cf.Ledger, data: cf.Dataset) -> tuple[cf.Model, Explanation, Any]:
+    """Train an explainable model, and attest the model and how it was trained."""
+    rows, held_out = credit.split(credit.load())
+    started = _now(ledger)
+    trained = credit.train(rows)
+    finished = _now(ledger)
+    terms = cf.Terms(
+        threshold=credit.THRESHOLD,
+        outcomes=credit.OUTCOMES,
+        positive=1,
+        labels=credit.LABELS,
+        actions=credit.ACTIONS,
+        notice={
+            "organisation": ORGANISATION,
+            "contact": "credit desk, credit@bank.example, +49 30 0000 0000",
+            "contest": "Write to the credit desk within 30 days. A person who was not involved "
+            "will look at your application again, with what you add, and answer in writing.",
+        },
+    )
+    model = ledger.models.add(
+        trained, name=SYSTEM, trained_on=data, terms=terms, by=("data-science",)
+    )
+    if model.explainer is None:
+        raise NotCaughtError("the model gives no exact reasons")
+    explanation = model.explainer.explain(rows[list(credit.FEATURES)])
+    reference = explanation.mean(f"the mean of the {len(rows)} training rows")
+    model = model.on(replace(terms, reference=reference))
+    libraries = ("interpret-core", "scikit-learn", "numpy", "pandas")
+    ledger.models.attest_training(
+        model,
+        {
+            "name": SYSTEM,
+            "algorithm": "explainable boosting machine, without interactions",
+            "parameters": dict(credit.PARAMETERS),
+            "seed": credit.SEED,
+            "environment": {
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in libraries},
+            },
+            "code": {
+                "name": "counterfoil/demo/credit.py",
+                "sha256": sha256(Path(credit.__file__).read_bytes()).hexdigest(),
+            },
+            "data": [{"name": data.name, "digest": data.digest}],
+            "features": list(credit.FEATURES),
+            "started": started,
+            "finished": finished,
+        },
+        by=("data-science",),
+    )
+    return model, explanation, held_out
+
+
+def test_and_approve(
+    ledger: cf.Ledger, data: cf.Dataset, model: cf.Model, held_out: Any
+) -> Evaluation:
+    """Test on held-out rows, and have two of three principals approve what came out."""
+    scores = model.predictor.predict(held_out[list(credit.FEATURES)]).scores
+    if scores is None:
+        raise NotCaughtError("the model gives no scores")
+    evaluation = evaluate(
+        held_out[credit.TARGET].tolist(),
+        scores.tolist(),
+        threshold=credit.THRESHOLD,
+        groups=credit.age_groups(held_out["age_years"]),
+    )
+    ledger.models.attest_evaluation(
+        model,
+        {
+            "data": {"name": f"{data.name}, {len(held_out)} rows held out", "digest": data.digest},
+            **evaluation.as_json(),
+        },
+        by=("validation",),
+    )
+    for who in RISK[:2]:
+        _must_be_refused(ledger)
+        ledger.models.approve(SYSTEM, by=(who,), comment="Figures and errors by age group seen.")
+    return evaluation
+
+
+def decide(ledger: cf.Ledger, model: cf.Model, held_out: Any) -> cf.DecisionBatch:
+    """Load the model through the gate and decide on the held-out applicants."""
+    cleared = ledger.models.load(SYSTEM, terms=model.terms)
+    people = range(len(held_out))
+    batch: cf.DecisionBatch = cleared.decide(
+        held_out[list(credit.FEATURES)],
+        data_subjects=[_person(number) for number in people],
+        references=[f"application {1001 + number}" for number in people],
+        tickets=True,
+    )
+    return batch
+
+
+def write_letter(folder: Path, batch: cf.DecisionBatch) -> cf.Decision:
+    """Write the letter of one refused applicant whom a single change would have helped."""
+    for decision in batch:
+        match decision.values:
+            case {"output": {"outcome": "refused"}, "reasons": {"recourse": [_, _, *_]}}:
+                decision.evidence().save(folder / "refusal.html")
+                return decision
+    raise NotCaughtError("no refused applicant could have changed the outcome")
+
+
+def verify_elsewhere(letter: Path, policy: Path) -> dict[str, Any]:
+    """Verify the letter in a process that has only the letter and the trust policy."""
+    command = (sys.executable, "-m", "counterfoil", "verify")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        for path in (letter, policy):
+            shutil.copy(path, elsewhere)
+        done = subprocess.run(  # noqa: S603 our own module on our own file
+            [*command, letter.name, "--trust", policy.name, "--json"],
+            cwd=elsewhere,
+            env={
+                "COUNTERFOIL_HOME": str(Path(elsewhere) / "home"),
+                "PYTHONPATH": ":".join(path for path in sys.path if path),
+            },
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+    if done.returncode != 0:
+        raise NotCaughtError(f"the letter does not verify: {(done.stdout + done.stderr).decode()}")
+    verdict: dict[str, Any] = json.loads(done.stdout)
+    return verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """One request to erase a person.
+    """What the erasure showed.
 
     Args:
-        request: Whose, and why.
-        done: Whether it was carried out; a request that was refused says why.
-        result: What was found or done.
+        person: Whose records.
+        refused: Why the first request was refused.
+        simulated: The time of the second request, as if.
+        final_by: When old backups will open nothing, either.
+        not_touched: What no erasure reaches.
+        verified: How many proofs about others still verified.
     """
 
-    request: str
-    done: bool
-    result: str
+    person: str
+    refused: str
+    simulated: str
+    final_by: str
+    not_touched: tuple[str, ...]
+    verified: int
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long a step of the story took."""
+def erase_a_person(scene: Scene) -> Erasure:
+    """Refuse an erasure while a hold runs, carry it out after that, and verify everybody else."""
+    ledger, batch = scene.ledger, scene.batch
+    erased = next(one for one in batch if one.index != scene.refused.index)
+    kept = [one for one in batch[1:60:6] if one.index not in {erased.index, scene.refused.index}]
+    before = [one.evidence() for one in kept]
+    person = _person(erased.index)
+    basis, approvers = "GDPR Art. 17(1)(a): no longer necessary", ("data protection", "legal")
+    try:
+        ledger.people.erase(person, basis=basis, approvers=approvers)
+    except RefusedError as error:
+        refused = "; ".join(error.reasons)
+    else:
+        raise NotCaughtError("a person was erased while their records had to be kept")
+    payload = _payload(ledger, erased)
+    clock = ledger.clock
+    ledger.clock = lambda: clock() + AFTER_THE_HOLD_S
+    try:
+        simulated = _now(ledger)
+        (certificate,) = ledger.people.erase(person, basis=basis, approvers=approvers)
+    finally:
+        ledger.clock = clock
+    _must_be_gone(scene.folder, ledger, erased, payload)
+    for one, evidence in zip(kept, before, strict=True):
+        cf.verify(evidence, trust=scene.policy)
+        cf.verify(ledger.evidence.make(one), trust=scene.policy)
+    cf.verify(scene.letter, trust=scene.policy)
+    return Erasure(
+        person,
+        refused,
+        simulated,
+        _time(certificate.final_by),
+        certificate.not_touched,
+        2 * len(kept) + 1,
+    )
 
-    step: str
-    seconds: float
+
+def _must_be_refused(ledger: cf.Ledger) -> None:
+    try:
+        ledger.models.load(SYSTEM)
+    except RefusedError as error:
+        if "approval needs 2" in str(error):
+            return
+        raise
+    raise NotCaughtError("a model with too few approvals was let into production")
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
-    """Everything the report tells.
+def _must_be_gone(folder: Path, ledger: cf.Ledger, erased: cf.Decision, payload: bytes) -> None:
+    try:
+        ledger.decisions.show(SYSTEM, erased.index)
+    except UnavailableError:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        if any(payload in path.read_bytes() for path in files):
+            raise NotCaughtError("the erased payload still lies on the disk") from None
+    else:
+        raise NotCaughtError("the erased decision can still be read")
 
-    Args:
-        title: Of the report.
-        organisation: Whose systems it is about.
-        generated: When, as people write it.
-        summary: The story in two or three sentences.
-        ledger: Where it was recorded.
-        cards: The figures at the top.
-        lineage: Key in `plots` of the picture from data to proof; None for none.
-        sections: Chapters before the attacks.
-        attacks: Every attempt, caught or not.
-        erasures: Requests to erase, carried out or refused.
-        not_proven: What nothing here proves, one sentence each.
-        trust: Whom one still has to trust, and for what.
-        timings: In the order of the story.
-        plots: Name to inline SVG.
-    """
 
-    title: str
-    organisation: str
-    generated: str
-    summary: str
-    ledger: LedgerState
-    cards: tuple[Card, ...] = ()
-    lineage: str | None = None
-    sections: tuple[Section, ...] = ()
-    attacks: tuple[Attack, ...] = ()
-    erasures: tuple[Erasure, ...] = ()
-    not_proven: tuple[str, ...] = ()
-    trust: tuple[str, ...] = ()
-    timings: tuple[Timing, ...] = ()
-    plots: Mapping[str, str] = field(default_factory=dict)
+def _payload(ledger: cf.Ledger, decision: cf.Decision) -> bytes:
+    """Read a decision's encrypted payload from its file, to look for it after the erasure."""
+    folder = ledger.folder / "private" / "streams" / decision.stream.hex()
+    ends = (folder / "ends").read_bytes()
+    at = 8 * decision.index
+    begin = int.from_bytes(ends[at - 8 : at], "little") if at else 0
+    end = int.from_bytes(ends[at : at + 8], "little")
+    return (folder / "entries").read_bytes()[begin + 4 : end]
+
+
+def _person(number: int) -> str:
+    return f"applicant {1001 + number}"
+
+
+def _now(ledger: cf.Ledger) -> str:
+    return _time(ledger.clock())
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

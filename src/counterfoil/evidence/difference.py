@@ -83,7 +83,7 @@ def _describe_text(where: str, text: str, proven: str, place: _Place) -> str:
 def _describe_element(where: str, page: str, proven: str) -> str:
     """Name the element with which `page` begins, where `proven` has another tag or none."""
     found = _ELEMENT.match(page)
-    name = (found[1] or "comment").lower() if found else "tag"
+    name = (found[1] or "!").lower() if found else "?"
     kind = name if name in _NAMED_ALONE else f"element <{visible(name)}>"
     says = _shown(page[: page.find(">") + 1 or None])
     return f"{kind}, {where}: the page has {says}, proven is {_shown(proven or 'none')}"

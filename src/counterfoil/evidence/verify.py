@@ -147,9 +147,11 @@ def _read(data: bytes) -> tuple[Mapping[str, JsonValue], bool]:
         )
     is_page = data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
     evidence = parse_page(data) if is_page else parse_json(data, what="the evidence file")
-    match evidence:
-        case {"counterfoil": "evidence/v1", "kind": "decision", **rest}:
-            return {"counterfoil": "evidence/v1", "kind": "decision", **rest}, is_page
+    if isinstance(evidence, dict) and (evidence.get("counterfoil"), evidence.get("kind")) == (
+        "evidence/v1",
+        "decision",
+    ):
+        return evidence, is_page
     raise FormatError(
         "this is not an evidence file of version 1",
         hint='Expected `"counterfoil": "evidence/v1"` and `"kind": "decision"`.',

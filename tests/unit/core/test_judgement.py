@@ -366,6 +366,16 @@ def test_personal_data_need_consent(bank, personal):
     assert cleared(bank, data, consent, other).reasons
 
 
+def test_data_that_nobody_describes_count_as_personal(bank):
+    """Where no description is asked for, consent is."""
+    policy = bank.policy()
+    check = Requirement("evaluation", 1, ("validation",))
+    policy = replace(policy, data=replace(policy.data, requirements=(check,)))
+    checked = bank.says("validation", "evaluation", {}, bank.model("applicants"))
+    reasons = cleared(bank, described(bank, DATA), checked, policy=policy).reasons
+    assert [one.split(" ")[0] for one in reasons] == ["consent"]
+
+
 def test_a_policy_may_name_nobody_for_consent_or_ask_for_none(bank):
     """With nobody to consent, personal data are refused; a policy may do without consent."""
     policy, data = bank.policy(), described(bank, {**DATA, "personal": True})

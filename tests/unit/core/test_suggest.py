@@ -25,6 +25,9 @@ def test_a_suggestion_lets_through_what_was_observed(bank):
         Observed("approval", "other", "risk-c"),
     ]
     policy = suggest_policy(bank.policy(), seen, purposes=("credit-scoring",))
+    assert policy.stages[0].requirements[1].threshold == 2
+    lonely = suggest_policy(bank.policy(), [*seen, Observed("approval", "third", "risk-c")])
+    assert lonely.stages[0].requirements[1].threshold == 1
     assert parse_policy(format_policy(policy)) == policy
     assert (policy.version, policy.previous) == (2, bank.policy().digest.hex())
     said = bank.hear(

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from counterfoil.core.batch import Batch, format_batch
 from counterfoil.core.canonical import format_json
 from counterfoil.core.declaration import StreamDeclaration
-from counterfoil.core.envelope import parse_envelope, sign_envelope
+from counterfoil.core.envelope import format_envelope, parse_envelope, sign_envelope
 from counterfoil.core.keys import Algorithm, PrivateKey
 from counterfoil.core.merkle import EMPTY_ROOT, Hash, leaf_hash, node_hash
 from counterfoil.core.ticket import (
@@ -22,8 +22,13 @@ from counterfoil.core.ticket import (
     parse_ticket,
     sign_ticket,
 )
-from counterfoil.errors import FormatError, ProofError, SignatureError, SplitViewError
-from counterfoil.errors import VerificationError as NotTrueError
+from counterfoil.errors import (
+    FormatError,
+    ProofError,
+    SignatureError,
+    SplitViewError,
+    VerificationError,
+)
 
 
 def signer(seed):
@@ -65,7 +70,7 @@ def test_a_ticket_counts_under_a_ticket_key_only():
 
 def test_a_ticket_counts_for_its_stream_only():
     """The same key may sign tickets of two streams; they are not exchangeable."""
-    with pytest.raises(NotTrueError, match="not for the declared"):
+    with pytest.raises(VerificationError, match="not for the declared"):
         open_ticket(HANDED_OUT, replace(STREAM, nonce=bytes([1] * 32)))
 
 
@@ -91,27 +96,14 @@ def test_other_members_are_no_ticket(change):
     with pytest.raises(FormatError):
         parse_ticket(payload)
     with pytest.raises(FormatError):
-        open_ticket(format_json(json.loads(HANDED_OUT) | {"payload": "AA=="}), STREAM)
+        open_ticket(format_envelope(sign_envelope(payload, KEY)), STREAM)
 
 
 def test_bytes_signed_as_something_else_are_no_ticket():
     """The payload's type is under the signature, and must be that of a statement."""
     other = sign_envelope(format_ticket(TICKET), KEY, payload_type="text/plain")
-    data = format_json(
-        {
-            **json.loads(HANDED_OUT),
-            "payloadType": "text/plain",
-            "signatures": [
-                {
-                    "keyid": KEY.key.label,
-                    "sig": json.loads(sign_ticket(TICKET, KEY))["signatures"][0]["sig"],
-                }
-            ],
-        }
-    )
-    with pytest.raises(SignatureError):
-        open_ticket(data, STREAM)
-    assert other.payload == parse_envelope(HANDED_OUT).payload
+    with pytest.raises(FormatError, match="signed as"):
+        open_ticket(format_envelope(other), STREAM)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +139,7 @@ def test_a_false_path_proves_nothing(leaf, path):
 def test_a_batch_of_another_stream_proves_nothing():
     """Index 1 of another stream has another record, rightly."""
     foreign = sign_envelope(format_batch(replace(BATCH, stream=Hash(bytes(32)))), STRANGER)
-    with pytest.raises(NotTrueError, match="different streams") as caught:
+    with pytest.raises(VerificationError, match="different streams") as caught:
         check_ticket_leaf(HANDED_OUT, STREAM, foreign, B, [A])
     assert not isinstance(caught.value, SplitViewError)
 
@@ -170,5 +162,5 @@ def test_a_batch_in_time_keeps_the_promise():
 def test_without_one_the_promise_is_broken_once_its_time_is_up(logged):
     """Late, too short or of another stream: none of these keeps it; before, nobody can tell."""
     assert check_ticket_in_time(TICKET, STREAM, logged, 160) is None
-    with pytest.raises(NotTrueError, match="by 160 reaches index 1"):
+    with pytest.raises(VerificationError, match="by 160 reaches index 1"):
         check_ticket_in_time(TICKET, STREAM, logged, 161)
