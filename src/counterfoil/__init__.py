@@ -12,8 +12,9 @@ Names are loaded when first used, so importing this costs next to nothing.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
     from counterfoil.core.policy import TrustPolicy as TrustPolicy
@@ -34,76 +35,47 @@ if TYPE_CHECKING:
     from counterfoil.evidence.verdict import Verdict as Verdict
     from counterfoil.front import Ledger as Ledger
     from counterfoil.front import init as init
-    from counterfoil.front import open_ledger as open  # noqa: A004 `counterfoil.open`, as in io.open
+    from counterfoil.front import open_ledger
     from counterfoil.front import verify as verify
     from counterfoil.models.recourse import Action as Action
     from counterfoil.models.registry import Model as Model
     from counterfoil.models.terms import Terms as Terms
+    from counterfoil.vault.hold import Hold as Hold
+    from counterfoil.vault.hold import RetentionRule as RetentionRule
+
+    open = open_ledger  # noqa: A001 `counterfoil.open`, like `io.open`
 
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
-    "Action": "models.recourse",
-    "ConflictError": "errors",
-    "CounterfoilError": "errors",
-    "Dataset": "data.datasets",
-    "Decision": "decisions.decisions",
-    "DecisionBatch": "decisions.decisions",
-    "EvidenceFile": "evidence.evidence",
-    "FormatError": "errors",
-    "Ledger": "front",
-    "Model": "models.registry",
-    "PolicyError": "errors",
-    "ProofError": "errors",
-    "RefusedError": "errors",
-    "SignatureError": "errors",
-    "SplitViewError": "errors",
-    "Terms": "models.terms",
-    "TrustPolicy": "core.policy",
-    "UnavailableError": "errors",
-    "Verdict": "evidence.verdict",
-    "VerificationError": "errors",
-    "init": "front",
-    "open": "front",
-    "verify": "front",
+    "Action": ".models.recourse",
+    "ConflictError": ".errors",
+    "CounterfoilError": ".errors",
+    "Dataset": ".data.datasets",
+    "Decision": ".decisions.decisions",
+    "DecisionBatch": ".decisions.decisions",
+    "EvidenceFile": ".evidence.evidence",
+    "FormatError": ".errors",
+    "Hold": ".vault.hold",
+    "Ledger": ".front",
+    "Model": ".models.registry",
+    "PolicyError": ".errors",
+    "ProofError": ".errors",
+    "RefusedError": ".errors",
+    "RetentionRule": ".vault.hold",
+    "SignatureError": ".errors",
+    "SplitViewError": ".errors",
+    "Terms": ".models.terms",
+    "TrustPolicy": ".core.policy",
+    "UnavailableError": ".errors",
+    "Verdict": ".evidence.verdict",
+    "VerificationError": ".errors",
+    "init": ".front",
+    "open": ".front:open_ledger",
+    "verify": ".front",
 }
 
-__all__ = [
-    "Action",
-    "ConflictError",
-    "CounterfoilError",
-    "Dataset",
-    "Decision",
-    "DecisionBatch",
-    "EvidenceFile",
-    "FormatError",
-    "Ledger",
-    "Model",
-    "PolicyError",
-    "ProofError",
-    "RefusedError",
-    "SignatureError",
-    "SplitViewError",
-    "Terms",
-    "TrustPolicy",
-    "UnavailableError",
-    "Verdict",
-    "VerificationError",
-    "__version__",
-    "init",
-    "open",
-    "verify",
-]
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 every key is a string
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'counterfoil' has no attribute {name!r}")
-    module = importlib.import_module(f"counterfoil.{_HOMES[name]}")
-    value: object = getattr(module, "open_ledger" if name == "open" else name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = offer(__name__, _HOMES)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tomllib
+from functools import lru_cache
 from hashlib import sha256
 
 import pytest
@@ -30,6 +31,7 @@ from counterfoil.core.toml import format_value, parse_toml
 from counterfoil.errors import CounterfoilError, FormatError
 
 
+@lru_cache
 def make_key(name, algorithm):
     seed = sha256(f"{name} {algorithm}".encode()).digest()
     if algorithm is Algorithm.COSIGNATURE_ML_DSA_44:
@@ -69,7 +71,7 @@ def requirements(draw, names):
 
 
 @st.composite
-def principals(draw, name):
+def principals(draw, name, number):
     algorithms = draw(
         st.lists(
             st.sampled_from([Algorithm.ED25519, Algorithm.COSIGNATURE_ML_DSA_44]),
@@ -77,7 +79,7 @@ def principals(draw, name):
             unique=True,
         )
     )
-    keys = tuple(make_key(f"key{sha256(name.encode()).hexdigest()}", one) for one in algorithms)
+    keys = tuple(make_key(f"p{number}", one) for one in algorithms)
     stolen = draw(st.lists(st.sampled_from(keys), unique=True))
     return Principal(
         name,
@@ -110,7 +112,7 @@ def policies(draw):
         log=LogIdentity("log.example", make_key("log.example", Algorithm.ED25519), draw(LINES)),
         witnesses=witnesses,
         quorum=draw(st.integers(0, len(witnesses))),
-        principals=tuple(draw(principals(name)) for name in names),
+        principals=tuple(draw(principals(name, at)) for at, name in enumerate(names)),
         stages=tuple(Stage(name, *rest) for name, rest in stages.items()),
         data=draw(
             st.none()

@@ -89,6 +89,11 @@ class Frontier:
             ],
         )
 
+    @property
+    def peaks(self) -> tuple[Hash, ...]:
+        """Roots of the complete subtrees, smallest first: the path of a leaf appended next."""
+        return tuple(peak for peak in self._peaks if peak is not None)
+
     def copy(self) -> Frontier:
         """Make an independent frontier in the same state."""
         return Frontier(self.size, self._peaks)
@@ -128,11 +133,11 @@ class Frontier:
 
     def root(self) -> Hash:
         """Compute the root: the peaks folded from right to left."""
-        root: Hash | None = None
-        for peak in self._peaks:
-            if peak is not None:
-                root = peak if root is None else node_hash(peak, root)
-        return EMPTY_ROOT if root is None else root
+        first, *others = self.peaks or (EMPTY_ROOT,)
+        root = first
+        for peak in others:
+            root = node_hash(peak, root)
+        return root
 
 
 def root_of(leaves: Sequence[Hash]) -> Hash:

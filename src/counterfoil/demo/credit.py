@@ -35,8 +35,8 @@ SEED = 5
 rows has mean 0.791 and standard deviation 0.020; this seed is taken as the one nearest the mean."""
 
 PARAMETERS: Final[dict[str, int | str]] = {"interactions": 0, "outer_bags": 8, "n_jobs": 1}
-"""No interactions, so that one term is one attribute; 8 bags for 14, which train in half the time to
-the same area under the curve; one job, so that the number of cores makes no difference."""
+"""No interactions, so that one term is one attribute; 8 bags for 14, which train in half the time
+to the same area under the curve; one job, so that the number of cores makes no difference."""
 
 LABELS: Final = {
     "checking_account": "Status of the checking account",

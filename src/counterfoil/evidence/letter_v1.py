@@ -146,7 +146,10 @@ class Letter:
         if system and system != model:
             said += [text(", using "), inline("output.notice.system", system)]
         if model:
-            said += [text(", with the model "), inline("output.model.name", model)]
+            said += [
+                text(", with the help of the automated model "),
+                inline("output.model.name", model),
+            ]
         if version := _string(self.model.get("version")):
             said += [text(", version "), inline("output.model.version", version)]
         return said

@@ -1,1 +1,58 @@
-"""."""
+"""The ledger: where statements live.
+
+log         append, receipts, find             sequencer     the one writer
+treestore   a durable tree in a folder         treeview      the reading half of it
+journal     commits before the flat files      flatfiles     entries and hashes on the disk
+index       what is said about what            blobs         statements too large for an entry
+trust       the adopted policy                 gate          the check before an act
+audit       everything hashed again            status        how a log stands
+export      the log as static files            witness       who remembers what it cosigned
+localwitness, countersign   asking it          keyfiles      private keys
+places      what lies outside the folder       disk          what is asked of a disk
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from counterfoil.lazy import offer
+
+if TYPE_CHECKING:
+    from counterfoil.core.policy import format_policy as format_policy
+    from counterfoil.core.policy import parse_policy as parse_policy
+    from counterfoil.core.policy import policy_to_json as policy_to_json
+    from counterfoil.core.requirements import Mode as Mode
+    from counterfoil.core.testimony import short_predicate as short_predicate
+    from counterfoil.ledger.audit import audit
+    from counterfoil.ledger.export import Site as Site
+    from counterfoil.ledger.export import export_site as export_site
+    from counterfoil.ledger.gate import Clearance as Clearance
+    from counterfoil.ledger.log import Found as Found
+    from counterfoil.ledger.log import Log as Log
+    from counterfoil.ledger.status import Standing as Standing
+    from counterfoil.ledger.status import Status as Status
+    from counterfoil.ledger.status import read_status as read_status
+
+    audit_log = audit  # `audit` itself is the module
+
+_HOMES = {
+    "Clearance": ".gate",
+    "Found": ".log",
+    "Log": ".log",
+    "Mode": "..core.requirements",
+    "Site": ".export",
+    "Standing": ".status",
+    "Status": ".status",
+    "audit_log": ".audit:audit",
+    "export_site": ".export",
+    "format_policy": "..core.policy",
+    "parse_policy": "..core.policy",
+    "policy_to_json": "..core.policy",
+    "read_status": ".status",
+    "short_predicate": "..core.testimony",
+}
+
+__all__ = [*_HOMES]  # noqa: PLE0604 every key is a string
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = offer(__name__, _HOMES)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from counterfoil.core.merkle import Frontier, Hash, leaf_hashes
+from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, leaf_hashes
 from counterfoil.errors import VerificationError
 from counterfoil.ledger.log import Log
 
@@ -50,8 +50,8 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
         stop = min(size, start + _CHUNK_ENTRIES)
         for tile_level, hashes in enumerate(frontier.extend(leaf_hashes(log.entries(start, stop)))):
             first = start >> 8 * tile_level
-            stored = log.hashes(tile_level, first, first + len(hashes))
-            if stored != hashes:
+            stored = log.stored_hashes(tile_level, first, first + len(hashes))
+            if stored != b"".join(hashes):
                 _name_the_place(tile_level, first, stored, hashes)
         if progress is not None:
             progress(stop, size)
@@ -63,9 +63,13 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
     return AuditReport(log.origin, size, log.root)
 
 
-def _name_the_place(tile_level: int, first: int, stored: list[Hash], computed: list[Hash]) -> None:
+def _name_the_place(tile_level: int, first: int, stored: bytes, computed: list[Hash]) -> None:
     """Raise, naming the first hash that differs."""
-    place = next(i for i, (a, b) in enumerate(zip(stored, computed, strict=True)) if a != b)
+    place = next(
+        place
+        for place, value in enumerate(computed)
+        if stored[place * HASH_BYTES : (place + 1) * HASH_BYTES] != value
+    )
     if tile_level == 0:
         where = f"entry {first + place} does not have the hash that was logged"
     else:

@@ -41,13 +41,16 @@ class FlatFiles:
         Raises:
             VerificationError: the file ends before that.
         """
-        with reported(f"cannot read {self._folder / name}"):
-            if length <= 0:
-                return b""
+        if length <= 0:
+            return b""
+        try:
             fd = self._fd(name)
             # Compared first, as a damaged file may ask for more than there is memory.
             if offset + length <= os.fstat(fd).st_size:
                 return os.pread(fd, length, offset)
+        except OSError as error:
+            with reported(f"cannot read {self._folder / name}"):
+                raise error from error
         raise VerificationError(
             f"{self._folder / name} ends before byte {offset + length}, which the size asks for",
             hint="The file was cut or changed; restore the folder from a backup.",

@@ -37,7 +37,7 @@ from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.treestore import TreeStore
-from counterfoil.ledger.treeview import TreeView
+from counterfoil.ledger.treeview import Published, TreeView
 
 _FORMAT = "counterfoil ledger v1"
 
@@ -67,9 +67,9 @@ class Attested(Found):
 class Receipts(Sequence[Receipt]):
     """Receipts of consecutive entries, each computed when asked for."""
 
-    def __init__(self, log: Log, first: int, count: int, size: int, checkpoint: bytes) -> None:
+    def __init__(self, log: Log, first: int, count: int, published: Published) -> None:
         self._log, self._first, self._count = log, first, count
-        self._size, self._checkpoint = size, checkpoint
+        self._published = published
 
     def __len__(self) -> int:
         return self._count
@@ -84,7 +84,7 @@ class Receipts(Sequence[Receipt]):
         if not -self._count <= place < self._count:
             raise IndexError(place)
         index = self._first + place % self._count
-        return self._log._receipt_at(index, self._size, self._checkpoint)  # noqa: SLF001 one module
+        return self._log._receipt_at(index, self._published)  # noqa: SLF001 one module
 
 
 class Log:
@@ -190,7 +190,7 @@ class Log:
             FormatError: there is no such entry.
             VerificationError: the disk disagrees with the checkpoint; nothing false is handed out.
         """
-        return self._receipt_at(index, self.size, self.checkpoint)
+        return self._receipt_at(index, self._tree.published)
 
     def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove that the tree of `size` (by default now) extends the one of `old_size`."""
@@ -221,9 +221,9 @@ class Log:
         """Read entries [start, stop), unchecked; `audit` checks them all."""
         return self._tree.bodies(start, stop)
 
-    def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
-        """Read the stored hashes [start, stop) of level `8 * tile_level`."""
-        return self._tree.hashes(tile_level, start, stop)
+    def stored_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
+        """Read the stored hashes [start, stop) of level `8 * tile_level`, one after another."""
+        return self._tree.joined_hashes(tile_level, start, stop)
 
     # Writing
 
@@ -250,7 +250,7 @@ class Log:
             As `append`; then none of them, or all, are in.
         """
         first = self._require_writer().append(entries)
-        return Receipts(self, first, len(entries), self.size, self.checkpoint)
+        return Receipts(self, first, len(entries), self._tree.published)
 
     def attest(
         self,
@@ -327,12 +327,12 @@ class Log:
                 self._tree, self._sequencer = sequencer.tree, sequencer
             return self._sequencer
 
-    def _receipt_at(self, index: int, size: int, checkpoint: bytes) -> Receipt:
+    def _receipt_at(self, index: int, published: Published) -> Receipt:
+        size = published.frontier.size
         path = self._tree.inclusion(index, size)
         # Checked before it leaves: a disk that changed must not make us hand out nonsense.
-        root = open_checkpoint(checkpoint, self.key).root
-        check_inclusion(self._tree.leaf(index), index, size, path, root)
-        return Receipt(index, path, checkpoint)
+        check_inclusion(self._tree.leaf(index), index, size, path, published.root)
+        return Receipt(index, path, published.head)
 
     def _require_own_checkpoint(self) -> None:
         """Refuse a published checkpoint that is not this log's, or not of this tree."""

@@ -36,7 +36,7 @@ from counterfoil.errors import ConflictError, FormatError, VerificationError
 from counterfoil.ledger.disk import Disk, WriterLock, reported, require_posix
 from counterfoil.ledger.flatfiles import encode_head
 from counterfoil.ledger.journal import Frame, Journal, encode_frame
-from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, TreeView
+from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, Published, TreeView
 
 Seal = Callable[[int, Hash], bytes]
 Countersign = Callable[[bytes], bytes]
@@ -53,6 +53,7 @@ class TreeStore(TreeView):
         self._lock: WriterLock | None = None
         self._journal: Journal | None = None
         self._is_sound = True
+        self._before = Frontier()  # the right edge before the newest commit
 
     @classmethod
     def create(
@@ -148,12 +149,12 @@ class TreeStore(TreeView):
         if not self._is_sound:
             with reported(f"cannot recover {self.folder}"):
                 self._recover()
-        before = self.size
         slots, entries, ends = self._lay_out(payloads)
-        frontier = self._frontier.copy()
+        old = self._published.frontier
+        frontier = old.copy()
         completed = frontier.extend(leaves)
         head = seal(frontier.size, frontier.root())
-        frame = Frame(before, leaves, slots, entries, ends, head)
+        frame = Frame(old.size, leaves, slots, entries, ends, head)
         data = encode_frame(frame)
         # From here on a failure leaves us not knowing what the disk holds.
         self._is_sound = False
@@ -169,13 +170,20 @@ class TreeStore(TreeView):
             # If we stop here, countersigners know the new head before our readers do.
             self._publish(frontier, head)  # 4
         self._is_sound = True
+        self._before = old
         return head
 
     def publish(self, head: bytes) -> None:
         """Replace what is published for the present size, as when countersignatures arrive."""
         self._require_writer()
         with reported(f"cannot write to {self.folder}"):
-            self._publish(self._frontier, head)
+            self._publish(self._published.frontier, head)
+
+    def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
+        """Prove as a reader does; the newest leaf's path is the edge it was appended to."""
+        if index == self._before.size and size in {None, index + 1} and self.size == index + 1:
+            return self._before.peaks
+        return super().inclusion(index, size)
 
     def settle(self) -> None:
         """Make the flat files hold everything, durably, and leave nothing in the journal."""
@@ -280,7 +288,7 @@ class TreeStore(TreeView):
         """Tell the readers."""
         root = frontier.root()
         self._files.write_head(frontier.size, root, head)
-        self._frontier, self._root, self._head = frontier, root, head
+        self._published = Published(frontier, root, head)
 
     def _recover(self) -> None:
         """Bring the flat files and the head to where the journal says they are.
@@ -302,7 +310,8 @@ class TreeStore(TreeView):
         self._entries_end = 0
         if frames:
             start = frames[0].size_before
-            self._frontier = Frontier(start)  # as far as the files can be read yet
+            # As far as the files can be read yet.
+            self._published = Published(Frontier(start), root, head)
             self._entries_end = self._end_of_entries(start)
             frontier = Frontier.at(start, self.node)
             for frame in frames:
@@ -310,7 +319,7 @@ class TreeStore(TreeView):
                 self._apply(frame, completed)
             if frontier.size > size:
                 size, root, head = frontier.size, frontier.root(), frames[-1].head
-        self._frontier = Frontier(size)
+        self._published = Published(Frontier(size), root, head)
         self._entries_end = self._end_of_entries(size)
         frontier = Frontier.at(size, self.node)
         self._require_lengths(size)

@@ -9,7 +9,9 @@ import sys
 from array import array
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from counterfoil.core.canonical import parse_canonical
 from counterfoil.core.merkle import (
@@ -31,6 +33,14 @@ END_BYTES = 8
 _READ_ENTRIES = 1024  # entries read at once when iterating
 
 
+class Published(NamedTuple):
+    """What readers see of a tree."""
+
+    frontier: Frontier
+    root: Hash
+    head: bytes
+
+
 class TreeView:
     """What was published of the tree in `folder`, as of the last `refresh`."""
 
@@ -41,24 +51,28 @@ class TreeView:
         self._slot_bytes, self._length_bytes = _read_widths(folder)
         self._files = FlatFiles(folder, disk, write=write)
         self._full_tile = lru_cache(maxsize=64)(self._read_full_tile)
-        self._frontier = Frontier()
-        self._root = EMPTY_ROOT
-        self._head = b""
+        # Size, root and head change together, so that a thread never sees parts of two commits.
+        self._published = Published(Frontier(), EMPTY_ROOT, b"")
 
     @property
     def size(self) -> int:
         """Number of leaves."""
-        return self._frontier.size
+        return self._published.frontier.size
 
     @property
     def head(self) -> bytes:
         """What was published with the newest commit; empty before the first."""
-        return self._head
+        return self._published.head
+
+    @property
+    def published(self) -> Published:
+        """Frontier, root and head of one moment."""
+        return self._published
 
     def root(self, size: int | None = None) -> Hash:
         """Compute the root at `size` leaves, by default now."""
         if size is None or size == self.size:
-            return self._root
+            return self._published.root
         return Frontier.at(self._known(size), self.node).root()
 
     def leaf(self, index: int) -> Hash:
@@ -109,21 +123,27 @@ class TreeView:
         width = self._length_bytes
         for first in range(start, stop, _READ_ENTRIES):
             begin, ends = self._read_ends(first, min(stop, first + _READ_ENTRIES))
-            data = self._files.read("entries", begin, max(ends[-1] - begin, 0))
-            at = begin
-            for index, end in enumerate(ends, first):
-                body = data[at - begin + width : end - begin]
-                if int.from_bytes(data[at - begin : at - begin + width], "big") != len(body):
-                    raise VerificationError(
-                        f"{self.folder}: `entries` and `ends` disagree about entry {index}",
-                        hint="A file was changed; restore the folder from a backup.",
-                    )
-                yield body
-                at = end
+            data = self._files.read("entries", begin, ends[-1] - begin)
+            offsets = [0, *(end - begin for end in ends)]
+            bodies = [data[at + width : end] for at, end in pairwise(offsets)]
+            said = b"".join([data[at : at + width] for at in offsets[:-1]])
+            if said != b"".join([len(body).to_bytes(width, "big") for body in bodies]):
+                raise VerificationError(
+                    f"{self.folder}: `entries` and `ends` disagree about an entry from {first} to "
+                    f"{first + len(ends) - 1}",
+                    hint="A file was changed; restore the folder from a backup.",
+                )
+            yield from bodies
 
     def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
         """Read the stored hashes [start, stop) of level `8 * tile_level`."""
         return self._read_level(tile_level, start, stop - start)
+
+    def joined_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
+        """Read them as they lie in the file, one after another."""
+        return self._files.read(
+            f"level{tile_level}", start * HASH_BYTES, (stop - start) * HASH_BYTES
+        )
 
     def refresh(self) -> None:
         """Take over the newest published head; for readers.
@@ -137,8 +157,8 @@ class TreeView:
                 f"{self.folder / 'head'} is damaged",
                 hint="Open the ledger for writing once: its journal may still have the head.",
             )
-        size, self._root, self._head = found
-        self._frontier = Frontier(size)
+        size, root, head = found
+        self._published = Published(Frontier(size), root, head)
 
     def close(self) -> None:
         """Release the files."""
@@ -167,7 +187,7 @@ class TreeView:
         return self._read_ends(size - 1, size)[1][0] if size else 0
 
     def _read_level(self, tile_level: int, start: int, count: int) -> list[Hash]:
-        data = self._files.read(f"level{tile_level}", start * HASH_BYTES, count * HASH_BYTES)
+        data = self.joined_hashes(tile_level, start, start + count)
         return [Hash(data[at : at + HASH_BYTES]) for at in range(0, len(data), HASH_BYTES)]
 
     def _read_full_tile(self, tile_level: int, tile: int) -> list[list[Hash]]:

@@ -183,7 +183,9 @@ def test_memory_without_memfd(monkeypatch):
         SharedMemory(name=made[0].name)
     assert ring.capacity == 1 << 16
     assert ring.push(b"x") == 0
-    assert read(second(ring)) == [(0, b"x")]
+    other = second(ring)
+    assert read(other) == [(0, b"x")]
+    other.close()
     ring.close()
 
 

@@ -13,6 +13,7 @@ from counterfoil.demo.plots import Step
 from counterfoil.models.evaluate import evaluate
 from counterfoil.models.explain import Reason
 
+
 def parse(svg):
     return ET.fromstring(svg)  # noqa: S314  # drawn a moment ago, by us
 
@@ -120,9 +121,7 @@ def test_hostile_text_stays_text():
     svg = PICTURES["contributions"]
     assert "<script" not in svg
     assert "<img" not in svg
-    assert "<script>alert('&')</script>" in [
-        words.text for words in parse(svg).iter(f"{SVG}text")
-    ]
+    assert "<script>alert('&')</script>" in [words.text for words in parse(svg).iter(f"{SVG}text")]
 
 
 def test_every_row_is_in_the_histogram():

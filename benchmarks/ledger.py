@@ -1,0 +1,273 @@
+"""What the ledger costs, side by side with peers, in one run: `python benchmarks/ledger.py`.
+
+Figures are medians; ratios are what to look at, as they move less from machine to machine than
+seconds do. `--json` prints the figures, `--quick` measures less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from hashlib import sha256
+from pathlib import Path
+
+from counterfoil.core.keys import Algorithm
+from counterfoil.core.merkle import Frontier, check_inclusion, leaf_hashes, prove_inclusion
+from counterfoil.core.record import SALT_BYTES, seal_rows
+from counterfoil.ledger.audit import audit
+from counterfoil.ledger.keyfiles import generate_key, save_key
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.places import Places
+from counterfoil.vault import FileKeyStore, StreamStore
+
+ENTRY_BYTES = 300  # a small statement in its envelope
+BATCH = 1000
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    scale = 1 if options.quick else 5
+    with tempfile.TemporaryDirectory(dir=os.environ.get("COUNTERFOIL_BENCH")) as folder:
+        os.environ["COUNTERFOIL_HOME"] = f"{folder}/home"
+        figures: dict[str, float] = {}
+        for measure in (appending, single, proving, auditing, growing, recording, starting):
+            found = measure(Path(folder), scale)
+            figures.update(found)
+            if not options.json:
+                for name, value in found.items():
+                    print(f"{name:58} {value:>14,.2f}", flush=True)
+    if options.json:
+        print(json.dumps(figures, indent=2))
+
+
+def make_log(folder: Path, name: str) -> Log:
+    """Make a log without a witness."""
+    signer = generate_key(f"bench.example/{name}", Algorithm.ED25519)
+    save_key(Places(signer.key.name).keys / "log.pem", signer)
+    Log.create(folder / name, signer)
+    return Log(folder / name)
+
+
+def entries(count: int) -> list[bytes]:
+    """Make entries that are all different."""
+    return [i.to_bytes(8, "big") + os.urandom(ENTRY_BYTES - 8) for i in range(count)]
+
+
+def per_second(count: int, batches: list[list[bytes]], append) -> float:  # noqa: ANN001
+    """Append batches and return entries per second, the median over batches."""
+    times = []
+    for batch in batches:
+        start = time.perf_counter()
+        append(batch)
+        times.append(time.perf_counter() - start)
+    return count / statistics.median(times)
+
+
+def appending(folder: Path, scale: int) -> dict[str, float]:
+    """Durable appends in batches of 1,000: ours, plain SQLite, pymerkle's SqliteTree."""
+    rounds = 20 * scale
+    every = [entries(BATCH) for _ in range(3 * rounds)]
+    log = make_log(folder, "batches")
+    log.append(b"warm")
+    database = sqlite3.connect(folder / "plain.sqlite")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("CREATE TABLE entries (position INTEGER PRIMARY KEY, entry BLOB)")
+
+    def plain(batch: list[bytes]) -> None:
+        with database:
+            database.executemany("INSERT INTO entries (entry) VALUES (?)", [(e,) for e in batch])
+
+    # In turns, so that all meet the same moments of a shared machine.
+    ours, sqlite, pymerkle = [], [], []
+    tree = _pymerkle(folder)
+    for number in range(rounds):
+        ours.append(per_second(BATCH, [every[3 * number]], log.append_many))
+        sqlite.append(per_second(BATCH, [every[3 * number + 1]], plain))
+        if tree is not None:
+            pymerkle.append(per_second(BATCH, [every[3 * number + 2]], tree))
+    log.close()
+    database.close()
+    found = {
+        "append, batches of 1,000: entries/s": statistics.median(ours),
+        "  plain SQLite, WAL, synchronous=FULL: rows/s": statistics.median(sqlite),
+        "  ratio to plain SQLite": statistics.median(ours) / statistics.median(sqlite),
+    }
+    if pymerkle:
+        found["  pymerkle SqliteTree: entries/s"] = statistics.median(pymerkle)
+        found["  ratio to pymerkle"] = statistics.median(ours) / statistics.median(pymerkle)
+    return found
+
+
+def _pymerkle(folder: Path):  # noqa: ANN202
+    try:
+        from pymerkle import SqliteTree  # noqa: PLC0415 a peer, in the test environment only
+    except ImportError:
+        return None
+    tree = SqliteTree(str(folder / "pymerkle.sqlite"))
+    return tree.append_entries
+
+
+def single(folder: Path, scale: int) -> dict[str, float]:
+    """One durable append against a bare fdatasync of the same bytes, in turns."""
+    log = make_log(folder, "single")
+    log.append(b"warm")
+    fd = os.open(folder / "bare", os.O_RDWR | os.O_CREAT)
+    os.pwrite(fd, bytes(4 << 20), 0)
+    os.fsync(fd)
+    ours, bare = [], []
+    for number, entry in enumerate(entries(400 * scale)):
+        start = time.perf_counter()
+        log.append(entry)
+        middle = time.perf_counter()
+        os.pwrite(fd, entry + bytes(400), number * 700)
+        os.fdatasync(fd)
+        bare.append(time.perf_counter() - middle)
+        ours.append(middle - start)
+    log.close()
+    os.close(fd)
+    return {
+        "one durable append: µs": statistics.median(ours) * 1e6,
+        "  bare pwrite and fdatasync: µs": statistics.median(bare) * 1e6,
+        "  ratio to bare fdatasync": statistics.median(ours) / statistics.median(bare),
+    }
+
+
+def proving(folder: Path, scale: int) -> dict[str, float]:  # noqa: ARG001
+    """Inclusion checks at size 10**6, against the hashing they cannot do without."""
+    size = 10**6
+    leaves = leaf_hashes(i.to_bytes(8, "big") for i in range(size))
+    layers = [leaves]
+    while len(layers[-1]) > 1:
+        row = layers[-1]
+        layers.append(
+            [sha256(b"\x01" + row[i] + row[i + 1]).digest() for i in range(0, len(row) - 1, 2)]
+        )
+    frontier = Frontier()
+    frontier.extend(leaves)
+    root = frontier.root()
+    picked = range(0, size, 50 if scale > 1 else 250)
+    paths = [(i, prove_inclusion(i, size, lambda level, n: layers[level][n])) for i in picked]
+    start = time.perf_counter()
+    for index, path in paths:
+        check_inclusion(leaves[index], index, size, path, root)
+    ours = time.perf_counter() - start
+    start = time.perf_counter()
+    for _index, path in paths:
+        for sibling in path:
+            sha256(b"\x01" + sibling + root).digest()
+    bare = time.perf_counter() - start
+    return {
+        "inclusion checks at size 1,000,000: /s": len(paths) / ours,
+        "  only their hashes: /s": len(paths) / bare,
+        "  time relative to only hashing": ours / bare,
+    }
+
+
+def auditing(folder: Path, scale: int) -> dict[str, float]:
+    """A whole audit, signatures of entries not included."""
+    log = make_log(folder, "audit")
+    count = 100_000 * scale
+    for start in range(0, count, 5000):
+        log.append_many(entries(min(5000, count - start)))
+    start_s = time.perf_counter()
+    audit(log)
+    seconds = time.perf_counter() - start_s
+    log.close()
+    data = [os.urandom(ENTRY_BYTES) for _ in range(10_000)]
+    start_s = time.perf_counter()
+    for entry in data:
+        sha256(b"\x00" + entry).digest()
+        sha256(b"\x01" + entry[:64]).digest()
+    bare = len(data) / (time.perf_counter() - start_s)
+    return {
+        "audit: entries/s": count / seconds,
+        "  only their two hashes each: /s": bare,
+        "  time relative to only hashing": bare / (count / seconds),
+    }
+
+
+def growing(folder: Path, scale: int) -> dict[str, float]:
+    """Cost of an append and memory, at 10**4 and at 10**6 entries (10**5 with --quick)."""
+    log = make_log(folder, "growth")
+    sizes = (10_000, 1_000_000 if scale > 1 else 100_000)
+    found: dict[str, float] = {}
+    for size in sizes:
+        while log.size < size:
+            log.append_many([i.to_bytes(8, "big") * 8 for i in range(min(5000, size - log.size))])
+        times = []
+        for _ in range(300):
+            start = time.perf_counter()
+            log.append(b"x" * 64)
+            times.append(time.perf_counter() - start)
+        found[f"one append at {size:,} entries: µs"] = statistics.median(times) * 1e6
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found[f"  peak memory so far: MiB at {size:,}"] = peak / 1024
+    log.close()
+    first, last = (found[f"one append at {size:,} entries: µs"] for size in sizes)
+    return {**found, "  ratio, large to small": last / first}
+
+
+def recording(folder: Path, scale: int) -> dict[str, float]:
+    """Stream records with inputs, output and reasons, encrypted and durable, with their subjects."""
+    fields = ("inputs", "output", "reasons")
+    stream = os.urandom(32)
+    row = (
+        {f"feature_{i}": i * 1.25 for i in range(20)},
+        {"outcome": "refused", "score": 0.31251, "decided": "2026-11-22T10:00:00Z"},
+        {"method": "ebm-terms", "terms": [[f"feature_{i}", -0.125 * i] for i in range(4)]},
+    )
+    found = {}
+    for name, subject in (("no named subject", None), ("a named subject each", "person {}")):
+        keys = FileKeyStore(folder / f"vault-keys-{name[0]}")
+        store = StreamStore.create(folder / f"stream-{name[0]}", stream, keys)
+        times = []
+        for number in range(12 * scale):
+            rows = [row] * BATCH
+            subjects = [subject and subject.format(number * BATCH + i) for i in range(BATCH)]
+            start = time.perf_counter()
+            salts = os.urandom(SALT_BYTES * len(fields) * BATCH)
+            store.append(seal_rows(stream, fields, rows, salts), subjects)
+            times.append(time.perf_counter() - start)
+        store.close()
+        found[f"stream records, 3 disclosable fields, {name}: /s"] = BATCH / statistics.median(
+            times
+        )
+    return found
+
+
+def starting(folder: Path, scale: int) -> dict[str, float]:  # noqa: ARG001
+    """Time to import, and to print the help, in a fresh process, bytecode compiled."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+    def best(*command: str) -> float:
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            subprocess.run(
+                [sys.executable, *command], env=environment, check=True, capture_output=True
+            )
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[1:])
+
+    return {
+        "bare interpreter: s": best("-c", "pass"),
+        "import counterfoil: s": best("-c", "import counterfoil"),
+        "counterfoil --help: s": best("-m", "counterfoil", "--help"),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The log as static files, for any web server to hand out and anyone to check.
+
+    checkpoint                   the signed note
+    tile/<level>/<number>        hashes, 256 to a file; those at the right edge end in .p/<width>
+    tile/entries/<number>        entries, likewise
+
+Every hash is computed from the entries on the way, so nothing is published that does not lead to
+the checkpoint's root, and the checkpoint comes last: whoever reads while an export runs sees the
+old log or the new one. Partial tiles of earlier exports stay, for those who still hold the
+checkpoint they belong to. What an entry only refers to (see `blobs`) is not in the site.
+
+Source:
+    C2SP tlog-tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from counterfoil.core.checkpoint import open_checkpoint, parse_checkpoint
+from counterfoil.core.merkle import Frontier, Hash, check_extension, leaf_hashes
+from counterfoil.core.note import parse_note
+from counterfoil.core.tile import TILE_WIDTH, bundle_path, format_bundle, tile_path
+from counterfoil.errors import ConflictError, ProofError, SplitViewError, VerificationError
+from counterfoil.ledger.audit import Progress
+from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What an export wrote.
+
+    Args:
+        folder: Where.
+        size: Entries.
+        root: The root they lead to, the one in the checkpoint.
+        files: How many files, the checkpoint included.
+    """
+
+    folder: Path
+    size: int
+    root: Hash
+    files: int
+
+
+def export_site(log: Log, folder: Path, progress: Progress | None = None) -> Site:
+    """Write the log as a tlog-tiles site, or bring the one in `folder` up to date.
+
+    Args:
+        log: An open log, as of its last refresh.
+        folder: Made if it is missing; other files in it are left alone.
+        progress: Called with entries done and entries in all.
+
+    Raises:
+        ConflictError: the folder holds another log's site, or one with more entries.
+        SplitViewError: the site there has another history.
+        VerificationError: the entries do not lead to the checkpoint's root; it was not written.
+        UnavailableError: the disk refuses.
+    """
+    size, root, checkpoint = log.size, log.root, log.checkpoint
+    with reported(f"cannot export to {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_published(log, folder / "checkpoint")
+        writer = _Tiles(folder)
+        frontier = Frontier()
+        for number, start in enumerate(range(0, size, TILE_WIDTH)):
+            entries = list(log.entries(start, min(size, start + TILE_WIDTH)))
+            writer.write(bundle_path(number, len(entries)), format_bundle(entries))
+            writer.extend(frontier.extend(leaf_hashes(entries)))
+            if progress is not None:
+                progress(start + len(entries), size)
+        if frontier.root() != root:
+            raise VerificationError(
+                f"the {size} entries of {log.origin} lead to another root than its checkpoint",
+                hint="`counterfoil log audit` names the first bad place.",
+            )
+        writer.finish()
+        # If we stop before this, the site still shows what it showed before.
+        Disk().replace(folder, "checkpoint", checkpoint)
+    return Site(folder, size, root, writer.files + 1)
+
+
+class _Tiles:
+    """Writes tiles as they fill up; the rest, when asked to finish, as partial ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = 0
+        self._folder = folder
+        self._written: list[int] = []  # full tiles of each level
+        self._waiting: list[list[Hash]] = []  # hashes of each level that fill no tile yet
+
+    def extend(self, completed: list[list[Hash]]) -> None:
+        """Take in the hashes that one bundle completed; it fills at most one tile of a level."""
+        for level, hashes in enumerate(completed):
+            if level == len(self._waiting):
+                self._written.append(0)
+                self._waiting.append([])
+            self._waiting[level] += hashes
+            if len(self._waiting[level]) == TILE_WIDTH:
+                self._write_waiting(level)
+                self._written[level] += 1
+                self._waiting[level] = []
+
+    def finish(self) -> None:
+        for level, hashes in enumerate(self._waiting):
+            if hashes:
+                self._write_waiting(level)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file in place whole; readers of an older one see no mix."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.new")
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+        self.files += 1
+
+    def _write_waiting(self, level: int) -> None:
+        hashes = self._waiting[level]
+        name = tile_path(level, self._written[level], len(hashes))
+        self.write(name, b"".join(hashes))
+
+
+def _check_published(log: Log, path: Path) -> None:
+    """Refuse to put this log in the place of another one, or of more of itself."""
+    if not path.exists():
+        return
+    note = path.read_bytes()
+    if parse_checkpoint(parse_note(note).text).origin != log.origin:
+        raise ConflictError(f"{path.parent} is the site of another log", hint="Give a new folder.")
+    published = open_checkpoint(note, log.key)
+    if published.size > log.size:
+        raise ConflictError(
+            f"{path.parent} shows {published.size} entries of this log, and here are {log.size}",
+            hint="This folder is behind what was published; export from the newest copy.",
+        )
+    proof = log.consistency(published.size)
+    try:
+        check_extension(published.size, published.root, log.size, log.root, proof)
+    except ProofError as error:
+        raise SplitViewError(
+            f"{path.parent} shows another history of {log.origin}",
+            a=note,
+            b=log.checkpoint,
+            hint="Keep both checkpoints: they are the evidence. Entries were rewritten.",
+        ) from error

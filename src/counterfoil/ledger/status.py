@@ -1,0 +1,164 @@
+"""How a log stands: what it holds, who writes, and what its local witness remembers.
+
+Nothing here is a verdict. It is what the folder and the places outside it say now; `audit` hashes
+the entries, and `verify` judges by a trust policy.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
+from counterfoil.core.cosignature import find_cosignatures
+from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
+from counterfoil.core.merkle import Hash, check_extension
+from counterfoil.core.note import parse_note
+from counterfoil.core.policy import TrustPolicy
+from counterfoil.core.quorum import Grade, check_quorum
+from counterfoil.errors import PolicyError, ProofError
+from counterfoil.ledger.disk import reported
+from counterfoil.ledger.localwitness import LocalWitness
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.trust import Trust
+
+_PID_BYTES = 20  # decimal digits of any process number
+
+
+class Standing(StrEnum):
+    """How a ledger's folder compares with what its witness remembers."""
+
+    FRESH = "fresh"  # the witness has cosigned nothing yet
+    SAME = "same"
+    AHEAD = "ahead"  # the folder extends it: the witness was silent for a while
+    BEHIND = "behind"  # a restored snapshot, or a copy of a folder that went on
+    CONTRADICTS = "contradicts"  # another history
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the local witness remembers.
+
+    Args:
+        key: Its vkey.
+        folder: Where it keeps its memory, outside the ledger.
+        note: The checkpoint it cosigned last; empty before the first.
+        checkpoint: The same, read.
+        standing: How the ledger's folder compares with it.
+    """
+
+    key: str
+    folder: Path
+    note: bytes
+    checkpoint: Checkpoint | None
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a log stands.
+
+    Args:
+        origin: Its identity.
+        key: Its vkey.
+        size: Entries published.
+        root: The root over them.
+        checkpoint: The signed note, with the cosignatures it has.
+        grade: What those are worth under the adopted policy.
+        lacking: Why it is worth nothing, where the policy's quorum is not met.
+        writer: Number of the process that writes here; None if nobody does, or it cannot be told.
+        policy: The adopted policy; None if none was adopted on this machine.
+        witness: What the local witness remembers; None if there is none.
+    """
+
+    origin: str
+    key: str
+    size: int
+    root: Hash
+    checkpoint: bytes
+    grade: str
+    lacking: str
+    writer: int | None
+    policy: TrustPolicy | None
+    witness: Memory | None
+
+
+def read_status(log: Log) -> Status:
+    """Find out how a log stands; nothing is written.
+
+    Args:
+        log: An open log, as of its last refresh.
+
+    Raises:
+        FormatError: a policy, key or checkpoint on this machine is damaged; so `SignatureError`.
+        UnavailableError: the disk refuses.
+    """
+    policy = Trust(log).show() if log.places.trust.exists() else None
+    grade, lacking = _grade(log, policy)
+    return Status(
+        origin=log.origin,
+        key=format_vkey(log.key),
+        size=log.size,
+        root=log.root,
+        checkpoint=log.checkpoint,
+        grade=grade,
+        lacking=lacking,
+        writer=_find_writer(log.folder / "log" / "writer.lock"),
+        policy=policy,
+        witness=_read_memory(log),
+    )
+
+
+def _grade(log: Log, policy: TrustPolicy | None) -> tuple[str, str]:
+    if policy is None:
+        return Grade.SELF_WITNESSED.label, ""
+    keys = [witness.key for witness in policy.witnesses]
+    try:
+        grade = check_quorum(policy, find_cosignatures(parse_note(log.checkpoint), keys))
+    except PolicyError as error:
+        return Grade.SELF_WITNESSED.label, str(error)
+    return grade.label, ""
+
+
+def _find_writer(path: Path) -> int | None:
+    """Read who holds the writer's lock: the file keeps the number of the last one that did."""
+    if not path.exists():
+        return None
+    with reported(f"cannot read {path}"):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            # Shared, so that two who ask do not take each other for the writer.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(fd, _PID_BYTES).decode("ascii", "replace").strip()
+            return int(holder) if holder.isdigit() else None
+        finally:
+            os.close(fd)
+    return None
+
+
+def _read_memory(log: Log) -> Memory | None:
+    folder = log.places.witness
+    if not (folder / "key.vkey").exists():
+        return None
+    with reported(f"cannot read what the witness in {folder} remembers"):
+        key: VerifierKey = parse_vkey((folder / "key.vkey").read_text("ascii").removesuffix("\n"))
+        note = LocalWitness(folder).memory()
+    checkpoint = open_checkpoint(note, log.key) if note else None
+    return Memory(format_vkey(key), folder, note, checkpoint, _compare(log, checkpoint))
+
+
+def _compare(log: Log, remembered: Checkpoint | None) -> Standing:
+    if remembered is None:
+        return Standing.FRESH
+    if remembered.size > log.size:
+        return Standing.BEHIND
+    proof = log.consistency(remembered.size)
+    try:
+        check_extension(remembered.size, remembered.root, log.size, log.root, proof)
+    except ProofError:
+        return Standing.CONTRADICTS
+    return Standing.SAME if remembered.size == log.size else Standing.AHEAD
