@@ -19,7 +19,8 @@ from counterfoil.core.statement import (
     parse_statement,
     predicate_type,
 )
-from counterfoil.core.testimony import find_signers
+from counterfoil.core.testimony import find_signers, with_compromises
+from counterfoil.core.text import MAX_INTEGER
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 
 POLICY = "policy"
@@ -118,6 +119,39 @@ def policy_in_force(
             continue  # not a successor: the one before stays in force
         policy = new
     return policy
+
+
+def policy_at(
+    trusted: TrustPolicy, stated: Iterable[tuple[int, Envelope]], index: int
+) -> TrustPolicy:
+    """Return the policy by which a statement at `index` is judged, from one that is trusted.
+
+    Forward of the trusted policy, the first valid successor wins (`policy_in_force`). Before it,
+    each policy names its predecessor by digest, so the log's copies need no signature to be
+    believed. Where the log does not hold a predecessor, the oldest known policy judges.
+
+    Args:
+        trusted: The policy that the verifier brought along, old or new.
+        stated: Index and envelope of every `policy` statement of the log.
+        index: Where the judged statement stands.
+    """
+    known = sorted(stated, key=lambda statement: statement[0])
+    places: dict[str, tuple[int, TrustPolicy]] = {}
+    for at, envelope in known:
+        try:
+            found = policy_of(parse_statement(envelope.payload))
+        except FormatError:
+            continue
+        places.setdefault(found.digest.hex(), (at, found))
+    own, _ = places.get(trusted.digest.hex(), (-1, trusted))
+    later = [(at, envelope) for at, envelope in known if at > own]
+    newest = policy_in_force(trusted, later, MAX_INTEGER)
+    if own < index:
+        return with_compromises(policy_in_force(trusted, later, index), newest)
+    policy = trusted
+    while own >= index and policy.previous in places:
+        own, policy = places[policy.previous]
+    return with_compromises(policy, newest)
 
 
 def _check_equal(what: str, have: object, need: object) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 
 from counterfoil.core.merkle import Hash, root_of
-from counterfoil.data.values import rows_of
+from counterfoil.data.rows import read_rows
 from counterfoil.errors import FormatError, VerificationError
 from counterfoil.ledger.disk import reported
 
@@ -80,7 +80,7 @@ def fingerprint(source: Any, salt: bytes, progress: Progress | None = None) -> F
 
     Args:
         source: A path (a `.csv` or `.tsv` file is a table, another file its bytes, a folder its
-            files), or a table in memory (see `rows_of`).
+            files), or a table in memory (see `read_rows`).
         salt: 32 random bytes, kept with the data.
         progress: Called now and then with the number of parts done.
 
@@ -93,11 +93,12 @@ def fingerprint(source: Any, salt: bytes, progress: Progress | None = None) -> F
     if isinstance(source, str | os.PathLike):
         with reported(f"cannot read {source}"):
             return _read(Path(source), leaves)
-    names, rows = rows_of(source)
-    leaves.add(orjson.dumps(names))
-    for row in rows:
+    table = read_rows(source, allow_missing=True)
+    leaves.add(orjson.dumps(table.names))
+    for row in table.rows:
         leaves.add(orjson.dumps(row))
-    return Fingerprint("table", "frame", leaves.hashes, _types(source, names), len(rows), 0)
+    types = _types(source, table.names)
+    return Fingerprint("table", "frame", leaves.hashes, types, len(table.rows), 0)
 
 
 class _Leaves:
@@ -219,7 +220,7 @@ def _files(path: Path) -> Iterator[Path]:
             yield item
 
 
-def _types(table: Any, names: list[str]) -> tuple[tuple[str, str], ...]:
+def _types(table: Any, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     dtypes = getattr(table, "dtypes", None)
     if dtypes is not None and hasattr(table, "columns"):
         return tuple(zip(names, map(str, dtypes), strict=True))

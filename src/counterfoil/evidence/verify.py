@@ -39,6 +39,7 @@ from counterfoil.core.record import check_disclosures
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import Statement, Subject, parse_statement
 from counterfoil.core.stream import RecordReceipt, check_record, parse_batch, parse_stream
+from counterfoil.core.succession import policy_at
 from counterfoil.core.testimony import check_attestation, hear, short_predicate
 from counterfoil.core.text import parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
@@ -47,6 +48,7 @@ from counterfoil.evidence.verdict import Verdict
 from counterfoil.ledger.trust import PRODUCTION
 
 MAX_EVIDENCE_BYTES = 16 << 20
+_MEMBERS = {"counterfoil", "kind", "log", "policy", "record", "disclosures", "statements"}
 MAX_STATEMENTS = 256  # of one decision; each costs a signature check
 
 
@@ -83,7 +85,8 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
     declared, stated = _one(logged, "stream"), _one(logged, "batch")
     if policy is not None:
         for said in (declared, stated):  # 5
-            check_attestation(policy, said.envelope, said.statement, said.index)
+            judge = policy_at(policy, _policies(logged), said.index)
+            check_attestation(judge, said.envelope, said.statement, said.index)
     declaration = parse_stream(declared.envelope.payload)
     batch = parse_batch(stated.envelope.payload)
     if declaration.log != log_key.name or batch.log != log_key.name:
@@ -93,12 +96,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
         )
     receipt = _record_receipt(evidence)
     check_record(receipt, declaration, batch)  # 6
-    disclosures = evidence.get("disclosures")
-    if not isinstance(disclosures, list):
-        raise _malformed("disclosures")
-    facts = check_disclosures(
-        receipt.record, declaration.fields, [text for text in disclosures if isinstance(text, str)]
-    )
+    facts = check_disclosures(receipt.record, declaration.fields, _disclosures(evidence))
     said_of_model = _check_model(facts, logged, policy)  # 7
     if is_page:
         check_page(data, evidence, facts)  # 8
@@ -127,6 +125,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
             "Whether other decisions were made and never recorded.",
             f"Whether anything was revoked after entry {size} of the log.",
             *((f"Withheld and not seen here: {', '.join(withheld)}.",) if withheld else ()),
+            *(("Which model decided: that is withheld.",) if "output" in withheld else ()),
             *(
                 ()
                 if policy is not None
@@ -151,6 +150,11 @@ def _read(data: bytes) -> tuple[Mapping[str, JsonValue], bool]:
         "evidence/v1",
         "decision",
     ):
+        if set(evidence) != _MEMBERS:
+            raise FormatError(
+                f"the evidence has the members {', '.join(sorted(evidence))}",
+                hint=f"It must have exactly {', '.join(sorted(_MEMBERS))}.",
+            )
         return evidence, is_page
     raise FormatError(
         "this is not an evidence file of version 1",
@@ -235,7 +239,8 @@ def _record_receipt(evidence: Mapping[str, JsonValue]) -> RecordReceipt:
             "path": list(path),
             "size": int(size),
             "root": str(root),
-        }:
+            **more,
+        } if not more and not isinstance(index, bool) and not isinstance(size, bool):
             return RecordReceipt(
                 parse_base64(record, "record"),
                 index,
@@ -248,6 +253,14 @@ def _record_receipt(evidence: Mapping[str, JsonValue]) -> RecordReceipt:
     raise _malformed("record")
 
 
+def _disclosures(evidence: Mapping[str, JsonValue]) -> list[str]:
+    given = evidence.get("disclosures")
+    texts = [text for text in given if isinstance(text, str)] if isinstance(given, list) else []
+    if not isinstance(given, list) or len(texts) != len(given):
+        raise _malformed("disclosures")
+    return texts
+
+
 def _check_model(
     facts: Mapping[str, Any], logged: Sequence[_Logged], policy: TrustPolicy | None
 ) -> tuple[str, ...]:
@@ -258,8 +271,13 @@ def _check_model(
             "decided": str(decided),
         }:
             subject = Subject(name, {"sha256": digest})
+        case _ if facts.get("kind", "decision") != "decision" or "output" not in facts:
+            return ()  # no decision is shown, and so no model
         case _:
-            return ()
+            raise FormatError(
+                "the record does not say which model decided, or when",
+                hint="A decision without that cannot be judged; ask for its whole output.",
+            )
     about = [one for one in logged if subject in one.statement.subjects]
     stated = [one for one in about if one.role == "model"]
     if not stated:
@@ -269,7 +287,10 @@ def _check_model(
         )
     if policy is None:
         return (f"The model is stated to be {name}, SHA-256 {digest[:12]}….",)
-    heard = [hear(policy, one.envelope, one.index) for one in about]
+    heard = [
+        hear(policy_at(policy, _policies(logged), one.index), one.envelope, one.index)
+        for one in about
+    ]
     judgement = evaluate_stage(
         policy,
         PRODUCTION,
@@ -300,6 +321,11 @@ def _check_model(
             f"{', '.join(voices)}."
         ),
     )
+
+
+def _policies(logged: Sequence[_Logged]) -> list[tuple[int, Envelope]]:
+    """List the policies in the file: untrusted, and believed only as `policy_at` reaches them."""
+    return [(one.index, one.envelope) for one in logged if one.role == "policy"]
 
 
 def _whom(policy: TrustPolicy | None, grade: Grade, log_key: VerifierKey) -> tuple[str, ...]:

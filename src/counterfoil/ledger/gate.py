@@ -14,6 +14,7 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import Judgement, evaluate_data, evaluate_stage
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import Subject
+from counterfoil.core.succession import policy_at
 from counterfoil.core.testimony import Testimony, hear
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust
@@ -76,9 +77,10 @@ class Gate:
         return self._record("data", purpose, subject, judgement, heard)
 
     def _hear(self, subject: Subject) -> list[Testimony]:
-        """Hear everything the log holds about the subject's digest, in order."""
+        """Hear all the log holds about the subject's digest, each under the policy of its time."""
+        stated = [(one.index, one.envelope) for one in self._log.find(predicate="policy")]
         return [
-            hear(self._policy, found.envelope, found.index)
+            hear(policy_at(self._policy, stated, found.index), found.envelope, found.index)
             for digest in subject.digest.values()
             for found in self._log.find(subject=digest)
         ]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from counterfoil.core.canonical import JsonValue
-    from counterfoil.models.rows import Table
+    from counterfoil.data.rows import Table
 
 MAX_PRINCIPAL_REASONS = 4
 """Reasons told to a person: more than four are not likely to help (Regulation B, 12 CFR part 1002,

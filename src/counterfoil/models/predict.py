@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from counterfoil.data.rows import Table, plain, read_rows
 from counterfoil.errors import FormatError
 from counterfoil.models.optional import import_optional
-from counterfoil.models.rows import Table, plain, read_rows
 
 if TYPE_CHECKING:
     import numpy as np

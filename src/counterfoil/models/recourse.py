@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from counterfoil.data.rows import plain, vary
 from counterfoil.errors import FormatError
-from counterfoil.models.rows import plain, vary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

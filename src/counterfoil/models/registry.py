@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from counterfoil.core.canonical import JsonValue
+from counterfoil.core.requirements import Stage
 from counterfoil.core.statement import Subject
 from counterfoil.data.datasets import Dataset, check_name
 from counterfoil.errors import FormatError, RefusedError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Attested, Found, Log
-from counterfoil.ledger.trust import PRODUCTION
+from counterfoil.ledger.trust import PRODUCTION, Trust
 from counterfoil.models.explain import Explainer, explainer_for
 from counterfoil.models.formats import (
     ONNX,
@@ -316,7 +317,13 @@ class Models:
         if isinstance(model, str | Path):
             path = Path(model)
             file, kind = read_model(path), format_for(path)
-            return file, kind.name, kind.load(file, (PICKLE.name,))
+            # A pickle runs when it is opened, so that is done only where the policy allows it.
+            allowed = [one for stage in self._policy_stages() for one in stage.formats]
+            return (
+                file,
+                kind.name,
+                kind.load(file, (PICKLE.name,) if PICKLE.name in allowed else ()),
+            )
         as_predictor(model)  # says clearly what is no model
         if inspect.isroutine(model):  # pickled, a function is only its own name
             return _code_of(model), CALLABLE, model
@@ -329,6 +336,9 @@ class Models:
                 continue
             return file, kind.name, model
         return _code_of(model), CALLABLE, model
+
+    def _policy_stages(self) -> Sequence[Stage]:
+        return Trust(self._log).show().stages
 
     def _keep(self, digest: str, file: bytes) -> None:
         with reported(f"cannot keep the model in {self._folder}"):

@@ -12,7 +12,7 @@ from counterfoil.models.explain import (
     principal_reasons,
     rank_reasons,
 )
-from counterfoil.models.rows import Table, read_rows
+from counterfoil.data.rows import Table, read_rows
 
 LABELS = {"income": "Monthly income", "home": "Housing"}
 

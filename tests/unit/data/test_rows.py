@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from counterfoil.core.canonical import format_json, parse_json
 from counterfoil.errors import FormatError
-from counterfoil.models.rows import Table, plain, read_rows, vary
+from counterfoil.data.rows import Table, plain, read_rows, vary
 
 WANTED = Table(("a", "b"), ((1, "x"), (2, "y")))
 
