@@ -77,10 +77,10 @@ def kill_after(server, lines, *also):
     for process in also:
         os.kill({"recording": int(pid)}[process], signal.SIGKILL)
     server.kill()
-    rest, errors = server.communicate()
-    # The last line may be cut off: then nobody was told.
-    said += [line.split() for line in rest.splitlines(keepends=True) if line.endswith("\n")]
-    assert "resource_tracker" not in errors
+    with server:
+        # The last line may be cut off: then nobody was told.
+        said += [line.split() for line in server.stdout if line.endswith("\n")]
+        assert "resource_tracker" not in server.stderr.read()
     taken = [int(number) for what, number in said if what == "taken"]
     durable = [int(number) for what, number in said if what == "durable"]
     return taken, durable
@@ -156,6 +156,7 @@ if os.fork() == 0:
     os.close(1)
     time.sleep(float(sys.argv[3]))
     os._exit(0)
+time.sleep(0.2)  # so that the recording process sleeps
 print("ready", flush=True)
 time.sleep(60)
 """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.merkle import Hash
@@ -17,7 +17,12 @@ from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
 from counterfoil.models.registry import Model
 
-Collect = Callable[["Decision"], Any]
+
+class Collect(Protocol):
+    """Makes the evidence of a decision; `evidence` hands it down, as it stands above."""
+
+    def __call__(self, decision: Decision, *, withhold: Sequence[str] = ()) -> Any:
+        """Collect what the decision rests on, without the fields to withhold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Decision:
         Args:
             withhold: Fields not to disclose.
         """
-        return self._collect(self, withhold=tuple(withhold))  # type: ignore[call-arg]
+        return self._collect(self, withhold=withhold)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.models.explain import Explanation, Reason, principal_reasons, rank_reasons
+from counterfoil.models.explain import Reason, principal_reasons, rank_reasons
 from counterfoil.models.predict import Prediction
 from counterfoil.models.recourse import find_changes
 from counterfoil.models.registry import Model
@@ -24,7 +24,7 @@ def decision_rows(
         references: How each person finds themselves in a letter; None for no reference.
         now: POSIX time in seconds.
     """
-    explanation, ranked = _explain(model, data, decided)
+    accounts = _accounts(model, data, decided)
     time = datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     rows: list[list[JsonValue]] = []
     for index, reference in enumerate(references):
@@ -36,24 +36,8 @@ def decision_rows(
             "model": {"name": model.name, "version": model.version, "digest": model.digest},
             "notice": _notice(model, reference),
         }
-        reasons: JsonValue = None
-        if explanation is not None and ranked is not None:
-            reasons = _reasons(model, data, decided, index, explanation, ranked[index])
-        rows.append(["decision", None, dict(decided.table.as_dict(index)), output, reasons])
+        rows.append(["decision", None, dict(decided.table.as_dict(index)), output, accounts[index]])
     return rows
-
-
-def _explain(
-    model: Model, data: Any, decided: Prediction
-) -> tuple[Explanation | None, list[tuple[Reason, ...]] | None]:
-    if model.explainer is None:
-        return None, None
-    explanation = model.explainer.explain(data)
-    terms = model.terms
-    if terms.reference is not None:
-        explanation = explanation.against(terms.reference)
-    ranked = rank_reasons(explanation, decided.table, terms.labels, adverse=terms.adverse)
-    return explanation, ranked
 
 
 def _notice(model: Model, reference: str | None) -> JsonValue:
@@ -64,45 +48,56 @@ def _notice(model: Model, reference: str | None) -> JsonValue:
     return {**terms.notice, "labels": labels, "system": model.name, "subject_ref": reference}
 
 
-def _reasons(
-    model: Model,
-    data: Any,
-    decided: Prediction,
-    index: int,
-    explanation: Explanation,
-    ranked: tuple[Reason, ...],
-) -> JsonValue:
+def _accounts(model: Model, data: Any, decided: Prediction) -> list[JsonValue]:
+    """Give each row's reasons; None throughout for a model that gives no exact ones."""
+    if model.explainer is None:
+        return [None] * len(decided.table.rows)
+    explanation = model.explainer.explain(data)
+    if model.terms.reference is not None:
+        explanation = explanation.against(model.terms.reference)
+    ranked = rank_reasons(
+        explanation, decided.table, model.terms.labels, adverse=model.terms.adverse
+    )
+    return [
+        {
+            "method": explanation.method,
+            "library": explanation.library,
+            "reference": explanation.reference,
+            "baseline": explanation.baseline,
+            "terms": [
+                {
+                    "feature": reason.feature,
+                    "label": reason.label,
+                    "value": reason.value,
+                    "contribution": reason.contribution,
+                }
+                for reason in reasons
+            ],
+            **_adverse_part(model, data, decided, index, reasons),
+        }
+        for index, reasons in enumerate(ranked)
+    ]
+
+
+def _adverse_part(
+    model: Model, data: Any, decided: Prediction, index: int, reasons: tuple[Reason, ...]
+) -> dict[str, JsonValue]:
+    """Give what only an adverse outcome calls for: principal reasons, and what would change it."""
     terms = model.terms
-    principal: list[JsonValue] = []
-    recourse: list[JsonValue] = []
     below, above = terms.outcomes or (None, None)
     bad, good = (below, above) if terms.adverse == "low" else (above, below)
-    if terms.outcomes is not None and decided.outcome(index) == bad:
-        principal = list(principal_reasons(ranked, adverse=terms.adverse))
-        changes = find_changes(
-            model.predictor,
-            data,
-            decided,
-            index,
-            actions=terms.actions,
-            labels=terms.labels,
-            wanted=good,
-        )
-        recourse = [change.as_json() for change in changes]
+    if terms.outcomes is None or decided.outcome(index) != bad:
+        return {"principal": [], "recourse": []}
+    changes = find_changes(
+        model.predictor,
+        data,
+        decided,
+        index,
+        actions=terms.actions,
+        labels=terms.labels,
+        wanted=good,
+    )
     return {
-        "method": explanation.method,
-        "library": explanation.library,
-        "reference": explanation.reference,
-        "baseline": explanation.baseline,
-        "terms": [
-            {
-                "feature": reason.feature,
-                "label": reason.label,
-                "value": reason.value,
-                "contribution": reason.contribution,
-            }
-            for reason in ranked
-        ],
-        "principal": principal,
-        "recourse": recourse,
+        "principal": list(principal_reasons(reasons, adverse=terms.adverse)),
+        "recourse": [change.as_json() for change in changes],
     }

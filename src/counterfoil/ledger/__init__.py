@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from counterfoil.core.policy import parse_policy as parse_policy
     from counterfoil.core.policy import policy_to_json as policy_to_json
     from counterfoil.core.requirements import Mode as Mode
+    from counterfoil.core.requirements import Requirement as Requirement
     from counterfoil.core.testimony import short_predicate as short_predicate
     from counterfoil.ledger.audit import audit
     from counterfoil.ledger.export import Site as Site
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.gate import Clearance as Clearance
     from counterfoil.ledger.log import Found as Found
     from counterfoil.ledger.log import Log as Log
+    from counterfoil.ledger.status import Memory as Memory
     from counterfoil.ledger.status import Standing as Standing
     from counterfoil.ledger.status import Status as Status
     from counterfoil.ledger.status import read_status as read_status
@@ -39,7 +41,9 @@ _HOMES = {
     "Clearance": ".gate",
     "Found": ".log",
     "Log": ".log",
+    "Memory": ".status",
     "Mode": "..core.requirements",
+    "Requirement": "..core.requirements",
     "Site": ".export",
     "Standing": ".status",
     "Status": ".status",

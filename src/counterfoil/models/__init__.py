@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
+    from counterfoil.models.optional import import_optional as import_optional
     from counterfoil.models.recourse import Action as Action
     from counterfoil.models.registry import Model as Model
     from counterfoil.models.registry import Models as Models
@@ -19,6 +20,7 @@ _HOMES = {
     "Models": ".registry",
     "Terms": ".terms",
     "Version": ".registry",
+    "import_optional": ".optional",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string

@@ -17,6 +17,7 @@ from counterfoil.vault.wipe import wipe
 _FIRST_LINE = "counterfoil vault key v1"
 _CHECK_BYTES = 8  # of SHA-256, hexadecimal: tells a damaged key from a wrong one
 _MAX_FILE_BYTES = 256
+_SUFFIX_BYTES = 8
 _OTHERS = 0o077  # what group and others may do: nothing
 
 
@@ -106,35 +107,34 @@ class FileKeyStore:
         """
         path = self._path(stream, epoch)
         with reported(f"cannot destroy the vault key {path}"):
+            for unfinished in self.folder.glob(f".{path.name}.*"):
+                wipe(unfinished, self._disk, self._random)
             wipe(path, self._disk, self._random)
-            wipe(_unfinished(path), self._disk, self._random)
 
     def _path(self, stream: bytes, epoch: int) -> Path:
         return self.folder / f"{stream.hex()}-{epoch}.key"
 
     def _create(self, path: Path, stream: bytes, epoch: int) -> None:
-        new = _unfinished(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        # A name that no other maker has: the loser must not write into the winner's key.
+        new = path.with_name(f".{path.name}.{self._random(_SUFFIX_BYTES).hex()}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(new, flags, 0o600)
         try:
             self._disk.write(fd, _format_key(self._random(KEY_BYTES), stream, epoch), 0)
             self._disk.sync(fd)
         finally:
             os.close(fd)
-        # If we stop here, the unfinished file holds a key that nothing was wrapped with; the
-        # next call overwrites it.
+        # If we stop here, the unfinished file holds a key that nothing was wrapped with;
+        # `destroy` removes it too.
         try:
             os.link(new, path)  # unlike a rename, this never replaces a key
         except FileExistsError:
             raise ConflictError(
                 f"somebody else is making the key {path}", hint="Only one process may write."
             ) from None
-        new.unlink()
+        finally:
+            new.unlink()
         self._disk.sync_folder(self.folder)
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_name(f".{path.name}.new")
 
 
 def _format_key(key: bytes, stream: bytes, epoch: int) -> bytes:

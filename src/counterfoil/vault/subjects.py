@@ -77,8 +77,12 @@ class SubjectIndex:
         self._waiting_rows = 0
         with self._asked():
             self._database = self._connect()
-            if not self._takes_over():
-                self.start_over(epoch)
+            try:
+                if not self._takes_over():
+                    self.start_over(epoch)
+            except BaseException:
+                self._database.close()
+                raise
 
     def extend(self, tags: Sequence[bytes | None]) -> None:
         """Note whom the next records are about; None for a record without a named subject."""

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterfoil.core.canonical import format_json, parse_json
-from counterfoil.errors import FormatError
 from counterfoil.data.rows import Table, plain, read_rows, vary
+from counterfoil.errors import FormatError
 
 WANTED = Table(("a", "b"), ((1, "x"), (2, "y")))
 

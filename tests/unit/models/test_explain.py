@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from counterfoil.data.rows import Table, read_rows
 from counterfoil.errors import FormatError
 from counterfoil.models.explain import (
     MAX_PRINCIPAL_REASONS,
@@ -12,7 +13,6 @@ from counterfoil.models.explain import (
     principal_reasons,
     rank_reasons,
 )
-from counterfoil.data.rows import Table, read_rows
 
 LABELS = {"income": "Monthly income", "home": "Housing"}
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -142,3 +143,17 @@ def test_a_tag_needs_the_epochs_key():
     assert tag != subject_tag(KEYS, b"customer-4712")
     assert tag != subject_tag(EpochKeys.derive(7, b"J" * 32), b"customer-4711")
     assert tag != hashlib.sha256(b"customer-4711").digest()
+
+
+def test_the_vector_is_the_documented_one():
+    """docs/reference/vault.md prints what is written for fixed keys, byte for byte."""
+    keys = EpochKeys.derive(1, bytes(range(32)))
+    row = format_row("customer-4711", ["WyJ4Il0", "WyJ5Il0"])
+    leaf = Hash(bytes(range(64, 96)))
+    (payload,) = seal_payloads(
+        keys, bytes(range(32, 64)), 5, [leaf], [row], random=lambda n: bytes(range(96, 96 + n))
+    )
+    page = (Path(__file__).parents[3] / "docs/reference/vault.md").read_text("utf-8")
+    assert f"slot  {payload[:SLOT_BYTES].hex()}\n" in page
+    assert f"body  {payload[SLOT_BYTES:].hex()}\n" in page
+    assert f"tag   {subject_tag(keys, b'customer-4711').hex()}\n" in page

@@ -127,6 +127,34 @@ def test_a_reader_follows(vault):
     assert reader.find("anna") == [1, 3]
 
 
+def test_a_reader_knows_less_than_the_index(vault):
+    """An index that the writer took further does not show a reader what it has not refreshed."""
+    one = vault.create()
+    vault.fill(one, "anna")
+    reader = vault.open(write=False)
+    vault.fill(one, "anna")
+    one._index.flush()
+    assert reader.find("anna") == [0]
+    late = vault.open(write=False)
+    assert late.find("anna") == [0, 1]
+
+
+def test_an_index_ahead_of_its_stream_starts_over(vault, tmp_path):
+    """If a stream is restored without its index, the index is rebuilt rather than believed."""
+    one = vault.create()
+    vault.fill(one, "anna")
+    one.close()
+    shutil.copytree(vault.folder, tmp_path / "backup")
+    one = vault.open()
+    vault.fill(one, "bert", "anna")
+    one.close()
+    shutil.copy(vault.folder / "index.sqlite", tmp_path / "backup")
+    one = vault.open(folder=tmp_path / "backup")
+    vault.fill(one, "anna")
+    assert one.find("anna") == [0, 1]
+    assert one._index.size == 2
+
+
 def test_find_agrees_with_a_scan(vault):
     """The index finds what decrypting everything finds, also after it was lost."""
     one = vault.create()

@@ -1,0 +1,395 @@
+"""Decisions: made on a file of rows, shown, replayed, overridden, reconciled with tickets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import counterfoil
+from counterfoil.cli import output, views
+from counterfoil.cli.options import (
+    LEDGER,
+    PRODUCTION,
+    AsJson,
+    Index,
+    Ledger,
+    ModelName,
+    Stage,
+    System,
+)
+from counterfoil.cli.run import noun, verb
+from counterfoil.errors import FormatError, UnavailableError, VerificationError
+from counterfoil.models import import_optional
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from counterfoil import Decision, Model
+    from counterfoil import Ledger as OpenLedger
+
+app = noun("Decisions: recorded with their reasons, replayed, overridden.")
+
+TICKET_SUFFIX = ".ticket.json"
+
+Rows = Annotated[
+    Path, typer.Argument(metavar="DATA.csv", help="The rows to decide on, with a header.")
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write record, outcome and score of each row.")
+]
+SubjectColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The column that says whom a row is about; the model does not see it."
+    ),
+]
+Tickets = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Sign a ticket for each decision, and write them there."),
+]
+OnlySystem = Annotated[
+    str | None, typer.Argument(metavar="[SYSTEM]", help="The model's name. [default: list systems]")
+]
+OnlyPerson = Annotated[
+    str | None, typer.Option("--person", help="Only decisions about this person.")
+]
+Limit = Annotated[int, typer.Option(min=1, help="How many to show, the newest ones.")]
+Outcome = Annotated[str, typer.Option(help="The new outcome.")]
+Reason = Annotated[str, typer.Option(help="Why.")]
+Reviewer = Annotated[
+    str, typer.Option(help="Who decided, as your records call them; goes to the vault only.")
+]
+TicketFiles = Annotated[
+    list[Path], typer.Argument(metavar="TICKETS...", help="Ticket files, or folders of them.")
+]
+
+
+@verb(
+    app,
+    "make",
+    "counterfoil decision make credit applicants.csv --subject-column id --out predictions.csv",
+)
+def make(
+    model: ModelName,
+    data: Rows,
+    *,
+    out: Out = None,
+    subject_column: SubjectColumn = None,
+    tickets: Tickets = None,
+    stage: Stage = PRODUCTION,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Let a model decide on a CSV file, and record every decision."""
+    rows, subjects = _read_rows(data, subject_column)
+    with counterfoil.open(ledger) as opened:
+        loaded = opened.models.load(model, stage=stage)
+        decided = opened.models.clear(loaded, stage)
+        batch = opened.decisions.make(
+            loaded, rows, data_subjects=subjects, tickets=tickets is not None
+        )
+        made = [_brief(one) for one in batch]
+        signed = {one.index: one.ticket for one in batch if one.ticket is not None}
+    if out is not None:
+        views.write_file(out, _as_csv(made))
+    if tickets is not None:
+        _write_tickets(tickets, signed)
+    first, last = made[0]["index"], made[-1]["index"]
+    outcomes = Counter(str(one["outcome"]) for one in made)
+    output.show(
+        {
+            "system": loaded.name,
+            "model": {"version": loaded.version, "digest": loaded.digest},
+            "gate": views.clearance(decided),
+            "outcomes": outcomes,
+            "decisions": made,
+            "file": None if out is None else str(out),
+            "tickets": None if tickets is None else str(tickets),
+        },
+        f"recorded {output.count(len(made), 'decision')} of {output.plain(loaded.name)}"
+        f" version {output.plain(loaded.version)}, numbers {first} to {last}",
+        *views.clearance_lines(decided, stage),
+        "",
+        output.table(("outcome", "rows"), outcomes.most_common()),
+        "",
+        f"next: counterfoil evidence make {output.plain(loaded.name)} {first}",
+        as_json=as_json,
+    )
+
+
+@verb(app, "show", "counterfoil decision show credit 17")
+def show(system: System, index: Index, *, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """Show one recorded decision: inputs, outcome, reasons."""
+    with counterfoil.open(ledger) as opened:
+        decision = opened.decisions.show(system, index)
+    values = decision.values
+    result, reasons = _members(values.get("output")), _members(values.get("reasons"))
+    model, inputs = _members(result.get("model")), _members(values.get("inputs"))
+    terms: Any = reasons.get("terms") or []
+    output.show(
+        {"system": system, "index": index, "leaf": decision.leaf.hex(), "fields": values},
+        f"{output.plain(str(values.get('kind')))} {index} of {output.plain(system)}",
+        output.fields(
+            {
+                "outcome": result.get("outcome"),
+                "score": result.get("score"),
+                "threshold": result.get("threshold"),
+                "decided": result.get("decided"),
+                "model": f"{model['name']} version {model['version']}" if model else None,
+                "about": values.get("about"),
+                "reason": result.get("reason"),
+                "reviewer": result.get("reviewer"),
+                "leaf": decision.leaf.hex(),
+            }
+        ),
+        *(("", output.table(("input", "value"), list(inputs.items()))) if inputs else ()),
+        *(("", _terms_table(terms)) if terms else ()),
+        as_json=as_json,
+    )
+
+
+@verb(app, "list", "counterfoil decision list credit")
+def list_(
+    system: OnlySystem = None,
+    *,
+    person: OnlyPerson = None,
+    limit: Limit = 20,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """List the systems, or the newest decisions of one."""
+    with counterfoil.open(ledger) as opened:
+        if system is None:
+            counts = {one: len(opened.decisions.list(one)) for one in opened.people.systems()}
+            systems = [{"system": one, "records": number} for one, number in counts.items()]
+            output.show(
+                {"systems": systems},
+                output.table(("system", "records"), list(counts.items()))
+                if counts
+                else "no decisions yet; next: counterfoil decision make MODEL DATA.csv",
+                as_json=as_json,
+            )
+            return
+        indices = opened.decisions.list(system, data_subject=person)
+        shown = [_brief_at(opened, system, index) for index in indices[-limit:]]
+    columns = ("index", "kind", "outcome", "score", "decided")
+    said = f"{output.count(len(indices), 'record')} of {output.plain(system)}"
+    output.show(
+        {"system": system, "records": len(indices), "decisions": shown},
+        said if len(shown) == len(indices) else f"{said}, the newest {len(shown)}:",
+        output.table(columns, [[one[column] for column in columns] for one in shown]),
+        as_json=as_json,
+    )
+
+
+@verb(app, "replay", "counterfoil decision replay credit 17")
+def replay(
+    system: System,
+    index: Index,
+    *,
+    stage: Stage = PRODUCTION,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Let the model decide again on the recorded inputs, and compare."""
+    with counterfoil.open(ledger) as opened:
+        decision = opened.decisions.show(system, index)
+        result = _members(decision.values.get("output"))
+        digest = _members(result.get("model")).get("digest")
+        if not isinstance(digest, str):
+            raise FormatError(
+                f"record {index} of {system} names no model", hint="Overrides cannot be replayed."
+            )
+        model = opened.models.load(digest, stage=stage, terms=_recorded_terms(result))
+        again = opened.decisions.replay(decision, model)
+        compared = ["outcome", "score", "threshold", "model", "reasons"]
+        if not again.agrees:
+            # Reasons depend on labels, reference and changes that only whoever decided knows.
+            answered = opened.decisions.replay(*_without_reasons(decision, model))
+            if answered.agrees:
+                again, compared = answered, compared[:-1]
+    where = f"decision {index} of {output.plain(system)}"
+    output.show(
+        {
+            "system": system,
+            "index": index,
+            "agrees": again.agrees,
+            "compared": compared,
+            "differences": list(again.differences),
+        },
+        f"{where}: the model says the same today"
+        if again.agrees
+        else f"{where}: the model says something else today",
+        *(f"  - {output.plain(difference)}" for difference in again.differences),
+        output.fields(
+            {
+                "compared": ", ".join(compared),
+                "not compared": None
+                if "reasons" in compared
+                else "reasons: they were given on terms that are not recorded; replay in Python",
+            }
+        ),
+        as_json=as_json,
+        exit_code=0 if again.agrees else VerificationError.exit_code,
+    )
+
+
+@verb(
+    app,
+    "override",
+    'counterfoil decision override credit 17 --outcome granted --reason "income was misread" \\\n'
+    "    --reviewer reviewer-4",
+)
+def override(
+    system: System,
+    index: Index,
+    *,
+    outcome: Outcome,
+    reason: Reason,
+    reviewer: Reviewer,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Record that a person decided otherwise; the old record stays."""
+    with counterfoil.open(ledger) as opened:
+        decision = opened.decisions.show(system, index)
+        made = opened.decisions.override(decision, outcome, reason, reviewer=reviewer)
+    output.show(
+        {"system": system, "index": made.index, "overrides": index, "leaf": made.leaf.hex()},
+        f"recorded as number {made.index} of {output.plain(system)}; number {index} stays as it is",
+        as_json=as_json,
+    )
+
+
+@verb(app, "reconcile", "counterfoil decision reconcile credit ./tickets")
+def reconcile(
+    system: System, tickets: TicketFiles, *, ledger: Ledger = LEDGER, as_json: AsJson = False
+) -> None:
+    """Hold tickets that were handed out against the log."""
+    held = [views.read_file(path) for path in _ticket_files(tickets)]
+    with counterfoil.open(ledger) as opened:
+        broken = opened.decisions.reconcile(system, held)
+    output.show(
+        {"system": system, "tickets": len(held), "broken": list(broken)},
+        f"{output.count(len(held), 'ticket')} of {output.plain(system)}: "
+        + (f"{len(broken):,} broken" if broken else "all kept"),
+        *(f"  - {output.plain(one)}" for one in broken),
+        as_json=as_json,
+        exit_code=VerificationError.exit_code if broken else 0,
+    )
+
+
+def _read_rows(path: Path, subject_column: str | None) -> tuple[Any, list[str | None] | None]:
+    """Read the rows to decide on, and whom each is about.
+
+    Raises:
+        FormatError: it is no table, or has no such column.
+        UnavailableError: it cannot be read, or pandas is not installed.
+    """
+    pandas = import_optional("pandas", "'counterfoil[demo]'")
+    data = views.read_file(path)
+    try:
+        # As text, so that the name 007 stays one; in one go, so that a column has one type.
+        kinds = {subject_column: str} if subject_column else None
+        rows = pandas.read_csv(io.BytesIO(data), dtype=kinds, low_memory=False)
+    except ValueError as error:
+        raise FormatError(
+            f"{path} is no table that can be read: {error}",
+            hint="Give a CSV file in UTF-8, with a header and as many values in every row.",
+        ) from error
+    if subject_column is None:
+        return rows, None
+    if subject_column not in rows.columns:
+        raise FormatError(
+            f"{path} has no column {subject_column!r}",
+            hint=f"Its columns are {', '.join(map(str, rows.columns))}.",
+        )
+    subjects = [name if isinstance(name, str) else None for name in rows.pop(subject_column)]
+    return rows, subjects
+
+
+def _brief(decision: Decision) -> dict[str, Any]:
+    result = _members(decision.values.get("output"))
+    return {
+        "index": decision.index,
+        "kind": decision.values.get("kind"),
+        "outcome": result.get("outcome"),
+        "score": result.get("score"),
+        "decided": result.get("decided"),
+    }
+
+
+def _brief_at(ledger: OpenLedger, system: str, index: int) -> dict[str, Any]:
+    try:
+        return _brief(ledger.decisions.show(system, index))
+    except UnavailableError:
+        gone = dict.fromkeys(("outcome", "score", "decided"))
+        return {"index": index, "kind": "erased", **gone}
+
+
+def _members(value: Any) -> Mapping[str, Any]:
+    """Give an object's members; none of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _terms_table(terms: Sequence[Mapping[str, Any]]) -> Any:
+    rows = [(one["label"], one["value"], one["contribution"]) for one in terms]
+    return output.table(("reason", "value", "contribution"), rows)
+
+
+def _recorded_terms(result: Mapping[str, Any]) -> counterfoil.Terms:
+    """Make the terms that a record shows: threshold, and what the outcome was called."""
+    threshold = result.get("threshold")
+    if threshold is None:
+        return counterfoil.Terms()
+    # The other outcome's name is not recorded. It would only be given for another score, and
+    # that is a difference already.
+    outcome = result.get("outcome")
+    return counterfoil.Terms(threshold=threshold, outcomes=(outcome, outcome))
+
+
+def _without_reasons(decision: Decision, model: Model) -> tuple[Decision, Model]:
+    values = {**decision.values, "reasons": None}
+    return replace(decision, values=values), replace(model, explainer=None)
+
+
+def _as_csv(made: Sequence[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("record", "outcome", "score"))
+    for one in made:
+        outcome = one["outcome"]
+        named = json.dumps(outcome) if isinstance(outcome, list | dict) else outcome
+        writer.writerow((one["index"], named, one["score"]))
+    return text.getvalue().encode()
+
+
+def _write_tickets(folder: Path, signed: Mapping[int, bytes]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot make {folder}: {error.strerror}",
+            hint="The decisions are recorded; only their tickets were not written.",
+        ) from error
+    for index, ticket in signed.items():
+        views.write_file(folder / f"{index}{TICKET_SUFFIX}", ticket)
+
+
+def _ticket_files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob(f"*{TICKET_SUFFIX}")) if path.is_dir() else [path]
+        if not inside:
+            raise FormatError(
+                f"{path} holds no tickets", hint=f"Their names end in {TICKET_SUFFIX}."
+            )
+        files += inside
+    return files

@@ -1,0 +1,67 @@
+"""Evidence files: everything one decision rests on, in a file that stands by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import counterfoil
+from counterfoil.cli import output
+from counterfoil.cli.options import LEDGER, AsJson, Index, Ledger, System
+from counterfoil.cli.run import noun, verb
+
+app = noun("Evidence: one decision and its proof, in one file.")
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="`.html` for the letter, `.json` for the proof alone. [default: INDEX.html]",
+    ),
+]
+Withhold = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FIELD", help="A field not to disclose, such as inputs; may be repeated."),
+]
+
+
+@verb(app, "make", "counterfoil evidence make credit 17 --out 17.html")
+def make(
+    system: System,
+    index: Index,
+    *,
+    out: Out = None,
+    withhold: Withhold = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Write the letter about a decision, with its proof inside."""
+    with counterfoil.open(ledger) as opened:
+        decision = opened.decisions.show(system, index)
+        evidence = opened.evidence.make(decision, withhold=tuple(withhold or ()))
+    path = evidence.save(out or f"{index}.html")
+    said: Any = evidence.body["statements"]
+    withheld = [name for name in decision.values if name not in evidence.facts]
+    output.show(
+        {
+            "file": str(path),
+            "bytes": path.stat().st_size,
+            "system": decision.system,
+            "index": decision.index,
+            "statements": len(said),
+            "disclosed": list(evidence.facts),
+            "withheld": withheld,
+        },
+        f"wrote {output.plain(str(path))}: decision {index} of {output.plain(decision.system)}",
+        output.fields(
+            {
+                "rests on": output.count(len(said), "statement"),
+                "withheld": ", ".join(withheld) or None,
+                "policy": "hand out trust.toml another way; evidence does not certify itself",
+            }
+        ),
+        f"next: counterfoil verify {output.plain(str(path))}",
+        as_json=as_json,
+    )

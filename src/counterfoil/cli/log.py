@@ -1,0 +1,168 @@
+"""The log: how it stands, audited, exported for a web server, and its witness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import counterfoil
+from counterfoil import ledger as ledgers
+from counterfoil.cli import output
+from counterfoil.cli.options import LEDGER, AsJson, Ledger
+from counterfoil.cli.run import noun, verb
+from counterfoil.errors import ConflictError, SplitViewError
+
+app = noun("The log: its state, audit, export and witness.")
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the site's files go.")]
+
+# What `Standing` means, in words, and what the command exits with.
+_STANDINGS = {
+    "fresh": ("it has cosigned nothing yet", 0),
+    "same": ("it cosigned the log as it is", 0),
+    "ahead": ("it has not cosigned the newest entries; the next append asks it again", 0),
+    "behind": (
+        "this folder is BEHIND what it cosigned: a restored snapshot, or a copy",
+        ConflictError.exit_code,
+    ),
+    "contradicts": (
+        "this folder has ANOTHER HISTORY than it cosigned: entries were rewritten",
+        SplitViewError.exit_code,
+    ),
+}
+_PROVES = "This ledger was not set back, copied and continued twice, or rewritten by anyone who can"
+_PROVES_WHERE = "write only in the ledger's folder."
+_PROVES_NOT = (
+    "Anything against whoever controls this user's account, and so the witness too. Verdicts "
+    "grade what it signs as self-witnessed; ask a witness outside your organisation for more."
+)
+
+
+@verb(app, "status", "counterfoil log status")
+def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """Show how the log stands."""
+    with counterfoil.open(ledger) as opened:
+        found = ledgers.read_status(opened)
+    witness, policy = found.witness, found.policy
+    remembered = witness.checkpoint.size if witness and witness.checkpoint else None
+    output.show(
+        {
+            "origin": found.origin,
+            "key": found.key,
+            "size": found.size,
+            "root": found.root.hex(),
+            "grade": found.grade,
+            "lacking": found.lacking,
+            "witness": _witness_body(witness),
+            "writer": found.writer,
+            "policy": None
+            if policy is None
+            else {
+                "digest": policy.digest.hex(),
+                "version": policy.version,
+                "expires": policy.expires,
+                "modes": {stage.name: stage.mode.value for stage in policy.stages},
+            },
+        },
+        output.fields(
+            {
+                "origin": found.origin,
+                "size": output.count(found.size, "entry", "entries"),
+                "root": found.root.hex(),
+                "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
+                "witness": "none"
+                if witness is None
+                else f"remembers {remembered or 0:,}: {_STANDINGS[witness.standing][0]}",
+                "writer": "nobody now" if found.writer is None else f"process {found.writer}",
+                "policy": "none adopted" if policy is None else policy.digest.hex(),
+            }
+        ),
+        as_json=as_json,
+    )
+
+
+@verb(app, "audit", "counterfoil log audit")
+def audit(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """Hash every entry again, and name the first bad place."""
+    with counterfoil.open(ledger) as opened, output.progress("hashing entries") as progress:
+        report = ledgers.audit_log(opened, progress)
+    output.show(
+        {"origin": report.origin, "size": report.size, "root": report.root.hex()},
+        f"all {report.size:,} entries are under the signed root",
+        output.fields(
+            {
+                "origin": report.origin,
+                "root": report.root.hex(),
+                "not checked": "signatures inside entries; whether others see another log",
+            }
+        ),
+        as_json=as_json,
+    )
+
+
+@verb(app, "export", "counterfoil log export ./site")
+def export(folder: Folder, *, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """Write the log as static files for any web server (tlog-tiles)."""
+    with counterfoil.open(ledger) as opened, output.progress("writing entries") as progress:
+        site = ledgers.export_site(opened, folder, progress)
+    output.show(
+        {
+            "folder": str(site.folder),
+            "size": site.size,
+            "root": site.root.hex(),
+            "files": site.files,
+        },
+        f"wrote {output.count(site.size, 'entry', 'entries')} to {output.plain(str(folder))}",
+        output.fields({"files": f"{site.files:,}", "root": site.root.hex()}),
+        as_json=as_json,
+    )
+
+
+@verb(app, "witness", "counterfoil log witness")
+def witness(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """Show the local witness, and what it proves."""
+    with counterfoil.open(ledger) as opened:
+        memory = ledgers.read_status(opened).witness
+    if memory is None:
+        output.show({"witness": None}, "this ledger has no local witness here", as_json=as_json)
+        return
+    says, code = _STANDINGS[memory.standing]
+    checkpoint = memory.checkpoint
+    output.show(
+        {
+            "witness": _witness_body(memory),
+            "checkpoint": memory.note.decode(),
+            "proves": f"{_PROVES} {_PROVES_WHERE}",
+            "does_not_prove": _PROVES_NOT,
+        },
+        output.fields(
+            {
+                "key": memory.key,
+                "memory": memory.folder,
+                "cosigned": "nothing yet"
+                if checkpoint is None
+                else output.count(checkpoint.size, "entry", "entries"),
+                "root": None if checkpoint is None else checkpoint.root.hex(),
+                "standing": says,
+                "proves": f"{_PROVES} {_PROVES_WHERE}",
+                "not": _PROVES_NOT,
+            }
+        ),
+        as_json=as_json,
+        exit_code=code,
+    )
+
+
+def _witness_body(memory: ledgers.Memory | None) -> dict[str, Any] | None:
+    if memory is None:
+        return None
+    checkpoint = memory.checkpoint
+    return {
+        "key": memory.key,
+        "folder": str(memory.folder),
+        "size": 0 if checkpoint is None else checkpoint.size,
+        "root": None if checkpoint is None else checkpoint.root.hex(),
+        "standing": memory.standing.value,
+    }

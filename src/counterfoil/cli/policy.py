@@ -1,0 +1,159 @@
+"""The trust policy: shown, drafted from what was observed, adopted, enforced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import counterfoil
+from counterfoil import ledger as ledgers
+from counterfoil.cli import output, views
+from counterfoil.cli.options import LEDGER, PRODUCTION, AsJson, By, Ledger, Stage, signers
+from counterfoil.cli.run import noun, verb
+from counterfoil.errors import ConflictError, FormatError
+
+if TYPE_CHECKING:
+    from counterfoil import TrustPolicy
+
+app = noun("The trust policy: who may say what, and what must have been said.")
+
+Out = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write it there. [default: print it]")
+]
+Draft = Annotated[Path, typer.Argument(metavar="FILE", help="The next policy, a trust.toml.")]
+ModeName = Annotated[
+    str,
+    typer.Option(
+        metavar="observe|warn|enforce", help="Record what would be refused, say so, or refuse."
+    ),
+]
+
+
+@verb(app, "show", "counterfoil policy show")
+def show(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """Show the policy that gates and `verify` go by."""
+    with counterfoil.open(ledger) as opened:
+        policy, path = opened.policy.show(), opened.places.trust
+    principals = [
+        (one.name, one.organisation, ", ".join(f"{it.predicate}: {it.subject}" for it in one.may))
+        for one in policy.principals
+    ]
+    stages = [
+        (
+            stage.name,
+            stage.mode.value,
+            ", ".join(stage.formats),
+            "; ".join(_requirement(one) for one in stage.requirements),
+        )
+        for stage in policy.stages
+    ]
+    data = policy.data
+    if data is not None:
+        needs = "; ".join(_requirement(one) for one in data.requirements)
+        stages.append(("(data)", data.mode.value, ", ".join(data.purposes), needs))
+    output.show(
+        {
+            "digest": policy.digest.hex(),
+            "file": str(path),
+            "policy": ledgers.policy_to_json(policy),
+        },
+        f"{output.plain(policy.name)}, version {policy.version}",
+        output.fields(
+            {
+                "digest": policy.digest.hex(),
+                "file": path,
+                "expires": policy.expires,
+                "log": policy.log.origin,
+                "operator": policy.log.operator,
+                "witnesses": f"{policy.quorum} of {len(policy.witnesses)} must have signed",
+            }
+        ),
+        "",
+        output.table(("principal", "of", "may say: about"), principals),
+        "",
+        output.table(("gate", "mode", "lets in", "needs"), stages),
+        as_json=as_json,
+    )
+
+
+@verb(app, "suggest", "counterfoil policy suggest --out trust.toml")
+def suggest(
+    *, stage: Stage = PRODUCTION, out: Out = None, ledger: Ledger = LEDGER, as_json: AsJson = False
+) -> None:
+    """Draft the next policy from what was observed."""
+    with counterfoil.open(ledger) as opened:
+        policy = opened.policy.suggest(stage)
+    text = ledgers.format_policy(policy)
+    body = {**_body(policy), "toml": text, "file": None if out is None else str(out)}
+    if out is None:
+        output.show(body, *map(output.plain, text.splitlines()), as_json=as_json)
+        return
+    if out.exists():
+        raise ConflictError(
+            f"there is a file {out} already", hint="A draft replaces nothing; give another name."
+        )
+    views.write_file(out, text.encode())
+    output.show(
+        body,
+        f"wrote {output.plain(str(out))}: version {policy.version}, a draft",
+        f"next: read it, then counterfoil policy adopt {output.plain(str(out))}",
+        as_json=as_json,
+    )
+
+
+@verb(app, "adopt", "counterfoil policy adopt trust.toml")
+def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """State a policy in the log, and go by it from now on."""
+    policy = ledgers.parse_policy(views.read_file(file))
+    with counterfoil.open(ledger) as opened:
+        entry = opened.policy.adopt(policy, by=signers(by))
+    output.show(
+        {**_body(policy), "entry": entry},
+        f"adopted version {policy.version} (entry {entry})",
+        output.fields({"digest": policy.digest.hex(), "gates": _gates(policy)}),
+        as_json=as_json,
+    )
+
+
+@verb(app, "enforce", "counterfoil policy enforce --stage production")
+def enforce(
+    *,
+    stage: Stage = PRODUCTION,
+    mode: ModeName = "enforce",
+    by: By = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Set what gates do: observe, warn or enforce."""
+    if mode not in set(ledgers.Mode):
+        raise FormatError(f"there is no mode {mode!r}", hint=f"Modes: {', '.join(ledgers.Mode)}.")
+    with counterfoil.open(ledger) as opened:
+        entry = opened.policy.enforce(stage, ledgers.Mode(mode), by=signers(by))
+        policy = opened.policy.show()
+    output.show(
+        {**_body(policy), "stage": stage, "mode": mode, "entry": entry},
+        f"{output.plain(stage)} is in {mode} mode (policy version {policy.version}, entry {entry})",
+        output.fields({"digest": policy.digest.hex(), "gates": _gates(policy)}),
+        as_json=as_json,
+    )
+
+
+def _body(policy: TrustPolicy) -> dict[str, Any]:
+    return {"version": policy.version, "digest": policy.digest.hex(), "previous": policy.previous}
+
+
+def _gates(policy: TrustPolicy) -> str:
+    gates = {stage.name: stage.mode.value for stage in policy.stages}
+    if policy.data is not None:
+        gates["data"] = policy.data.mode.value
+    return ", ".join(f"{name}: {mode}" for name, mode in gates.items())
+
+
+def _requirement(one: ledgers.Requirement) -> str:
+    among = " ".join(one.among)
+    bounds = [f"{metric} ≥ {number}" for metric, number in one.at_least]
+    bounds += [f"{metric} ≤ {number}" for metric, number in one.at_most]
+    extra = f", {', '.join(bounds)}" if bounds else ""
+    return f"{one.predicate} by {one.threshold} of {among}{extra}"

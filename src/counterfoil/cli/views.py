@@ -1,0 +1,84 @@
+"""Views that several commands share: what was said about a thing, and what a gate decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from counterfoil import ledger as ledgers
+from counterfoil.cli import output
+from counterfoil.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from counterfoil import Ledger
+
+
+def statements(ledger: Ledger, digest: str) -> list[dict[str, Any]]:
+    """List what the log holds about something, oldest first."""
+    return [
+        {
+            "entry": found.index,
+            "predicate": ledgers.short_predicate(found.statement.predicate_type),
+            "keys": [signature.keyid for signature in found.envelope.signatures],
+        }
+        for found in ledger.find(subject=digest)
+    ]
+
+
+def statement_table(said: Sequence[dict[str, Any]]) -> RenderableType:
+    """Lay out what `statements` lists."""
+    rows = [(one["entry"], one["predicate"], ", ".join(one["keys"])) for one in said]
+    return output.table(("entry", "statement", "signed with"), rows)
+
+
+def clearance(decided: ledgers.Clearance) -> dict[str, Any]:
+    """Say what a gate decided, for programs."""
+    return {
+        "cleared": not decided.reasons,
+        "mode": decided.mode,
+        "reasons": list(decided.reasons),
+        "entry": decided.index,
+    }
+
+
+def clearance_lines(decided: ledgers.Clearance, purpose: str) -> list[RenderableType]:
+    """Say what a gate decided, for people."""
+    name = output.plain(decided.subject.name)
+    if not decided.reasons:
+        return [f"gate: {name} is cleared for {output.plain(purpose)} (entry {decided.index})"]
+    would = f"gate: {decided.mode}; once it enforces, {name} will be refused because"
+    return [would, *(f"  - {output.plain(reason)}" for reason in decided.reasons)]
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a result to a file.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    try:
+        path.touch(mode)
+        path.write_bytes(data)
+    except OSError as error:
+        raise _refused("write", path, error) from error
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file that the user named.
+
+    Raises:
+        UnavailableError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _refused("read", path, error) from error
+
+
+def _refused(doing: str, path: Path, error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"cannot {doing} {path}: {error.strerror}", hint="Check the path and its permissions."
+    )
