@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from counterfoil.data.datasets import Datasets
 from counterfoil.decisions.decisions import Decisions
 from counterfoil.decisions.people import People
 from counterfoil.decisions.stream import TICKET_KEY
-from counterfoil.errors import FormatError, PolicyError, UnavailableError
+from counterfoil.errors import ConflictError, FormatError, PolicyError, UnavailableError
 from counterfoil.evidence.evidence import Evidence, EvidenceFile
 from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
@@ -153,7 +154,11 @@ def open_ledger(
         raise FormatError(
             f"{url} is no folder, and only folders can be opened yet", hint="Give a path."
         )
-    return Ledger(Path(url), clock=clock, random=random)
+    ledger = Ledger(Path(url), clock=clock, random=random)
+    # An erasure that a crash interrupted is finished first; if somebody else writes, it is theirs.
+    with contextlib.suppress(ConflictError):
+        ledger.people.finish()
+    return ledger
 
 
 def first_policy(ledger: Ledger, organisation: str) -> TrustPolicy:

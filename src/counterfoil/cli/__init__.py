@@ -11,6 +11,9 @@ is heavy is imported by the names of `counterfoil` when a command first uses the
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,4 +64,8 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            sink = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 open until we exit
+            setattr(sys, name, sink)
     app()

@@ -21,17 +21,23 @@ app = noun("Data sets: fingerprinted, compared, cleared for use.")
 Source = Annotated[
     Path, typer.Argument(metavar="SOURCE", help="A .csv or .tsv file, another file, or a folder.")
 ]
-NewName = Annotated[str, typer.Option("--name", help="What to call it.")]
-Licence = Annotated[str, typer.Option(help="Under which it may be used.")]
-Origin = Annotated[str, typer.Option("--source", help="Where it is from.")]
+NewName = Annotated[str, typer.Option("--name", metavar="NAME", help="What to call it.")]
+Licence = Annotated[str, typer.Option(metavar="TEXT", help="Under which it may be used.")]
+Origin = Annotated[str, typer.Option("--source", metavar="TEXT", help="Where it is from.")]
 Personal = Annotated[bool, typer.Option(help="Whether it is about people.")]
 Purposes = Annotated[
     list[str] | None,
-    typer.Option("--purpose", help="What it may be used for; may be repeated. [default: training]"),
+    typer.Option(
+        "--purpose",
+        metavar="TEXT",
+        help="What it may be used for; may be repeated. [default: training]",
+    ),
 ]
-Consent = Annotated[str | None, typer.Option(help="On what ground, where it is about people.")]
+Consent = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="On what ground, where it is about people.")
+]
 OnlyName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only versions of this.")]
-Purpose = Annotated[str, typer.Option(help="What it is to be used for.")]
+Purpose = Annotated[str, typer.Option(metavar="TEXT", help="What it is to be used for.")]
 Compared = Annotated[
     Path | None,
     typer.Option("--source", metavar="PATH", help="The data about to be used, to compare first."),

@@ -58,13 +58,16 @@ OnlySystem = Annotated[
     str | None, typer.Argument(metavar="[SYSTEM]", help="The model's name. [default: list systems]")
 ]
 OnlyPerson = Annotated[
-    str | None, typer.Option("--person", help="Only decisions about this person.")
+    str | None, typer.Option("--person", metavar="PERSON", help="Only decisions about this person.")
 ]
-Limit = Annotated[int, typer.Option(min=1, help="How many to show, the newest ones.")]
-Outcome = Annotated[str, typer.Option(help="The new outcome.")]
-Reason = Annotated[str, typer.Option(help="Why.")]
+Limit = Annotated[int, typer.Option(min=1, metavar="N", help="How many to show, the newest ones.")]
+Outcome = Annotated[str, typer.Option(metavar="TEXT", help="The new outcome.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why.")]
 Reviewer = Annotated[
-    str, typer.Option(help="Who decided, as your records call them; goes to the vault only.")
+    str,
+    typer.Option(
+        metavar="NAME", help="Who decided, as your records call them; goes to the vault only."
+    ),
 ]
 TicketFiles = Annotated[
     list[Path], typer.Argument(metavar="TICKETS...", help="Ticket files, or folders of them.")
@@ -149,7 +152,7 @@ def show(system: System, index: Index, *, ledger: Ledger = LEDGER, as_json: AsJs
                 "leaf": decision.leaf.hex(),
             }
         ),
-        *(("", output.table(("input", "value"), list(inputs.items()))) if inputs else ()),
+        *(("", output.table(("input", "value"), _as_text(inputs))) if inputs else ()),
         *(("", _terms_table(terms)) if terms else ()),
         as_json=as_json,
     )
@@ -337,6 +340,11 @@ def _brief_at(ledger: OpenLedger, system: str, index: int) -> dict[str, Any]:
 def _members(value: Any) -> Mapping[str, Any]:
     """Give an object's members; none of anything else."""
     return value if isinstance(value, dict) else {}
+
+
+def _as_text(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Give values as they were recorded, with every digit."""
+    return [(name, "missing" if value is None else str(value)) for name, value in values.items()]
 
 
 def _terms_table(terms: Sequence[Mapping[str, Any]]) -> Any:

@@ -59,7 +59,7 @@ def make(
             {
                 "rests on": output.count(len(said), "statement"),
                 "withheld": ", ".join(withheld) or None,
-                "policy": "hand out trust.toml another way; evidence does not certify itself",
+                "note": "hand out trust.toml another way; evidence does not certify itself",
             }
         ),
         f"next: counterfoil verify {output.plain(str(path))}",

@@ -77,6 +77,9 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 else f"remembers {remembered or 0:,}: {_STANDINGS[witness.standing][0]}",
                 "writer": "nobody now" if found.writer is None else f"process {found.writer}",
                 "policy": "none adopted" if policy is None else policy.digest.hex(),
+                "gates": None
+                if policy is None
+                else ", ".join(f"{stage.name}: {stage.mode.value}" for stage in policy.stages),
             }
         ),
         as_json=as_json,

@@ -30,13 +30,13 @@ app = noun("Models: versions attested, approved, used only when cleared.")
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="skops, safetensors, ONNX or a pickle (yours only).")
 ]
-NewName = Annotated[str, typer.Option("--name", help="What to call it.")]
+NewName = Annotated[str, typer.Option("--name", metavar="NAME", help="What to call it.")]
 TrainedOn = Annotated[
     list[str] | None,
     typer.Option("--trained-on", metavar="DATA", help="A data set's name; may be repeated."),
 ]
 OnlyName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only versions of this.")]
-Comment = Annotated[str, typer.Option(help="What the approvers looked at.")]
+Comment = Annotated[str, typer.Option(metavar="TEXT", help="What the approvers looked at.")]
 Expires = Annotated[
     str | None, typer.Option(metavar="TIME", help="As 2027-11-22T00:00:00Z. [default: never]")
 ]
@@ -44,7 +44,7 @@ After = Annotated[
     int | None,
     typer.Option(metavar="ENTRY", help="The revocation that this approval knows of, if any."),
 ]
-Reason = Annotated[str, typer.Option(help="Why.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why.")]
 
 
 @verb(app, "add", "counterfoil model add credit.skops --name credit --trained-on applicants")

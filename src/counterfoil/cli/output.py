@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _UNWRAPPED = 10_000  # columns where nobody looks: wide enough for any line of ours
+_QUICK_S = 0.5  # what is done sooner shows no progress: a bar that flashes by tells nobody anything
 _SHORT_DIGEST = 12  # hexadecimal digits, enough to tell digests apart at a glance
 
 
@@ -162,13 +164,19 @@ def progress(doing: str) -> Iterator[Progress | None]:
     from rich.progress import Progress as Bars  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(doing, total=None)
+    bars = Bars(*columns, console=Console(stderr=True), transient=True)
+    task = bars.add_task(doing, total=None)
+    began = time.monotonic()
 
-        def step(done: int, total: int | None = None) -> None:
-            bars.update(task, completed=done, total=total)
+    def step(done: int, total: int | None = None) -> None:
+        if time.monotonic() - began > _QUICK_S:
+            bars.start()
+        bars.update(task, completed=done, total=total)
 
+    try:
         yield step
+    finally:
+        bars.stop()
 
 
 def plain(text: str) -> str:
@@ -199,8 +207,6 @@ def _cell(value: object) -> str:
             return ""
         case bool():
             return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
         case float():
             return f"{value:.4g}"
         case _:

@@ -20,7 +20,7 @@ Out = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write it there, readable by you only, and not here."),
 ]
-Basis = Annotated[str, typer.Option(help="Why, as the law has it.")]
+Basis = Annotated[str, typer.Option(metavar="TEXT", help="Why, as the law has it.")]
 Approvers = Annotated[
     list[str], typer.Option("--approver", metavar="NAME", help="Who agreed; give it twice.")
 ]

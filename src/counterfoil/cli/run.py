@@ -28,6 +28,25 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Command(TyperCommand):
     """A command; its epilog is an example, printed as it stands."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Name what goes on the command line, alike in every version of typer."""
+        arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        return ["[OPTIONS]", *(one.make_metavar(ctx=ctx) for one in arguments)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """List arguments and options."""
+        for kind, title in (("argument", "Arguments"), ("option", "Options")):
+            records = [
+                one.get_help_record(ctx)
+                for one in self.get_params(ctx)
+                if one.param_type_name == kind
+            ]
+            # Some versions of typer escape brackets for rich even where rich is not used.
+            rows = [(name, says.replace("\\[", "[")) for name, says in filter(None, records)]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the example."""
         del ctx

@@ -15,9 +15,11 @@ from counterfoil.cli.run import verb
 
 NewLedger = Annotated[
     str,
-    typer.Argument(metavar="PATH", envvar=LEDGER_VARIABLE, help="The folder to make it in."),
+    typer.Argument(metavar="[PATH]", envvar=LEDGER_VARIABLE, help="The folder to make it in."),
 ]
-Organisation = Annotated[str, typer.Option(help="Who operates it, as verdicts will say.")]
+Organisation = Annotated[
+    str, typer.Option(metavar="NAME", help="Who operates it, as verdicts will say.")
+]
 DemoFolder = Annotated[Path, typer.Option(metavar="PATH", help="Where everything it makes goes.")]
 What = Annotated[
     Path, typer.Argument(metavar="WHAT", help="An evidence file, a receipt or a ledger's folder.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 # Subclasses are left to the slow path, so that exact type comparisons tell the whole truth.
-_STRICT = (
+STRICT = (
     orjson.OPT_STRICT_INTEGER
     | orjson.OPT_PASSTHROUGH_SUBCLASS
     | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -39,7 +39,7 @@ def encode_value(value: JsonValue, max_depth: int) -> bytes:
         FormatError: The value is not JSON, or too deep.
     """
     try:
-        text = orjson.dumps(value, None, _STRICT)
+        text = orjson.dumps(value, None, STRICT)
     except orjson.JSONEncodeError:
         return _encode_portable(value, max_depth)
     # orjson writes null for a float that is not finite, and nests deeper than is allowed here.

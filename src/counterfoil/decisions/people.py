@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import parse_stream
-from counterfoil.decisions.stream import DecisionStream
+from counterfoil.decisions.stream import DecisionStream, stream_folder
 from counterfoil.errors import FormatError
 from counterfoil.ledger.log import Log
+from counterfoil.vault import StreamStore, check_hold
 from counterfoil.vault.erase import (
     ERASURE_FIELDS,
     Eraser,
@@ -17,6 +19,7 @@ from counterfoil.vault.erase import (
     ErasureRequest,
     request_digest,
 )
+from counterfoil.vault.intent import INTENT_FILE, MAX_ERASED
 
 ERASURES = "erasures"
 ERASURE_PAD_TO = 16  # the erasure stream grows in steps of this, so that nobody counts erasures
@@ -42,10 +45,7 @@ class People:
         for system in self.systems():
             stream = DecisionStream.open(self._log, system, write=False)
             try:
-                records = [
-                    {one.name: one.value for one in map(parse_disclosure, texts)}
-                    for texts in map(stream.store.disclosures, stream.store.find(person))
-                ]
+                records = _records(stream.store, stream.store.find(person))
             finally:
                 stream.close()
             if records:
@@ -74,33 +74,51 @@ class People:
         audit = DecisionStream.open(
             self._log, ERASURES, fields=ERASURE_FIELDS, pad_to=ERASURE_PAD_TO
         )
-        certificates: list[ErasureCertificate] = []
-        try:
+        with contextlib.ExitStack() as opened:
+            opened.callback(audit.close)
+            found: list[tuple[Eraser, list[int]]] = []
             for system in self.systems():
                 stream = DecisionStream.open(self._log, system)
-                try:
-                    eraser = Eraser(
-                        stream.store,
-                        audit.store,
-                        pad_to=ERASURE_PAD_TO,
-                    )
-                    eraser.finish()
-                    # Every record is decrypted and asked, as an index may be damaged.
-                    indices = stream.store.find(person, scan=True)
-                    if indices:
-                        certificates.append(eraser.erase(indices, wanted))
-                finally:
-                    stream.close()
-            if certificates:
-                audit.publish()
-        finally:
-            audit.close()
-        if not certificates:
-            raise FormatError(
-                f"nothing is recorded about {person!r}",
-                hint="Use the name that was given as data subject.",
+                opened.callback(stream.close)
+                eraser = Eraser(stream.store, audit.store, pad_to=ERASURE_PAD_TO)
+                eraser.finish()
+                # Every record is decrypted and asked, as an index may be damaged.
+                indices = stream.store.find(person, scan=True)
+                found += [
+                    (eraser, indices[at : at + MAX_ERASED])
+                    for at in range(0, len(indices), MAX_ERASED)
+                ]
+            if not found:
+                raise FormatError(
+                    f"nothing is recorded about {person!r}",
+                    hint="Use the name that was given as data subject.",
+                )
+            # All holds before the first destruction: a person is erased everywhere or nowhere.
+            for eraser, indices in found:
+                check_hold(_records(eraser.store, indices), self._log.clock(), rules=eraser.rules)
+            certificates = tuple(eraser.erase(indices, wanted) for eraser, indices in found)
+            audit.publish()
+        return certificates
+
+    def finish(self) -> None:
+        """Complete erasures that were interrupted; opening a ledger does this by itself."""
+        interrupted = [
+            system
+            for system in self.systems()
+            if (stream_folder(self._log, system) / INTENT_FILE).exists()
+        ]
+        if not interrupted:
+            return
+        with contextlib.ExitStack() as opened:
+            audit = DecisionStream.open(
+                self._log, ERASURES, fields=ERASURE_FIELDS, pad_to=ERASURE_PAD_TO
             )
-        return tuple(certificates)
+            opened.callback(audit.close)
+            for system in interrupted:
+                stream = DecisionStream.open(self._log, system)
+                opened.callback(stream.close)
+                Eraser(stream.store, audit.store, pad_to=ERASURE_PAD_TO).finish()
+            audit.publish()
 
     def systems(self) -> Sequence[str]:
         """List the systems that declared a stream for decisions, oldest first."""
@@ -109,3 +127,10 @@ class People:
             for found in self._log.find(predicate="stream")
         ]
         return [system for system in dict.fromkeys(declared) if system != ERASURES]
+
+
+def _records(store: StreamStore, indices: Sequence[int]) -> list[dict[str, JsonValue]]:
+    return [
+        {one.name: one.value for one in map(parse_disclosure, store.disclosures(index))}
+        for index in indices
+    ]

@@ -13,10 +13,11 @@ that dies leaves everything it has not released to the next one.
 Memory ordering. Python has no fences, so only this is relied on: an aligned word stored through a
 `memoryview` of format "Q" is one 8-byte copy, which compilers for 64-bit machines make one store,
 never seen half done. x86 also shows one core's stores to the others in order. ARM does not: a new
-tail may be seen before the bytes it covers. So a message proves itself. `check` is the CRC-32 of
-the payload, seeded with the message's place and sequence: bytes that are not all there yet, or
-are those of an earlier round, do not fit, and are read again a little later. In the other
-direction, a consumer releases only what it has used: its reads are over.
+tail may be seen before the bytes it covers. So a message proves itself: `check` is the Adler-32
+of the payload, combined with the message's place and sequence. Bytes that are not all there yet,
+or are those of an earlier round, do not fit, and are read again a little later. (CRC-32 is as
+good, and its tables have left the caches whenever a request comes.) In the other direction, a
+consumer releases only what it has used: its reads are over.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import struct
 import sys
 from multiprocessing.shared_memory import SharedMemory
 from typing import Final
-from zlib import crc32
+from zlib import adler32
 
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.disk import reported
@@ -35,11 +36,11 @@ from counterfoil.ledger.disk import reported
 DATA_OFFSET: Final = 4096
 FREE_OFFSET: Final = 128
 MIN_CAPACITY: Final = 4096  # bytes; less than a page saves nothing
-MAX_CAPACITY: Final = 1 << 31  # bytes; a check is seeded with 32 bits of a message's place
+MAX_CAPACITY: Final = 1 << 31  # bytes; 32 bits of a message's place are in its check
 _TAIL: Final = 0  # in words; far enough apart for the two never to share a cache line
 _HEAD: Final = 8
 _HEADER: Final = struct.Struct("=IIQ")
-_SEED: Final = 0xFFFF_FFFF
+_CHECK_BITS: Final = 0xFFFF_FFFF
 _MAP_FLAGS: Final = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 
 
@@ -116,7 +117,7 @@ class Ring:
             self._head = self.words[_HEAD]
             if place + size - self._head > self.capacity:
                 return None
-        check = crc32(payload, (place ^ sequence) & _SEED)
+        check = adler32(payload) ^ (place ^ sequence) & _CHECK_BITS
         message = _HEADER.pack(len(payload), check, sequence) + payload
         start = DATA_OFFSET + (place & self._mask)
         if start + size <= self._end:
@@ -160,7 +161,7 @@ class Ring:
             if end > tail:
                 break
             payload = self._read(place + _HEADER.size, length)
-            if crc32(payload, (place ^ sequence) & _SEED) != check:
+            if adler32(payload) ^ (place ^ sequence) & _CHECK_BITS != check:
                 break
             found.append((sequence, payload))
             self._read_to = end

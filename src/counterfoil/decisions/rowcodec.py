@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.portable import _STRICT, encode_value
+from counterfoil.core.portable import STRICT, encode_value
 from counterfoil.core.record import (
     MAX_FIELD_BYTES,
     MAX_FIELD_DEPTH,
@@ -72,7 +72,7 @@ class RowCodec:
             )
         about = b"" if subject is None else check_subject(subject)
         try:
-            texts = [orjson.dumps(value, None, _STRICT) for value in values]
+            texts = [orjson.dumps(value, None, STRICT) for value in values]
         except orjson.JSONEncodeError:
             texts = [encode_value(value, _VALUE_DEPTH) for value in values]
         row = _SEPARATOR.join((*texts, about))

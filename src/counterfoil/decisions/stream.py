@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.envelope import sign_envelope
@@ -25,6 +26,16 @@ from counterfoil.vault.store import StreamStore
 DECISION_FIELDS = ("kind", "about", "inputs", "output", "reasons")
 MAX_DELAY_S = 24 * 3600  # after a ticket is due, its record must be in a batch by then
 TICKET_KEY = "tickets"
+
+
+def stream_folder(log: Log, system: str) -> Path:
+    """Tell where the newest stream of a system is kept."""
+    found = log.find(predicate="stream", subject=system)
+    return _folder(log, parse_stream(found[-1].envelope.payload))
+
+
+def _folder(log: Log, declaration: StreamDeclaration) -> Path:
+    return log.folder / "private" / "streams" / declaration.stream_id.hex()
 
 
 class DecisionStream:
@@ -67,7 +78,7 @@ class DecisionStream:
                 f"the system {system!r} has no decision stream in {log.folder}",
                 hint="It begins with the first decision.",
             )
-        folder = log.folder / "private" / "streams" / declaration.stream_id.hex()
+        folder = _folder(log, declaration)
         keys = FileKeyStore(log.places.vault_keys)
         clock, random = log.clock, log.random
         if not (folder / "tree.json").exists() and write:

@@ -145,10 +145,7 @@ class TreeStore(TreeView):
             UnavailableError: the disk refused. The commit may or may not have happened; the next
                 call finds out before it does anything else, as opening the folder would.
         """
-        journal = self._require_writer()
-        if not self._is_sound:
-            with reported(f"cannot recover {self.folder}"):
-                self._recover()
+        journal = self._sound_writer()
         slots, entries, ends = self._lay_out(payloads)
         old = self._published.frontier
         frontier = old.copy()
@@ -175,7 +172,7 @@ class TreeStore(TreeView):
 
     def publish(self, head: bytes) -> None:
         """Replace what is published for the present size, as when countersignatures arrive."""
-        self._require_writer()
+        self._sound_writer()
         with reported(f"cannot write to {self.folder}"):
             self._publish(self._published.frontier, head)
 
@@ -187,7 +184,7 @@ class TreeStore(TreeView):
 
     def settle(self) -> None:
         """Make the flat files hold everything, durably, and leave nothing in the journal."""
-        journal = self._require_writer()
+        journal = self._sound_writer()
         with reported(f"cannot write to {self.folder}"):
             self._files.sync()
             journal.clear()
@@ -228,15 +225,17 @@ class TreeStore(TreeView):
 
     def close(self) -> None:
         """Settle if writing, then release files and the writer's lock."""
-        if self._journal is not None:
-            if self._is_sound:
+        try:
+            if self._journal is not None and self._is_sound:
                 self.settle()
-            self._journal.close()
-            self._journal = None
-        super().close()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
+            super().close()
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
     def __enter__(self) -> Self:
         return self
@@ -347,6 +346,14 @@ class TreeStore(TreeView):
                     f"{size} makes {length}",
                     hint="Head and files are not of the same time; restore the whole folder.",
                 )
+
+    def _sound_writer(self) -> Journal:
+        """Give the journal, having found out first what became of a commit that failed."""
+        journal = self._require_writer()
+        if not self._is_sound:
+            with reported(f"cannot recover {self.folder}"):
+                self._recover()
+        return journal
 
     def _require_writer(self) -> Journal:
         if self._journal is None:

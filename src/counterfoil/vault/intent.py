@@ -26,7 +26,7 @@ from counterfoil.vault.wipe import wipe
 
 INTENT_EPOCH = 0  # epochs that wrap records count from 1
 MAX_ERASED = 512  # records of one erasure: their leaves fit one field of its record, 48 KiB
-_FILE = "erasing"
+INTENT_FILE = "erasing"
 _DONE = "erasing.done"
 _MAX_FILE_BYTES = 256 * 1024  # indices and an erasure record with as many leaves
 _HINT = "Remove the file and erase again; what it listed may be destroyed already."
@@ -107,7 +107,7 @@ def open_details(key: bytes, stream: bytes, intent: Intent) -> bytes:
 
 def read_intent(folder: Path) -> Intent | None:
     """Read the erasure under way in a stream's folder, if there is one."""
-    path = folder / _FILE
+    path = folder / INTENT_FILE
     with reported(f"cannot read {path}"):
         if not path.exists():
             return None
@@ -117,13 +117,13 @@ def read_intent(folder: Path) -> Intent | None:
 
 def write_intent(folder: Path, intent: Intent, disk: Disk) -> None:
     """Put an intent in place, durably."""
-    with reported(f"cannot write {folder / _FILE}"):
-        disk.replace(folder, _FILE, format_intent(intent), mode=0o600)
+    with reported(f"cannot write {folder / INTENT_FILE}"):
+        disk.replace(folder, INTENT_FILE, format_intent(intent), mode=0o600)
 
 
 def remove_intent(folder: Path, disk: Disk, random: Random) -> None:
     """Take the intent away, durably, and overwrite what was in it; doing it again is harmless."""
-    path, done = folder / _FILE, folder / _DONE
+    path, done = folder / INTENT_FILE, folder / _DONE
     with reported(f"cannot remove {path}"):
         if path.exists():
             # Renamed first: were it overwritten in place, a stop half-way would leave a file that

@@ -46,6 +46,13 @@ def test_a_batch_reads_back_as_it_was_written():
         assert format_batch(parse_batch(format_batch(batch))) == format_batch(batch)
 
 
+def test_a_proof_may_be_as_long_as_a_tree_is_high():
+    """64 hashes can be needed, for a tree no one will ever fill."""
+    assert (
+        len(parse_batch(format_batch(replace(FIRST, consistency=(OTHER,) * 64))).consistency) == 64
+    )
+
+
 def test_a_batch_is_about_its_streams_new_root():
     """Whoever looks a stream up in the log finds its batches under its id."""
     (subject,) = SECOND.statement.subjects

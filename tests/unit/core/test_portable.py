@@ -45,6 +45,7 @@ def test_ordinary_values_are_written_as_they_are(value):
         ({"a": {"b": [math.inf]}, "c": None}, {"a": {"b": ["Infinity"]}, "c": None}),
         ((1, (math.nan,)), [1, ["NaN"]]),
         (2**53, "9007199254740992"),
+        ([MAX_INTEGER, math.nan], [MAX_INTEGER, "NaN"]),
         ([-(10**30)], ["-1000000000000000000000000000000"]),
         (Real("nan"), "NaN"),
         ([Real(0.5)], [0.5]),

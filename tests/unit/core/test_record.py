@@ -148,7 +148,7 @@ def test_fields_have_a_largest_size():
     text = format_disclosure(bytes(32), "a", longest)
     assert len(text) == 65_536
     assert parse_disclosure(text).value == longest
-    with pytest.raises(FormatError, match="65536"):
+    with pytest.raises(FormatError, match="49152"):
         format_disclosure(bytes(32), "a", longest + "x")
     with pytest.raises(FormatError, match="65537"):
         parse_disclosure(text + "A")
@@ -174,6 +174,13 @@ def test_fields_have_names_of_their_own(fields):
         check_fields(fields)
     with pytest.raises(FormatError):
         seal_rows(STREAM, fields, [], b"")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, "\ud800"])
+def test_a_disclosure_has_a_name_that_a_field_can_have(name):
+    """What no stream could declare is not written."""
+    with pytest.raises(FormatError):
+        format_disclosure(bytes(32), name, 1)
 
 
 def test_names_may_hold_anything_json_can():

@@ -72,6 +72,7 @@ def test_a_statement_holds_no_fractions(number, nest):
         lambda s: s | {"subject": [{"name": "a", "digest": {"sha256": "ab" * 31}}]},
         lambda s: s | {"subject": [{"name": "a", "digest": {"sha512": ""}}]},
         lambda s: s | {"subject": [{"name": "a", "digest": {"sha256": 7}}]},
+        lambda s: s | {"subject": [{"name": "a", "digest": DIGEST | {"sha512": 7}}]},
         lambda s: s | {"subject": [{"name": f"{i}", "digest": DIGEST} for i in range(257)]},
         lambda s: s["subject"],
     ],
@@ -84,7 +85,12 @@ def test_other_json_is_no_statement(change):
 
 def test_a_statement_fits_into_the_log():
     """One too long is refused when it is made, not when it is appended; so is a deep one."""
-    filler = "x" * (MAX_STATEMENT_BYTES - len(DATA))
+    spare = MAX_STATEMENT_BYTES - len(DATA) - len(',"comment":""')
+    filler = "x" * (spare + 1)
+    body = STATEMENT.predicate | {"comment": filler[1:]}
+    longest = format_statement(Statement(STATEMENT.subjects, STATEMENT.predicate_type, body))
+    assert len(longest) == MAX_STATEMENT_BYTES
+    parse_statement(longest)
     deep: list = []
     for _ in range(100):
         deep = [deep]
