@@ -8,6 +8,8 @@ valid one wins, and it is in force for what comes after it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 
 from counterfoil.core.envelope import IN_TOTO, Envelope, check_envelope
 from counterfoil.core.policy import TrustPolicy, policy_from_json, policy_to_json
@@ -121,37 +123,54 @@ def policy_in_force(
     return policy
 
 
-def policy_at(
-    trusted: TrustPolicy, stated: Iterable[tuple[int, Envelope]], index: int
-) -> TrustPolicy:
-    """Return the policy by which a statement at `index` is judged, from one that is trusted.
+@dataclass(frozen=True, slots=True)
+class PolicyHistory:
+    """The policies of a log, one after another; made by `policy_history`.
+
+    Args:
+        steps: Index from behind which each is in force, ascending, and the policy.
+    """
+
+    steps: tuple[tuple[int, TrustPolicy], ...]
+
+    def at(self, index: int) -> TrustPolicy:
+        """Return the policy by which a statement at `index` is judged."""
+        policy = self.steps[0][1]
+        for start, following in self.steps:
+            if start < index:
+                policy = following
+        return policy
+
+
+def policy_history(trusted: TrustPolicy, stated: Iterable[tuple[int, Envelope]]) -> PolicyHistory:
+    """Find the policies of a log from one that is trusted.
 
     Forward of the trusted policy, the first valid successor wins (`policy_in_force`). Before it,
     each policy names its predecessor by digest, so the log's copies need no signature to be
-    believed. Where the log does not hold a predecessor, the oldest known policy judges.
+    believed. Where the log does not hold a predecessor, the oldest known policy judges what came
+    before it. All have learnt what the newest one knows of stolen keys.
 
     Args:
         trusted: The policy that the verifier brought along, old or new.
         stated: Index and envelope of every `policy` statement of the log.
-        index: Where the judged statement stands.
     """
     known = sorted(stated, key=lambda statement: statement[0])
     places: dict[str, tuple[int, TrustPolicy]] = {}
     for at, envelope in known:
-        try:
+        with suppress(FormatError):
             found = policy_of(parse_statement(envelope.payload))
-        except FormatError:
-            continue
-        places.setdefault(found.digest.hex(), (at, found))
+            places.setdefault(found.digest.hex(), (at, found))
     own, _ = places.get(trusted.digest.hex(), (-1, trusted))
-    later = [(at, envelope) for at, envelope in known if at > own]
-    newest = policy_in_force(trusted, later, MAX_INTEGER)
-    if own < index:
-        return with_compromises(policy_in_force(trusted, later, index), newest)
-    policy = trusted
-    while own >= index and policy.previous in places:
-        own, policy = places[policy.previous]
-    return with_compromises(policy, newest)
+    steps = [(own, trusted)]
+    while (earlier := places.get(steps[0][1].previous)) and earlier[0] < steps[0][0]:
+        steps.insert(0, earlier)
+    for at, envelope in known:
+        if at > own:
+            following = policy_in_force(steps[-1][1], [(at, envelope)], MAX_INTEGER)
+            if following != steps[-1][1]:
+                steps.append((at, following))
+    newest = steps[-1][1]
+    return PolicyHistory(tuple((at, with_compromises(policy, newest)) for at, policy in steps))
 
 
 def _check_equal(what: str, have: object, need: object) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -359,7 +358,7 @@ def _explain(status: int, failure: CounterfoilError | None) -> str:
     if failure is not None:
         return f"stopped recording: {failure}"
     if status < 0:
-        return f"lost its recording process to {signal.Signals(-status).name}"
+        return f"lost its recording process to signal {-status}"
     return f"has no recording process any more (exit status {status})"
 
 

@@ -39,7 +39,7 @@ from counterfoil.core.record import check_disclosures
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import Statement, Subject, parse_statement
 from counterfoil.core.stream import RecordReceipt, check_record, parse_batch, parse_stream
-from counterfoil.core.succession import policy_at
+from counterfoil.core.succession import PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation, hear, short_predicate
 from counterfoil.core.text import parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
@@ -83,9 +83,10 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
     log_key = _log_key(evidence, policy)  # 2
     logged = _logged_statements(evidence, log_key, policy)  # 3, 4
     declared, stated = _one(logged, "stream"), _one(logged, "batch")
-    if policy is not None:
+    policies = _policies(logged, policy)
+    if policies is not None:
         for said in (declared, stated):  # 5
-            judge = policy_at(policy, _policies(logged), said.index)
+            judge = policies.at(said.index)
             check_attestation(judge, said.envelope, said.statement, said.index)
     declaration = parse_stream(declared.envelope.payload)
     batch = parse_batch(stated.envelope.payload)
@@ -97,7 +98,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
     receipt = _record_receipt(evidence)
     check_record(receipt, declaration, batch)  # 6
     facts = check_disclosures(receipt.record, declaration.fields, _disclosures(evidence))
-    said_of_model = _check_model(facts, logged, policy)  # 7
+    said_of_model = _check_model(facts, logged, policy, policies)  # 7
     if is_page:
         check_page(data, evidence, facts)  # 8
     grade = min((one.grade for one in logged), default=Grade.SELF_WITNESSED)
@@ -262,7 +263,10 @@ def _disclosures(evidence: Mapping[str, JsonValue]) -> list[str]:
 
 
 def _check_model(
-    facts: Mapping[str, Any], logged: Sequence[_Logged], policy: TrustPolicy | None
+    facts: Mapping[str, Any],
+    logged: Sequence[_Logged],
+    policy: TrustPolicy | None,
+    policies: PolicyHistory | None,
 ) -> tuple[str, ...]:
     """Check what is said about the model that decided; return it in words."""
     match facts.get("output"):
@@ -285,12 +289,9 @@ def _check_model(
             f"no statement in the evidence is about the model {name} with SHA-256 {digest[:12]}…",
             hint="The record names a model that the log does not know under this name.",
         )
-    if policy is None:
+    if policy is None or policies is None:
         return (f"The model is stated to be {name}, SHA-256 {digest[:12]}….",)
-    heard = [
-        hear(policy_at(policy, _policies(logged), one.index), one.envelope, one.index)
-        for one in about
-    ]
+    heard = [hear(policies.at(one.index), one.envelope, one.index) for one in about]
     judgement = evaluate_stage(
         policy,
         PRODUCTION,
@@ -323,9 +324,12 @@ def _check_model(
     )
 
 
-def _policies(logged: Sequence[_Logged]) -> list[tuple[int, Envelope]]:
-    """List the policies in the file: untrusted, and believed only as `policy_at` reaches them."""
-    return [(one.index, one.envelope) for one in logged if one.role == "policy"]
+def _policies(logged: Sequence[_Logged], policy: TrustPolicy | None) -> PolicyHistory | None:
+    """Find the policies in the file that the trusted one leads to; others are not believed."""
+    if policy is None:
+        return None
+    stated = [(one.index, one.envelope) for one in logged if one.role == "policy"]
+    return policy_history(policy, stated)
 
 
 def _whom(policy: TrustPolicy | None, grade: Grade, log_key: VerifierKey) -> tuple[str, ...]:

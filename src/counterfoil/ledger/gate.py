@@ -14,7 +14,7 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import Judgement, evaluate_data, evaluate_stage
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import Subject
-from counterfoil.core.succession import policy_at
+from counterfoil.core.succession import policy_history
 from counterfoil.core.testimony import Testimony, hear
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust
@@ -79,8 +79,9 @@ class Gate:
     def _hear(self, subject: Subject) -> list[Testimony]:
         """Hear all the log holds about the subject's digest, each under the policy of its time."""
         stated = [(one.index, one.envelope) for one in self._log.find(predicate="policy")]
+        policies = policy_history(self._policy, stated)
         return [
-            hear(policy_at(self._policy, stated, found.index), found.envelope, found.index)
+            hear(policies.at(found.index), found.envelope, found.index)
             for digest in subject.digest.values()
             for found in self._log.find(subject=digest)
         ]

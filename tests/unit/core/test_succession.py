@@ -10,6 +10,7 @@ from counterfoil.core.principals import Compromise
 from counterfoil.core.statement import Statement, format_statement
 from counterfoil.core.succession import (
     check_successor,
+    policy_history,
     policy_in_force,
     policy_of,
     policy_statement,
@@ -137,3 +138,30 @@ def test_the_first_valid_successor_wins(bank):
         third,
     ]
     assert policy_in_force(root, reversed(log), 99) == third
+
+
+def test_history_reaches_back_by_digest_and_forward_by_signatures(bank):
+    """From whichever policy a verifier brings, each moment has the policy that was in force."""
+    first = bank.policy()
+    second = next_policy(first, quorum=2)
+    third = next_policy(second, quorum=0)
+    forged = next_policy(third, quorum=1)
+    stated = [
+        (0, signed(bank, first, "risk-a")),
+        (10, signed(bank, second, "risk-a risk-b")),
+        (20, signed(bank, third, "risk-b risk-c")),
+        (30, signed(bank, forged, "validation")),
+    ]
+    for trusted in (first, second, third):
+        history = policy_history(trusted, stated)
+        assert [history.at(index) for index in (5, 10, 11, 20, 21, 99)] == [
+            first,
+            first,
+            second,
+            second,
+            third,
+            third,
+        ]
+    # A policy that the log does not know judges what it was brought for, and nothing follows it.
+    stranger = replace(first, name="another bank")
+    assert policy_history(stranger, stated).at(15) == stranger
