@@ -2,6 +2,7 @@
 
 run       errors, exit codes, help            output   the one way to print
 options   what several commands take          views    what several commands show
+files     what they read and write
 start     init, demo, verify                  data, model, decision, evidence, person   things
 policy, log   operations
 

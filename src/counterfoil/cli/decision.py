@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import counterfoil
-from counterfoil.cli import output, views
+from counterfoil.cli import files, output, views
 from counterfoil.cli.options import (
     LEDGER,
     PRODUCTION,
@@ -26,7 +23,6 @@ from counterfoil.cli.options import (
 )
 from counterfoil.cli.run import noun, verb
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.models import import_optional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,8 +31,6 @@ if TYPE_CHECKING:
     from counterfoil import Ledger as OpenLedger
 
 app = noun("Decisions: recorded with their reasons, replayed, overridden.")
-
-TICKET_SUFFIX = ".ticket.json"
 
 Rows = Annotated[
     Path, typer.Argument(metavar="DATA.csv", help="The rows to decide on, with a header.")
@@ -91,19 +85,20 @@ def make(
     as_json: AsJson = False,
 ) -> None:
     """Let a model decide on a CSV file, and record every decision."""
-    rows, subjects = _read_rows(data, subject_column)
+    rows, subjects = files.read_rows(data, subject_column)
     with counterfoil.open(ledger) as opened:
         loaded = opened.models.load(model, stage=stage)
         decided = opened.models.clear(loaded, stage)
+        rows, left_out = files.fit_rows(rows, loaded)
         batch = opened.decisions.make(
             loaded, rows, data_subjects=subjects, tickets=tickets is not None
         )
         made = [_brief(one) for one in batch]
         signed = {one.index: one.ticket for one in batch if one.ticket is not None}
     if out is not None:
-        views.write_file(out, _as_csv(made))
+        files.write_file(out, files.format_predictions(made))
     if tickets is not None:
-        _write_tickets(tickets, signed)
+        files.write_tickets(tickets, signed)
     first, last = made[0]["index"], made[-1]["index"]
     outcomes = Counter(str(one["outcome"]) for one in made)
     output.show(
@@ -112,6 +107,7 @@ def make(
             "model": {"version": loaded.version, "digest": loaded.digest},
             "gate": views.clearance(decided),
             "outcomes": outcomes,
+            "left_out": left_out,
             "decisions": made,
             "file": None if out is None else str(out),
             "tickets": None if tickets is None else str(tickets),
@@ -119,10 +115,11 @@ def make(
         f"recorded {output.count(len(made), 'decision')} of {output.plain(loaded.name)}"
         f" version {output.plain(loaded.version)}, numbers {first} to {last}",
         *views.clearance_lines(decided, stage),
+        *([f"left out, the model does not know them: {', '.join(left_out)}"] if left_out else ()),
         "",
         output.table(("outcome", "rows"), outcomes.most_common()),
         "",
-        f"next: counterfoil evidence make {output.plain(loaded.name)} {first}",
+        f"next: counterfoil evidence make {output.quoted(loaded.name)} {first}",
         as_json=as_json,
     )
 
@@ -276,7 +273,7 @@ def reconcile(
     system: System, tickets: TicketFiles, *, ledger: Ledger = LEDGER, as_json: AsJson = False
 ) -> None:
     """Hold tickets that were handed out against the log."""
-    held = [views.read_file(path) for path in _ticket_files(tickets)]
+    held = [files.read_file(path) for path in files.find_tickets(tickets)]
     with counterfoil.open(ledger) as opened:
         broken = opened.decisions.reconcile(system, held)
     output.show(
@@ -287,35 +284,6 @@ def reconcile(
         as_json=as_json,
         exit_code=VerificationError.exit_code if broken else 0,
     )
-
-
-def _read_rows(path: Path, subject_column: str | None) -> tuple[Any, list[str | None] | None]:
-    """Read the rows to decide on, and whom each is about.
-
-    Raises:
-        FormatError: it is no table, or has no such column.
-        UnavailableError: it cannot be read, or pandas is not installed.
-    """
-    pandas = import_optional("pandas", "'counterfoil[demo]'")
-    data = views.read_file(path)
-    try:
-        # As text, so that the name 007 stays one; in one go, so that a column has one type.
-        kinds = {subject_column: str} if subject_column else None
-        rows = pandas.read_csv(io.BytesIO(data), dtype=kinds, low_memory=False)
-    except ValueError as error:
-        raise FormatError(
-            f"{path} is no table that can be read: {error}",
-            hint="Give a CSV file in UTF-8, with a header and as many values in every row.",
-        ) from error
-    if subject_column is None:
-        return rows, None
-    if subject_column not in rows.columns:
-        raise FormatError(
-            f"{path} has no column {subject_column!r}",
-            hint=f"Its columns are {', '.join(map(str, rows.columns))}.",
-        )
-    subjects = [name if isinstance(name, str) else None for name in rows.pop(subject_column)]
-    return rows, subjects
 
 
 def _brief(decision: Decision) -> dict[str, Any]:
@@ -366,38 +334,3 @@ def _recorded_terms(result: Mapping[str, Any]) -> counterfoil.Terms:
 def _without_reasons(decision: Decision, model: Model) -> tuple[Decision, Model]:
     values = {**decision.values, "reasons": None}
     return replace(decision, values=values), replace(model, explainer=None)
-
-
-def _as_csv(made: Sequence[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("record", "outcome", "score"))
-    for one in made:
-        outcome = one["outcome"]
-        named = json.dumps(outcome) if isinstance(outcome, list | dict) else outcome
-        writer.writerow((one["index"], named, one["score"]))
-    return text.getvalue().encode()
-
-
-def _write_tickets(folder: Path, signed: Mapping[int, bytes]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot make {folder}: {error.strerror}",
-            hint="The decisions are recorded; only their tickets were not written.",
-        ) from error
-    for index, ticket in signed.items():
-        views.write_file(folder / f"{index}{TICKET_SUFFIX}", ticket)
-
-
-def _ticket_files(paths: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        inside = sorted(path.glob(f"*{TICKET_SUFFIX}")) if path.is_dir() else [path]
-        if not inside:
-            raise FormatError(
-                f"{path} holds no tickets", hint=f"Their names end in {TICKET_SUFFIX}."
-            )
-        files += inside
-    return files

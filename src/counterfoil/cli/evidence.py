@@ -62,6 +62,6 @@ def make(
                 "note": "hand out trust.toml another way; evidence does not certify itself",
             }
         ),
-        f"next: counterfoil verify {output.plain(str(path))}",
+        f"next: counterfoil verify {output.quoted(str(path))}",
         as_json=as_json,
     )

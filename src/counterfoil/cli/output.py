@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -184,6 +185,11 @@ def plain(text: str) -> str:
     from counterfoil.evidence import visible  # noqa: PLC0415 loaded when something is printed
 
     return visible(text)
+
+
+def quoted(text: str) -> str:
+    """Write a name or path as a shell takes it."""
+    return shlex.quote(plain(text))
 
 
 def count(number: int, what: str, several: str = "") -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import counterfoil
-from counterfoil.cli import output, views
+from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger, Person
 from counterfoil.cli.run import noun, verb
 from counterfoil.errors import FormatError
@@ -43,7 +43,7 @@ def export(
         document = json.dumps(body, indent=2, ensure_ascii=False).split("\n")
         output.show(body, *map(output.plain, document), as_json=as_json)
         return
-    views.write_file(out, json.dumps(body, indent=2).encode() + b"\n", mode=0o600)
+    files.write_file(out, json.dumps(body, indent=2).encode() + b"\n", mode=0o600)
     systems = ", ".join(found) or "no system"
     output.show(
         {"person": person, "records": records, "systems": list(found), "file": str(out)},
@@ -76,7 +76,7 @@ def erase(
                 f"an erasure takes two approvers, not {len(approver)}",
                 hint="Give --approver twice, with different names.",
             )
-    received = b"" if request is None else views.read_file(request)
+    received = b"" if request is None else files.read_file(request)
     with counterfoil.open(ledger) as opened:
         certificates = opened.people.erase(
             person, basis=basis, approvers=approvers, request=received

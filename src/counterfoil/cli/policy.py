@@ -9,7 +9,7 @@ import typer
 
 import counterfoil
 from counterfoil import ledger as ledgers
-from counterfoil.cli import output, views
+from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, PRODUCTION, AsJson, By, Ledger, Stage, signers
 from counterfoil.cli.run import noun, verb
 from counterfoil.errors import ConflictError, FormatError
@@ -94,11 +94,11 @@ def suggest(
         raise ConflictError(
             f"there is a file {out} already", hint="A draft replaces nothing; give another name."
         )
-    views.write_file(out, text.encode())
+    files.write_file(out, text.encode())
     output.show(
         body,
         f"wrote {output.plain(str(out))}: version {policy.version}, a draft",
-        f"next: read it, then counterfoil policy adopt {output.plain(str(out))}",
+        f"next: read it, then counterfoil policy adopt {output.quoted(str(out))}",
         as_json=as_json,
     )
 
@@ -106,7 +106,7 @@ def suggest(
 @verb(app, "adopt", "counterfoil policy adopt trust.toml")
 def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
     """State a policy in the log, and go by it from now on."""
-    policy = ledgers.parse_policy(views.read_file(file))
+    policy = ledgers.parse_policy(files.read_file(file))
     with counterfoil.open(ledger) as opened:
         entry = opened.policy.adopt(policy, by=signers(by))
     output.show(

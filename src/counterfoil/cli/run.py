@@ -92,7 +92,7 @@ class Program(Commands):
         """Run, and exit with the code that docs/reference/exit-codes.md gives it."""
         words = sys.argv[1:] if args is None else list(args)
         with warnings.catch_warnings():
-            warnings.showwarning = _warn
+            warnings.showwarning = _warn_once()
             try:
                 code = super().main(
                     words,
@@ -155,7 +155,14 @@ def _fail_usage(error: Any, *, as_json: bool) -> int:
     return EXIT_USAGE
 
 
-def _warn(message: Warning | str, *details: object, **more: object) -> None:
-    """Print a warning as one line, without the place in our code that it came from."""
-    del details, more
-    output.remark("warning", str(message))
+def _warn_once() -> Callable[..., None]:
+    """Print each warning as one line, without the place in the code that it came from."""
+    seen: set[str] = set()
+
+    def warn(message: Warning | str, *details: object, **more: object) -> None:
+        del details, more
+        if str(message) not in seen:
+            seen.add(str(message))
+            output.remark("warning", str(message))
+
+    return warn

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
-from counterfoil.errors import UnavailableError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,34 +49,3 @@ def clearance_lines(decided: ledgers.Clearance, purpose: str) -> list[Renderable
         return [f"gate: {name} is cleared for {output.plain(purpose)} (entry {decided.index})"]
     would = f"gate: {decided.mode}; once it enforces, {name} will be refused because"
     return [would, *(f"  - {output.plain(reason)}" for reason in decided.reasons)]
-
-
-def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a result to a file.
-
-    Raises:
-        UnavailableError: the disk refuses.
-    """
-    try:
-        path.touch(mode)
-        path.write_bytes(data)
-    except OSError as error:
-        raise _refused("write", path, error) from error
-
-
-def read_file(path: Path) -> bytes:
-    """Read a file that the user named.
-
-    Raises:
-        UnavailableError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _refused("read", path, error) from error
-
-
-def _refused(doing: str, path: Path, error: OSError) -> UnavailableError:
-    return UnavailableError(
-        f"cannot {doing} {path}: {error.strerror}", hint="Check the path and its permissions."
-    )

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sklearn.linear_model import LogisticRegression
+
 import counterfoil as cf
 from counterfoil.core.checkpoint import check_same_history
 from counterfoil.core.ticket import check_ticket_leaf
@@ -97,8 +99,9 @@ def change_the_model_file(target: Target) -> None:
 
 def use_an_unapproved_model(target: Target) -> None:
     """A model nobody approved put into production."""
-    train, _ = credit.split(credit.load())
-    model = target.ledger.models.add(credit.train(train.head(300)), name="credit-fast-lane")
+    rows, _ = credit.split(credit.load())
+    quick = LogisticRegression().fit(rows[["duration_months", "amount_dm"]], rows[credit.TARGET])
+    model = target.ledger.models.add(quick, name="credit-fast-lane")
     target.ledger.models.load(model.name)
 
 

@@ -1,0 +1,144 @@
+"""Files that commands read and write: rows to decide on, predictions, tickets, requests."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from counterfoil.cli import output
+from counterfoil.errors import FormatError, UnavailableError
+from counterfoil.models import import_optional
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from counterfoil import Model
+
+TICKET_SUFFIX = ".ticket.json"
+
+
+def read_rows(path: Path, subject_column: str | None) -> tuple[Any, list[str | None] | None]:
+    """Read the rows to decide on, and whom each is about.
+
+    Raises:
+        FormatError: it is no table, or has no such column.
+        UnavailableError: it cannot be read, or pandas is not installed.
+    """
+    pandas = import_optional("pandas", "'counterfoil[demo]'")
+    data = read_file(path)
+    try:
+        # As text, so that the name 007 stays one; in one go, so that a column has one type.
+        kinds = {subject_column: str} if subject_column else None
+        rows = pandas.read_csv(io.BytesIO(data), dtype=kinds, low_memory=False)
+    except ValueError as error:
+        raise FormatError(
+            f"{path} is no table that can be read: {error}",
+            hint="Give a CSV file in UTF-8, with a header and as many values in every row.",
+        ) from error
+    if subject_column is None:
+        return rows, None
+    if subject_column not in rows.columns:
+        raise FormatError(
+            f"{path} has no column {subject_column!r}",
+            hint=f"Its columns are {', '.join(map(str, rows.columns))}.",
+        )
+    subjects = [name if isinstance(name, str) else None for name in rows.pop(subject_column)]
+    return rows, subjects
+
+
+def fit_rows(rows: Any, model: Model) -> tuple[Any, list[str]]:
+    """Give the columns the model was trained with, in its order, and say which are left out.
+
+    Raises:
+        FormatError: one is missing.
+    """
+    names = list(model.predictor.names)
+    if not names:  # it was trained on bare numbers, and takes what comes
+        return rows, []
+    missing = [name for name in names if name not in rows.columns]
+    if missing:
+        raise FormatError(
+            f"the rows have no column {', '.join(missing)}",
+            hint=f"{model.name} was trained on {', '.join(names)}.",
+        )
+    return rows[names], [output.plain(str(name)) for name in rows.columns if name not in names]
+
+
+def format_predictions(made: Sequence[Mapping[str, Any]]) -> bytes:
+    """Write record, outcome and score of each row as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("record", "outcome", "score"))
+    for one in made:
+        outcome = one["outcome"]
+        named = json.dumps(outcome) if isinstance(outcome, list | dict) else outcome
+        writer.writerow((one["index"], named, one["score"]))
+    return text.getvalue().encode()
+
+
+def write_tickets(folder: Path, signed: Mapping[int, bytes]) -> None:
+    """Write each ticket to a file named after its record.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot make {folder}: {error.strerror}",
+            hint="The decisions are recorded; only their tickets were not written.",
+        ) from error
+    for index, ticket in signed.items():
+        write_file(folder / f"{index}{TICKET_SUFFIX}", ticket)
+
+
+def find_tickets(paths: Sequence[Path]) -> list[Path]:
+    """Find ticket files: those named, and those in the folders named.
+
+    Raises:
+        FormatError: a folder holds none.
+    """
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob(f"*{TICKET_SUFFIX}")) if path.is_dir() else [path]
+        if not inside:
+            raise FormatError(
+                f"{path} holds no tickets", hint=f"Their names end in {TICKET_SUFFIX}."
+            )
+        files += inside
+    return files
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a result to a file.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    try:
+        path.touch(mode)
+        path.write_bytes(data)
+    except OSError as error:
+        raise _refused("write", path, error) from error
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file that the user named.
+
+    Raises:
+        UnavailableError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _refused("read", path, error) from error
+
+
+def _refused(doing: str, path: Path, error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"cannot {doing} {path}: {error.strerror}", hint="Check the path and its permissions."
+    )
