@@ -30,10 +30,13 @@ def read_rows(path: Path, subject_column: str | None) -> tuple[Any, list[str | N
     pandas = import_optional("pandas", "'counterfoil[demo]'")
     data = read_file(path)
     try:
-        # As text, so that the name 007 stays one; in one go, so that a column has one type.
-        kinds = {subject_column: str} if subject_column else None
-        rows = pandas.read_csv(io.BytesIO(data), dtype=kinds, low_memory=False)
-    except ValueError as error:
+        text = data.decode("utf-8-sig")
+        _require_even_rows(text)
+        # A converter, so that the names 007 and NA stay what they are; in one go, so that every
+        # column has one type.
+        kept = {subject_column: str} if subject_column else None
+        rows = pandas.read_csv(io.StringIO(text), converters=kept, low_memory=False)
+    except (ValueError, csv.Error) as error:
         raise FormatError(
             f"{path} is no table that can be read: {error}",
             hint="Give a CSV file in UTF-8, with a header and as many values in every row.",
@@ -45,8 +48,17 @@ def read_rows(path: Path, subject_column: str | None) -> tuple[Any, list[str | N
             f"{path} has no column {subject_column!r}",
             hint=f"Its columns are {', '.join(map(str, rows.columns))}.",
         )
-    subjects = [name if isinstance(name, str) else None for name in rows.pop(subject_column)]
-    return rows, subjects
+    return rows, [name or None for name in rows.pop(subject_column)]
+
+
+def _require_even_rows(text: str) -> None:
+    """Refuse rows that are longer or shorter than the header; pandas would make them fit."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    width = 0
+    for row in reader:
+        width = width or len(row)
+        if row and len(row) != width:
+            raise ValueError(f"line {reader.line_num} has {len(row)} values, the header {width}")
 
 
 def fit_rows(rows: Any, model: Model) -> tuple[Any, list[str]]:

@@ -11,6 +11,7 @@ from counterfoil.core.merkle import Hash
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.ticket import check_ticket_leaf, open_ticket
 from counterfoil.decisions.rows import decision_rows
+from counterfoil.decisions.serving import Serving
 from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.gate import Gate
@@ -160,6 +161,15 @@ class Decisions:
         finally:
             stream.close()
         return DecisionBatch(decided.output, clearance.index, decisions)
+
+    def serve(self, model: Model) -> Serving:
+        """Put a model into service: decisions are recorded one at a time, without waiting.
+
+        Raises:
+            RefusedError: the stage enforces, and the model is not cleared.
+            ConflictError: another process writes this system's stream.
+        """
+        return Serving(self._log, model)
 
     def show(self, system: str, index: int) -> Decision:
         """Read a recorded decision from the vault.

@@ -34,13 +34,14 @@ def decision_rows(
             "threshold": model.terms.threshold,
             "decided": time,
             "model": {"name": model.name, "version": model.version, "digest": model.digest},
-            "notice": _notice(model, reference),
+            "notice": notice_of(model, reference),
         }
         rows.append(["decision", None, dict(decided.table.as_dict(index)), output, accounts[index]])
     return rows
 
 
-def _notice(model: Model, reference: str | None) -> JsonValue:
+def notice_of(model: Model, reference: str | None) -> JsonValue:
+    """Give what a letter says beside the decision itself; None where the terms have no notice."""
     terms = model.terms
     if not terms.notice:
         return None

@@ -104,7 +104,14 @@ def test_brackets_in_strings_are_not_levels():
     """Text may hold any number of brackets."""
     text = "[{" * 100 + '"\\'
     assert parse_json(json.dumps([text]).encode()) == [text]
-    assert parse_json(b"[" * 64 + b"]" * 64) != []
+
+
+def test_the_largest_of_everything_is_read():
+    """Limits are the last values allowed, not the first refused."""
+    for value in (MAX_INTEGER, -MAX_INTEGER, 9007199254740991.0):
+        assert parse_canonical(format_json(value)) == value
+    assert parse_json(b"[" * 64 + b"]" * 64)
+    assert parse_json(b"[" + b"[" * 63 + b"]" * 63 + b",[]]")
 
 
 def test_limits_are_the_callers_choice():
@@ -136,6 +143,7 @@ def test_an_unfinished_string_takes_no_longer_than_a_finished_one():
         {"\ud800": 1},
         {1: 2},
         {"a": b"bytes"},
+        {"a": {"b": 1e20}},
         {1, 2},
     ],
 )
@@ -153,7 +161,7 @@ def test_deep_values_are_refused_without_recursion():
     deep: list = []
     for _ in range(DEEP):
         deep = [deep]
-    for value in (circle, deep):
+    for value in (circle, deep, {"a": circle}):
         with pytest.raises(FormatError, match="levels deep"):
             format_json(value)
     while deep:  # taken apart one by one: Python would recurse to free it

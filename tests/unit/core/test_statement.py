@@ -32,6 +32,14 @@ def test_a_statement_reads_back_as_it_was_written():
     assert format_statement(parse_statement(DATA)) == DATA
 
 
+def test_a_statement_may_have_one_subject_or_many():
+    """Most are about one thing."""
+    for count in (1, 256):
+        subjects = tuple(Subject(f"part {i}", DIGEST) for i in range(count))
+        statement = Statement(subjects, "urn:x", {})
+        assert parse_statement(format_statement(statement)) == statement
+
+
 def test_a_statement_is_in_toto():
     """Any in-toto tool reads it: version 1, with subject, predicateType and predicate."""
     value = json.loads(DATA)
