@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from counterfoil.errors import SplitViewError as SplitViewError
     from counterfoil.errors import UnavailableError as UnavailableError
     from counterfoil.errors import VerificationError as VerificationError
+    from counterfoil.evidence.anything import verify as verify
     from counterfoil.evidence.evidence import EvidenceFile as EvidenceFile
     from counterfoil.evidence.verdict import Verdict as Verdict
     from counterfoil.front import Ledger as Ledger
     from counterfoil.front import init as init
     from counterfoil.front import open_ledger
-    from counterfoil.front import verify as verify
     from counterfoil.models.recourse import Action as Action
     from counterfoil.models.registry import Model as Model
     from counterfoil.models.terms import Terms as Terms
@@ -72,7 +72,7 @@ _HOMES = {
     "VerificationError": ".errors",
     "init": ".front",
     "open": ".front:open_ledger",
-    "verify": ".front",
+    "verify": ".evidence.anything",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 every key is a string

@@ -9,25 +9,17 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from counterfoil.core.canonical import parse_json
-from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.keys import Algorithm, VerifierKey
-from counterfoil.core.note import parse_note
-from counterfoil.core.policy import Succession, TrustPolicy, parse_policy
+from counterfoil.core.policy import Succession, TrustPolicy
 from counterfoil.core.principals import Permission, Principal
-from counterfoil.core.quorum import Grade, LogIdentity, Witness, check_quorum
-from counterfoil.core.receipt import check_receipt, parse_receipt
+from counterfoil.core.quorum import LogIdentity, Witness
 from counterfoil.core.requirements import DataRules, Mode, Requirement, Stage
 from counterfoil.data.datasets import Datasets
 from counterfoil.decisions.decisions import Decisions
 from counterfoil.decisions.people import People
 from counterfoil.decisions.stream import TICKET_KEY
-from counterfoil.errors import ConflictError, FormatError, PolicyError, UnavailableError
-from counterfoil.evidence.evidence import Evidence, EvidenceFile
-from counterfoil.evidence.page import parse_page
-from counterfoil.evidence.verdict import Verdict
-from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
-from counterfoil.ledger.audit import Progress, audit
+from counterfoil.errors import ConflictError, FormatError
+from counterfoil.evidence.evidence import Evidence
 from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
@@ -193,147 +185,4 @@ def first_policy(ledger: Ledger, organisation: str) -> TrustPolicy:
             consent_when_personal=False,
         ),
         succession=Succession(1, (OPERATOR,)),
-    )
-
-
-def verify(
-    what: str | Path | bytes | EvidenceFile,
-    *,
-    trust: str | Path | TrustPolicy | None = None,
-    entry: str | Path | bytes | None = None,
-    progress: Progress | None = None,
-) -> Verdict:
-    """Verify whatever one is given: an evidence file, a receipt, or a whole ledger.
-
-    Args:
-        what: A path, or the file's bytes, or evidence not saved yet.
-        trust: A trust policy that came from elsewhere; by default the one this user adopted for
-            the log in question, if any. Without one the verdict is untrusted.
-        entry: For a receipt: the entry that it is about.
-        progress: For a ledger: called with entries done and entries in all.
-
-    Returns:
-        What is proven, what was not checked, and whom one still has to trust.
-
-    Raises:
-        FormatError: it is nothing that can be verified.
-        VerificationError: something in it is not true.
-        UnavailableError: it cannot be read.
-    """
-    if isinstance(what, EvidenceFile):
-        what = what.page()
-    if not isinstance(what, bytes):
-        path = Path(what)
-        if (path / "ledger.json").exists():
-            return _verify_ledger(path, trust, progress)
-        what = _read(path, MAX_EVIDENCE_BYTES)
-    if what.startswith(b"c2sp.org/tlog-proof@"):
-        return _verify_receipt(what, entry, trust)
-    return verify_evidence(what, _trust(trust, _origin_of(what)))
-
-
-def _verify_ledger(
-    path: Path, trust: str | Path | TrustPolicy | None, progress: Progress | None
-) -> Verdict:
-    with Ledger(path) as ledger:
-        policy = _trust(trust, ledger.origin)
-        if policy is not None and policy.log.key != ledger.key:
-            raise _other_log(ledger.key, policy)
-        report = audit(ledger, progress)
-        checkpoint = ledger.checkpoint
-    grade = _grade(checkpoint, policy)
-    return Verdict(
-        what=f"ledger {report.origin}",
-        grade=grade.label,
-        trusted=policy is not None,
-        policy=policy.digest.hex() if policy is not None else None,
-        proved=(
-            f"All {report.size} entries are under the log's signed root {report.root.hex()[:16]}….",
-        ),
-        not_checked=(
-            "The signatures inside the entries; gates and evidence check those they rest on.",
-            "Whether others were shown another log.",
-        ),
-        trust=(
-            ("Nobody for the entries themselves; its witnesses for there being no other log.",)
-            if grade >= Grade.WITNESSED
-            else ("The operator, that this is the log everybody sees.",)
-        ),
-        facts={"size": report.size, "root": report.root.hex()},
-    )
-
-
-def _verify_receipt(
-    data: bytes,
-    entry: str | Path | bytes | None,
-    trust: str | Path | TrustPolicy | None,
-) -> Verdict:
-    receipt = parse_receipt(data)
-    origin = parse_note(receipt.checkpoint).text.split("\n", 1)[0]
-    policy = _trust(trust, origin)
-    if entry is None:
-        raise FormatError("a receipt alone says nothing", hint="Give the entry it is about, too.")
-    if policy is None:
-        raise FormatError(
-            f"no trust policy names the key of the log {origin}",
-            hint="Give one with `--trust`; a receipt does not carry the key.",
-        )
-    held = entry if isinstance(entry, bytes) else _read(Path(entry), MAX_EVIDENCE_BYTES)
-    checkpoint = check_receipt(held, receipt, policy.log.key)
-    grade = _grade(receipt.checkpoint, policy)
-    return Verdict(
-        what=f"entry {receipt.index} of {origin}",
-        grade=grade.label,
-        trusted=True,
-        policy=policy.digest.hex(),
-        proved=(f"The entry is number {receipt.index} of {checkpoint.size} in the log {origin}.",),
-        not_checked=("What the entry says, and who signed it.",),
-        trust=("Whoever gave you the trust policy, for the log's key.",),
-        facts={"index": receipt.index, "size": checkpoint.size},
-    )
-
-
-def _grade(checkpoint: bytes, policy: TrustPolicy | None) -> Grade:
-    if policy is None:
-        return Grade.SELF_WITNESSED
-    keys = [witness.key for witness in policy.witnesses]
-    return check_quorum(policy, find_cosignatures(parse_note(checkpoint), keys))
-
-
-def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy | None:
-    """Get the policy to judge by: the one given, else what this user adopted for that origin."""
-    if isinstance(trust, TrustPolicy):
-        return trust
-    path = Path(trust) if trust is not None else Places(origin).trust
-    if trust is None and not path.exists():
-        return None
-    return parse_policy(_read(path, MAX_EVIDENCE_BYTES))
-
-
-def _origin_of(data: bytes) -> str:
-    """Read which log the evidence claims to be of: only to choose among one's own policies."""
-    is_page = data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
-    evidence = parse_page(data) if is_page else parse_json(data, what="the evidence file")
-    match evidence:
-        case {"log": {"origin": str(origin)}}:
-            return origin
-    raise FormatError("this is no evidence file", hint="It does not name its log.")
-
-
-def _read(path: Path, most: int) -> bytes:
-    if not path.is_file():
-        raise UnavailableError(f"there is no file {path}", hint="Check the path.")
-    with reported(f"cannot read {path}"), path.open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise FormatError(f"{path} is larger than {most} bytes", hint="It is no evidence file.")
-    return data
-
-
-def _other_log(key: VerifierKey, policy: TrustPolicy) -> PolicyError:
-    return PolicyError(
-        f"this ledger signs with {key.label}; the trust policy knows {policy.log.key.label}",
-        have=key.label,
-        need=policy.log.key.label,
-        hint="It is another ledger, or the policy is of another one.",
     )

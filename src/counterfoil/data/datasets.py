@@ -110,7 +110,7 @@ class Datasets:
         """
         check_name(name, "data set")
         for known in self.list(name):
-            if self._is_same(known, source):
+            if self.is_same(known, source):
                 return known
         salt = self._log.random(SALT_BYTES)
         print_ = fingerprint(source, salt, progress)
@@ -212,7 +212,8 @@ class Datasets:
         dataset = self.show(name) if source is None else self.check(name, source)
         return Gate(self._log).clear_data(dataset.subject, purpose)
 
-    def _is_same(self, dataset: Dataset, source: Any) -> bool:
+    def is_same(self, dataset: Dataset, source: Any) -> bool:
+        """Whether `source` is that data set, as far as can be told here."""
         try:
             return self.diff(dataset.digest, source) is None
         except (FormatError, UnavailableError):

@@ -21,7 +21,6 @@ class Countersigner:
 
     Args:
         client: The witness.
-        tree: The log's tree.
         log_key: The key that signs its checkpoints.
         memory: Reads the checkpoint the witness remembers, for the evidence of a fork.
     """
@@ -29,29 +28,27 @@ class Countersigner:
     def __init__(
         self,
         client: WitnessClient,
-        tree: TreeStore,
         log_key: VerifierKey,
         memory: Callable[[], bytes],
     ) -> None:
         self._client = client
-        self._tree = tree
         self._log_key = log_key
         self._memory = memory
-        self._size = tree.size  # what the witness remembers, as far as we know
+        self._size: int | None = None  # what the witness remembers, as far as we know
 
-    def meet(self) -> None:
+    def meet(self, tree: TreeStore) -> None:
         """Find out what the witness remembers, before anything new is signed.
 
         Raises:
             ConflictError: this folder is behind its witness.
             SplitViewError: this folder has another history.
         """
-        note = self._tree.head
-        countersigned = self.countersign(note)
+        note = tree.head
+        countersigned = self.countersign(tree, note)
         if countersigned != note:
-            self._tree.publish(countersigned)
+            tree.publish(countersigned)
 
-    def countersign(self, note: bytes) -> bytes:
+    def countersign(self, tree: TreeStore, note: bytes) -> bytes:
         """Return the checkpoint with the witness's line, or as it was if there is no answer.
 
         Entries are durable by now, so silence is no reason to fail: the receipt's grade shows it.
@@ -61,12 +58,12 @@ class Countersigner:
         """
         checkpoint = open_checkpoint(note, self._log_key)
         try:
-            lines = self._ask(checkpoint.size, note)
+            lines = self._ask(tree, checkpoint.size, note)
         except UnavailableError:
             return note
         except ProofError as error:
             raise SplitViewError(
-                f"{self._tree.folder} has another history than its witness cosigned",
+                f"{tree.folder} has another history than its witness cosigned",
                 a=note,
                 b=self._memory(),
                 hint="Two copies of this ledger went on separately, or entries were rewritten; "
@@ -77,17 +74,17 @@ class Countersigner:
         own = tuple(s for s in opened.signatures if s.is_named_by(self._log_key))
         return format_note(Note(opened.text, (*own, *lines)))
 
-    def _ask(self, size: int, note: bytes) -> tuple[NoteSignature, ...]:
+    def _ask(self, tree: TreeStore, size: int, note: bytes) -> tuple[NoteSignature, ...]:
         """Ask, and once more with the size the witness says it remembers."""
-        old = min(self._size, size)
+        old = size if self._size is None else min(self._size, size)
         while True:
-            proof = self._tree.consistency_below(old, size)
+            proof = tree.consistency_below(old, size)
             try:
                 return self._client.add_checkpoint(old, proof, note)
             except RememberedError as remembered:
                 if remembered.size > size:
                     raise ConflictError(
-                        f"{self._tree.folder} has {size} entries and its witness has seen "
+                        f"{tree.folder} has {size} entries and its witness has seen "
                         f"{remembered.size}: this folder was restored from a snapshot, or is a "
                         "copy of one that went on",
                         hint="Do not append here; go on with the newest copy, or start a new log.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ if sys.platform != "win32":
     import fcntl
 
 _LOCK_PID_BYTES = 20  # decimal digits of any process number, and a newline
+_LOCK_TRIES = 5  # whoever looks if there is a writer (see `status`) holds the lock for microseconds
+_LOCK_PAUSE_S = 0.01
 
 
 class Disk:
@@ -104,18 +107,35 @@ class WriterLock:
     def __init__(self, path: Path, what: str) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._fd, _LOCK_PID_BYTES, 0).decode("ascii", "replace").strip()
+            self._take(what)
+        except BaseException:
             os.close(self._fd)
-            raise ConflictError(
-                f"{what} already has a writer"
-                + (f", process {holder}" if holder.isdigit() else ""),
-                hint="Close the other writer first; any number of readers may stay.",
-            ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+            raise
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process took it: a fork shares it, and must not write."""
+        return os.getpid() == self._pid
 
     def close(self) -> None:
         """Let the next writer in."""
         os.close(self._fd)
+
+    def _take(self, what: str) -> None:
+        for left in reversed(range(_LOCK_TRIES)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if left:
+                    time.sleep(_LOCK_PAUSE_S)
+                    continue
+                holder = os.pread(self._fd, _LOCK_PID_BYTES, 0).decode("ascii", "replace").strip()
+                raise ConflictError(
+                    f"{what} already has a writer"
+                    + (f", process {holder}" if holder.isdigit() else ""),
+                    hint="Close the other writer first; any number of readers may stay.",
+                ) from None
+        self._pid = os.getpid()
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{self._pid}\n".encode(), 0)

@@ -5,11 +5,13 @@ written with zeros beforehand, so that a sync has data to push and no new blocks
 used from the start again once the flat files hold, durably, all that its frames say.
 
     frame = "CFJ1" ‖ u64 size before ‖ u32 count ‖ u32 slots ‖ u32 entries ‖ u32 head (bytes each)
-            ‖ SHA-256(all before ‖ all after) ‖ leaves ‖ slots ‖ entries ‖ head
+            ‖ SHA-256(checksum of the frame before ‖ all before ‖ all after)
+            ‖ leaves ‖ slots ‖ entries ‖ head
 
 Integers are big-endian. A frame counts only if its checksum holds and it begins at the size where
 the frame before it ended: what lies behind the last such frame is torn or stale, and was never
-acknowledged.
+acknowledged. Each checksum covers the one before it, and so a signature made later than anything
+that still lies behind it: an entry that holds the bytes of a frame never becomes one.
 """
 
 from __future__ import annotations
@@ -53,6 +55,12 @@ class Frame:
     ends: Sequence[int]
     head: bytes
 
+    @property
+    def length(self) -> int:
+        """Bytes it takes in the journal."""
+        hashes = len(self.leaves) * HASH_BYTES
+        return _PREFIX_BYTES + hashes + len(self.slots) + len(self.entries) + len(self.head)
+
 
 def entry_ends(entries: bytes, count: int, length_bytes: int) -> list[int] | None:
     """Find where each of `count` length-prefixed entries ends; None if they do not fill it."""
@@ -78,6 +86,7 @@ class Journal:
         self._length_bytes = length_bytes
         self._fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._end = 0
+        self._checksum = b""  # of the last frame that counts
         self._used = 0  # no byte behind this is anything but zero
 
     @staticmethod
@@ -90,16 +99,18 @@ class Journal:
         finally:
             os.close(fd)
 
-    def has_room(self, frame_bytes: int) -> bool:
+    def has_room(self, frame: Frame) -> bool:
         """Tell whether a frame fits behind the last one, or the journal is unused."""
-        return self._end == 0 or self._end + frame_bytes <= JOURNAL_BYTES
+        return self._end == 0 or self._end + frame.length <= JOURNAL_BYTES
 
-    def append(self, data: bytes) -> None:
-        """Make an encoded frame durable: one write, one sync."""
+    def append(self, frame: Frame) -> None:
+        """Make a frame durable: one write, one sync."""
+        checksum, data = _encode(frame, self._checksum)
         self._used = max(self._used, self._end + len(data))
         self._disk.write(self._fd, data, self._end)
         self._disk.sync(self._fd)
         self._end += len(data)
+        self._checksum = checksum
 
     def read(self) -> list[Frame]:
         """Read the frames that count and place the next one behind them."""
@@ -107,13 +118,14 @@ class Journal:
             file.seek(0)
             data = file.read()
         frames: list[Frame] = []
-        self._end = 0
+        self.rewind()
         while (found := self._decode(data, self._end)) is not None:
             frame, end = found
             last = frames[-1] if frames else None
             if last and frame.size_before != last.size_before + len(last.leaves):
                 break
             frames.append(frame)
+            self._checksum = data[self._end + _HEADER.size : self._end + _PREFIX_BYTES]
             self._end = end
         self._used = _used(data)
         return frames
@@ -121,13 +133,15 @@ class Journal:
     def rewind(self) -> None:
         """Use the file from the start again; the flat files must be durable by now."""
         self._end = 0
+        self._checksum = b""
 
     def clear(self) -> None:
         """Overwrite everything in the file with zeros, durably, and rewind it."""
         if self._used:
             self._disk.write(self._fd, bytes(self._used), 0)
             self._disk.sync(self._fd)
-        self._used = self._end = 0
+        self._used = 0
+        self.rewind()
 
     def close(self) -> None:
         """Close the file."""
@@ -143,7 +157,7 @@ class Journal:
         end = body + count * HASH_BYTES + slots + entries + head
         if magic != _MAGIC or end > len(data):
             return None
-        checksum = sha256(header)
+        checksum = sha256(self._checksum + header)
         checksum.update(memoryview(data)[body:end])
         if checksum.digest() != data[offset + _HEADER.size : body]:
             return None
@@ -174,8 +188,8 @@ def _used(data: bytes) -> int:
     return 0
 
 
-def encode_frame(frame: Frame) -> bytes:
-    """Encode a frame as it lies in the journal."""
+def _encode(frame: Frame, before: bytes) -> tuple[bytes, bytes]:
+    """Encode a frame as it lies in the journal behind the one with the checksum `before`."""
     header = _HEADER.pack(
         _MAGIC,
         frame.size_before,
@@ -185,6 +199,7 @@ def encode_frame(frame: Frame) -> bytes:
         len(frame.head),
     )
     body = b"".join((*frame.leaves, frame.slots, frame.entries, frame.head))
-    checksum = sha256(header)
-    checksum.update(body)
-    return b"".join((header, checksum.digest(), body))
+    hashed = sha256(before + header)
+    hashed.update(body)
+    checksum = hashed.digest()
+    return checksum, b"".join((header, checksum, body))

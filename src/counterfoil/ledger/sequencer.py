@@ -6,6 +6,7 @@ queued up while the last sync ran. There is no timer, so a lone caller waits for
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import Hash, leaf_hashes
+from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.countersign import Countersigner
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.localwitness import LocalWitness
@@ -55,19 +57,19 @@ class Sequencer:
         self._queue: list[_Pending] = []
         self._queue_lock = threading.Lock()
         self._commit_lock = threading.Lock()
-        self._witness: LocalWitness | None = None
-        self._countersigner: Countersigner | None = None
-        self.tree = TreeStore.open(folder, write=True, disk=disk)
-        try:
+        with contextlib.ExitStack() as opened:
+            asked = None
             if (witness_folder / "key.pem").exists():
-                self._witness = LocalWitness(witness_folder)
-                self._countersigner = Countersigner(
-                    self._witness, self.tree, signer.key, self._witness.memory
-                )
-                self._countersigner.meet()
-        except BaseException:
-            self.close()
-            raise
+                witness = LocalWitness(witness_folder)
+                opened.callback(witness.close)
+                asked = Countersigner(witness, signer.key, witness.memory)
+            self.tree = TreeStore.open(
+                folder, write=True, disk=disk, countersign=asked.countersign if asked else None
+            )
+            opened.callback(self.tree.close)
+            if asked is not None:
+                asked.meet(self.tree)
+            self._opened = opened.pop_all()
 
     def append(self, entries: Sequence[bytes]) -> int:
         """Append entries next to each other, as one commit; return the first one's index.
@@ -88,9 +90,7 @@ class Sequencer:
     def close(self) -> None:
         """Settle the tree, let the next writer in, end the witness process."""
         with self._commit_lock:
-            self.tree.close()
-            if self._witness is not None:
-                self._witness.close()
+            self._opened.close()
 
     def _take(self) -> list[_Pending]:
         """Take what is queued, in order, up to about `MAX_COMMIT_ENTRIES`."""
@@ -108,17 +108,24 @@ class Sequencer:
     def _commit(self, taken: Sequence[_Pending]) -> None:
         """Commit as one what several callers want; each gets its index, or the error."""
         entries = [entry for pending in taken for entry in pending.entries]
-        countersign = self._countersigner.countersign if self._countersigner else None
-        error: Exception | None = None
+        error: Exception | None = UnavailableError(
+            "the commit was interrupted", hint="Look whether the entry is in, then append again."
+        )
         try:
             if entries:
-                self.tree.commit(leaf_hashes(entries), entries, self._seal, countersign)
+                self.tree.commit(leaf_hashes(entries), entries, self._seal)
+            error = None
         except Exception as raised:  # noqa: BLE001 every caller who waits gets to raise it
             error = raised
-        first = self.tree.size - len(entries)
-        for pending in taken:
-            pending.first, pending.error, pending.is_done = first, error, True
-            first += len(pending.entries)
+        finally:
+            # An interrupt passes through, and leaves nobody waiting.
+            first = self.tree.size - len(entries)
+            for pending in taken:
+                pending.first, pending.error, pending.is_done = first, error, True
+                first += len(pending.entries)
+        if isinstance(error, FormatError) and len(taken) > 1:
+            for pending in taken:  # nothing happened, and one caller's mistake is not the others'
+                self._commit([pending])
 
     def _seal(self, size: int, root: Hash) -> bytes:
         """Sign the checkpoint that becomes durable together with its entries."""

@@ -13,11 +13,12 @@ A commit goes in this order, and recovery runs the same steps from the second on
 
     1. the frame is durable in the journal          (before: nothing happened)
     2. the flat files are written                   (not synced: step 1 can redo them)
-    3. countersignatures are asked for
+    3. countersignatures are asked for              (refused: it is never published)
     4. the head is published                        (before: committed, and nobody was told)
 
-Readers in other processes see step 4 only. When the journal is full, the flat files and the head
-are synced, and it starts again from its beginning.
+Readers in other processes see step 4 only. A new head for an old size is a frame without entries.
+When the journal is full, the flat files and the head are synced, and it starts again from its
+beginning.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from counterfoil.core.merkle import EMPTY_ROOT, HASH_BYTES, Frontier, Hash
 from counterfoil.errors import ConflictError, FormatError, VerificationError
 from counterfoil.ledger.disk import Disk, WriterLock, reported, require_posix
 from counterfoil.ledger.flatfiles import encode_head
-from counterfoil.ledger.journal import Frame, Journal, encode_frame
+from counterfoil.ledger.journal import Frame, Journal
 from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, Published, TreeView
 
 Seal = Callable[[int, Hash], bytes]
-Countersign = Callable[[bytes], bytes]
+Countersign = Callable[["TreeStore", bytes], bytes]
 
 
 class TreeStore(TreeView):
@@ -47,6 +48,8 @@ class TreeStore(TreeView):
 
     One writer at a time, any number of readers. A reader's view is that of its last `refresh`.
     """
+
+    _countersign: Countersign | None = None
 
     def __init__(self, folder: Path, disk: Disk, *, write: bool) -> None:
         super().__init__(folder, disk, write=write)
@@ -76,27 +79,45 @@ class TreeStore(TreeView):
         disk = disk or Disk()
         with reported(f"cannot make a tree in {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
-            if (folder / "tree.json").exists():
-                raise ConflictError(f"{folder} holds a tree already", hint="Open it instead.")
-            # If we stop anywhere before tree.json is in place, there is no tree, and creating
-            # one again starts over.
-            (folder / "journal").unlink(missing_ok=True)
-            Journal.create(folder / "journal", disk)
-            disk.replace(folder, "head", encode_head(0, EMPTY_ROOT, b""))
-            widths: JsonValue = {
-                "format": TREE_FORMAT,
-                "length_bytes": length_bytes or (4 if slot_bytes else 2),
-                "slot_bytes": slot_bytes,
-            }
-            disk.replace(folder, "tree.json", format_json(widths))
-            disk.sync_folder(folder.parent)
+            lock = WriterLock(folder / "writer.lock", str(folder))
+            try:
+                if (folder / "tree.json").exists():
+                    raise ConflictError(f"{folder} holds a tree already", hint="Open it instead.")
+                # If we stop anywhere before tree.json is in place, there is no tree, and creating
+                # one again starts over.
+                (folder / "journal").unlink(missing_ok=True)
+                Journal.create(folder / "journal", disk)
+                disk.replace(folder, "head", encode_head(0, EMPTY_ROOT, b""))
+                widths: JsonValue = {
+                    "format": TREE_FORMAT,
+                    "length_bytes": length_bytes or (4 if slot_bytes else 2),
+                    "slot_bytes": slot_bytes,
+                }
+                disk.replace(folder, "tree.json", format_json(widths))
+                disk.sync_folder(folder.parent)
+            finally:
+                lock.close()
         return cls.open(folder, write=True, disk=disk)
 
     @classmethod
-    def open(cls, folder: Path, *, write: bool, disk: Disk | None = None) -> TreeStore:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        write: bool,
+        disk: Disk | None = None,
+        countersign: Countersign | None = None,
+    ) -> TreeStore:
         """Open the tree in `folder`, as the one writer or as a reader.
 
         A writer first finishes what a crash left unfinished.
+
+        Args:
+            folder: Where it is.
+            write: Whether to be the writer.
+            disk: How to write and sync.
+            countersign: Given the tree and a head that is durable and not published, returns the
+                one to publish, or raises, and it is not published.
 
         Raises:
             ConflictError: `write`, and there is a writer already.
@@ -105,6 +126,7 @@ class TreeStore(TreeView):
             VerificationError: the files disagree with each other; nothing is written then.
         """
         store = cls(folder, disk or Disk(), write=write)
+        store._countersign = countersign
         try:
             with reported(f"cannot open the tree in {folder}"):
                 if write:
@@ -126,7 +148,6 @@ class TreeStore(TreeView):
         leaves: Sequence[Hash],
         payloads: Sequence[bytes],
         seal: Seal,
-        countersign: Countersign | None = None,
     ) -> bytes:
         """Append, durably, with one data sync, and publish.
 
@@ -135,7 +156,6 @@ class TreeStore(TreeView):
             payloads: What they stand for, in the same order.
             seal: Makes the head from the new size and root. It is not called again for a size
                 unless the head made before was lost in a crash.
-            countersign: Given the head once it is durable, returns the one to publish.
 
         Returns:
             The head that was published.
@@ -145,25 +165,21 @@ class TreeStore(TreeView):
             UnavailableError: the disk refused. The commit may or may not have happened; the next
                 call finds out before it does anything else, as opening the folder would.
         """
-        journal = self._sound_writer()
+        self._sound_writer()
         slots, entries, ends = self._lay_out(payloads)
         old = self._published.frontier
         frontier = old.copy()
         completed = frontier.extend(leaves)
         head = seal(frontier.size, frontier.root())
         frame = Frame(old.size, leaves, slots, entries, ends, head)
-        data = encode_frame(frame)
         # From here on a failure leaves us not knowing what the disk holds.
         self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
-            if not journal.has_room(len(data)):
-                self._files.sync()
-                journal.rewind()
-            journal.append(data)  # 1
+            self._make_durable(frame)  # 1
             # If we stop here, nothing was acknowledged; recovery does what follows.
             self._apply(frame, completed)  # 2
-            if countersign is not None:
-                head = countersign(head)  # 3
+            if self._countersign is not None:
+                head = self._countersign(self, head)  # 3
             # If we stop here, countersigners know the new head before our readers do.
             self._publish(frontier, head)  # 4
         self._is_sound = True
@@ -173,8 +189,12 @@ class TreeStore(TreeView):
     def publish(self, head: bytes) -> None:
         """Replace what is published for the present size, as when countersignatures arrive."""
         self._sound_writer()
+        self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
+            # The head is rewritten in place: torn, it could not be read again without this.
+            self._make_durable(Frame(self.size, (), b"", b"", (), head))
             self._publish(self._published.frontier, head)
+        self._is_sound = True
 
     def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove as a reader does; the newest leaf's path is the edge it was appended to."""
@@ -226,7 +246,7 @@ class TreeStore(TreeView):
     def close(self) -> None:
         """Settle if writing, then release files and the writer's lock."""
         try:
-            if self._journal is not None and self._is_sound:
+            if self._lock is not None and self._lock.is_ours and self._is_sound:
                 self.settle()
         finally:
             if self._journal is not None:
@@ -268,6 +288,14 @@ class TreeStore(TreeView):
         slots = b"".join([payload[:slot] for payload in payloads]) if slot else b""
         return slots, b"".join(parts), list(accumulate([n + width for n in lengths]))
 
+    def _make_durable(self, frame: Frame) -> None:
+        """Put a frame into the journal, emptied first if it is full."""
+        journal = self._require_writer()
+        if not journal.has_room(frame):
+            self._files.sync()
+            journal.rewind()
+        journal.append(frame)
+
     def _apply(self, frame: Frame, completed: Sequence[Sequence[Hash]]) -> None:
         """Write a durable frame into the flat files; doing it again changes nothing."""
         before, start = frame.size_before, self._entries_end
@@ -306,6 +334,7 @@ class TreeStore(TreeView):
                 hint="Restore the folder from a backup; witnesses know the newest size.",
             )
         size, root, head = published or (0, EMPTY_ROOT, b"")
+        is_new = False
         self._entries_end = 0
         if frames:
             start = frames[0].size_before
@@ -316,7 +345,8 @@ class TreeStore(TreeView):
             for frame in frames:
                 completed = frontier.extend(frame.leaves)
                 self._apply(frame, completed)
-            if frontier.size > size:
+            if published is None or frontier.size > size:
+                is_new = True
                 size, root, head = frontier.size, frontier.root(), frames[-1].head
         self._published = Published(Frontier(size), root, head)
         self._entries_end = self._end_of_entries(size)
@@ -327,6 +357,8 @@ class TreeStore(TreeView):
                 f"{self.folder}: the tree on disk is not the one published at size {size}",
                 hint="`counterfoil log audit` names the first bad place; restore from a backup.",
             )
+        if is_new and self._countersign is not None:
+            head = self._countersign(self, head)
         self._publish(frontier, head)
         self._files.sync()
         journal.clear()
@@ -359,5 +391,10 @@ class TreeStore(TreeView):
         if self._journal is None:
             raise ConflictError(
                 f"{self.folder} is open for reading only", hint="Open it for writing."
+            )
+        if self._lock is None or not self._lock.is_ours:
+            raise ConflictError(
+                f"{self.folder} was opened for writing before this process was forked",
+                hint="Open it after the fork, in the one process that is to write.",
             )
         return self._journal

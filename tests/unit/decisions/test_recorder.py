@@ -457,6 +457,17 @@ def test_a_death_at_any_step_loses_and_doubles_nothing(bench, step, dies):
     assert Board(bench.ring).durable == bench.ring.pushed
 
 
+def test_a_batch_is_told_from_what_somebody_else_wrote(bench):
+    """Records of another writer, where a dead process was about to write, count for nothing."""
+    bench.push(0, 1)
+    with pytest.raises(DiesError):
+        bench.run(dies_before(*STEPS["committing"]))
+    with StreamStore.open(bench.folder, bench.keys, write=True) as store:
+        store.append(seal_rows(STREAM, FIELDS, [("else", "")], bytes(SALT_BYTES * 2)), [None])
+    bench.run()
+    assert bench.numbers() == ["else", 0, 1]
+
+
 def test_a_note_half_made_says_nothing(bench):
     """A process killed while it notes a batch leaves no note, whatever the old words say."""
     bench.push(0)

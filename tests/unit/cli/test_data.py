@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+
+def test_add_attests_once(ask, run):
+    """Adding the same file again changes nothing and says so."""
+    again = ask("data", "add", "train.csv", "--name", "applicants")
+    assert not again["added"]
+    assert run("data", "add", "train.csv", "--name", "applicants").stdout.startswith(
+        "already there, unchanged: applicants, 8 rows of 3 columns\n"
+    )
+
+
+def test_add_records_what_was_said_about_it(ask):
+    """Licence, source, purposes, consent and whether people are in it reach the log."""
+    options = ["--licence", "MIT", "--source", "here", "--no-personal", "--consent", "contract"]
+    added = ask("data", "add", "rows.csv", "--name", "r", *options, "--purpose", "test")
+    about = added["about"]
+    assert (about["licence"], about["source"], about["personal"]) == ("MIT", "here", False)
+    assert (about["purposes"], about["consent"]) == (["test"], "contract")
+
+
+def test_add_takes_files_and_folders(ask, run):
+    """Whatever lies in a file or folder can be added; its extent is said in its own unit."""
+    assert ask("data", "add", "credit.pkl", "--name", "f")["about"]["kind"] == "file"
+    assert ask("data", "add", "tickets", "--name", "d")["about"]["kind"] == "folder"
+    listed = run("data", "list").stdout
+    assert "8 files" in listed
+    assert "bytes" in listed
+
+
+def test_list_gives_versions_oldest_first(ask, run):
+    """Versions of one name are listed in order, others left out."""
+    run("data", "add", "rows.csv", "--name", "applicants")
+    run("data", "add", "rows.csv", "--name", "others")
+    versions = ask("data", "list", "applicants")["datasets"]
+    assert [one["entry"] for one in versions] == sorted(one["entry"] for one in versions)
+    assert {one["name"] for one in versions} == {"applicants"}
+    assert len(ask("data", "list")["datasets"]) == 3
+
+
+def test_show_says_what_the_log_holds_about_it(ask, run):
+    """A data set is shown with every statement about it."""
+    run("data", "clear", "applicants")
+    said = ask("data", "show", "applicants")["statements"]
+    assert [one["predicate"] for one in said] == ["dataset", "clearance"]
+    assert said[0]["keys"][0].startswith("operator+")
+    assert "income, debt, outcome" in run("data", "show", "applicants").stdout
+
+
+def test_diff_names_the_row(ask, run, place):
+    """One changed label is found, and its row named; the same file is the same."""
+    assert ask("data", "diff", "applicants", "train.csv")["same"]
+    text = (place / "train.csv").read_text().splitlines()
+    text[3] = text[3][:-1] + "1"
+    (place / "flipped.csv").write_text("\n".join(text) + "\n")
+    found = ask("data", "diff", "applicants", "flipped.csv", exit_code=4)
+    assert found["places"] == ["row 3 (line 4 of the file)"]
+    assert "row 3 (line 4" in run("data", "diff", "applicants", "flipped.csv", exit_code=4).stdout
+
+
+def test_diff_says_when_there_is_more(run, place):
+    """A list of differences that was cut says so."""
+    rows = (place / "train.csv").read_text().replace(",0\n", ",9\n")
+    (place / "flipped.csv").write_text(rows)
+    shown = run("data", "diff", "applicants", "flipped.csv", exit_code=4).stdout
+    assert "5 of 9 parts differ" in shown or "and more" in shown
+
+
+def test_clear_compares_first_if_asked(ask, run):
+    """Data that are not what was attested are not cleared."""
+    assert ask("data", "clear", "applicants", "--source", "train.csv")["cleared"]
+    assert (
+        "not what was attested"
+        in run("data", "clear", "applicants", "--source", "rows.csv", exit_code=4).stderr
+    )
+
+
+def test_clear_refuses_a_purpose_when_enforcing(ask, run):
+    """Under an enforcing policy a purpose that it does not name is refused, with the reason."""
+    observed = ask("data", "clear", "applicants", "--purpose", "marketing")
+    assert not observed["cleared"]
+    assert observed["mode"] == "observe"
+    run("policy", "enforce")
+    refused = ask("data", "clear", "applicants", "--purpose", "marketing", exit_code=9)
+    assert refused["reasons"] == observed["reasons"]

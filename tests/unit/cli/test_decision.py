@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+import counterfoil
+
+
+def test_make_writes_predictions_and_tickets(ask, place):
+    """Every row gets a record, a line of the output file in its order, and a signed ticket."""
+    options = ["--subject-column", "id", "--out", "out.csv", "--tickets", "new"]
+    made = ask("decision", "make", "credit", "rows.csv", *options)
+    assert [one["index"] for one in made["decisions"]] == list(range(8, 16))
+    with (place / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["record"]) for row in rows] == list(range(8, 16))
+    assert [row["outcome"] for row in rows] == [str(one["outcome"]) for one in made["decisions"]]
+    assert sum(made["outcomes"].values()) == 8
+    assert len(list((place / "new").iterdir())) == 8
+    assert ask("decision", "reconcile", "credit", "new", "tickets/1.ticket.json")["broken"] == []
+
+
+def test_make_keeps_people_out_of_the_inputs(ask):
+    """The column that names people reaches neither model nor record, and finds them again."""
+    made = ask("decision", "make", "credit", "rows.csv", "--subject-column", "id")
+    assert made["left_out"] == []
+    shown = ask("decision", "show", "credit", 8)
+    assert set(shown["fields"]["inputs"]) == {"income", "debt"}
+    found = ask("decision", "list", "credit", "--person", "ann")["decisions"]
+    assert [one["index"] for one in found] == [2, 4, 10, 12]
+
+
+@pytest.mark.parametrize("person", ["007", "NA"])
+def test_make_takes_names_as_they_are_written(person, ask, run):
+    """A name of digits keeps its zeros, and the name NA is a name."""
+    run("decision", "make", "credit", "rows.csv", "--subject-column", "id")
+    assert ask("decision", "list", "credit", "--person", person)["records"] == 2
+
+
+def test_make_says_which_columns_it_leaves_out(ask, run):
+    """Columns that the model does not know are left out, and named."""
+    made = ask("decision", "make", "credit", "train.csv")
+    assert made["left_out"] == ["outcome"]
+    assert "left out" in run("decision", "make", "credit", "train.csv").stdout
+
+
+def test_make_shows_what_the_gate_would_refuse(ask, run):
+    """While gates observe, one sees what enforcing would change."""
+    assert not ask("decision", "make", "credit", "rows.csv")["gate"]["cleared"]
+    run("policy", "enforce")
+    refused = run("decision", "make", "credit", "rows.csv", exit_code=9)
+    assert "skops" in refused.stderr
+    assert refused.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "no table"),
+        (b"income,debt\n", "no rows"),
+        (b"income,debt\n1\n", "line 2 has 1 values, the header 2"),
+        (b"income,debt\n1,2,3\n", "line 2 has 3 values, the header 2"),
+        (b"income\n1\n", "no column debt"),
+        (b"income,debt\n\xff,2\n", "no table"),
+        (b'income,debt\n"1,2\n', "no table"),
+    ],
+)
+def test_make_refuses_bad_files(text, said, run, place):
+    """A file that is no table of the model's columns is refused before anything is recorded."""
+    (place / "bad.csv").write_bytes(text)
+    assert said in run("decision", "make", "credit", "bad.csv", exit_code=3).stderr
+
+
+def test_make_refuses_what_is_not_there(run):
+    """A missing file, column or model is an error, not a traceback."""
+    run("decision", "make", "credit", "none.csv", exit_code=11)
+    assert (
+        "Its columns are income, debt, id."
+        in run(
+            "decision", "make", "credit", "rows.csv", "--subject-column", "name", exit_code=3
+        ).stderr
+    )
+    run("decision", "make", "nothing", "rows.csv", exit_code=3)
+    run("decision", "make", "credit", "rows.csv", "--out", "no/such/folder.csv", exit_code=11)
+
+
+def test_show_gives_every_digit(run, ask):
+    """What was recorded is shown as it was recorded, not rounded."""
+    recorded = ask("decision", "show", "credit", 1)["fields"]
+    shown = run("decision", "show", "credit", 1).stdout
+    assert str(recorded["output"]["score"]) in shown
+    assert "income  1" in shown
+    run("decision", "show", "credit", 99, exit_code=3)
+
+
+def test_list_gives_systems_then_the_newest(ask, run):
+    """Without a system all are counted; of one, the newest are shown."""
+    assert ask("decision", "list")["systems"] == [{"system": "credit", "records": 8}]
+    newest = ask("decision", "list", "credit", "--limit", 3)
+    assert (newest["records"], [one["index"] for one in newest["decisions"]]) == (8, [5, 6, 7])
+    assert "the newest 3:" in run("decision", "list", "credit", "--limit", 3).stdout
+    assert ask("decision", "list", "credit", "--person", "nobody")["records"] == 0
+
+
+def test_replay_agrees_with_what_was_recorded(ask, run):
+    """The same model says the same again."""
+    again = ask("decision", "replay", "credit", 1)
+    assert again["agrees"]
+    assert again["compared"] == ["outcome", "score", "threshold", "model", "reasons"]
+    assert "says the same today" in run("decision", "replay", "credit", 1).stdout
+
+
+def test_replay_takes_the_recorded_threshold(ask, place):
+    """A decision on a threshold with names for outcomes is replayed on those terms."""
+    rows = [[1, 2], [7, 2]]
+    terms = counterfoil.Terms(threshold=0.9, outcomes=("refused", "granted"))
+    with counterfoil.open("ledger") as ledger:
+        model = ledger.models.load("credit", terms=terms)
+        pandas = pytest.importorskip("pandas")
+        first = model.decide(pandas.DataFrame(rows, columns=["income", "debt"]))[0].index
+    for index in (first, first + 1):
+        assert ask("decision", "replay", "credit", index)["agrees"]
+    assert place.exists()
+
+
+def test_replay_names_what_differs(ask, run, monkeypatch):
+    """A model that answers otherwise today is caught: exit code 4, and the difference in words."""
+    linear = pytest.importorskip("sklearn.linear_model")
+    told = linear.LogisticRegression.predict_proba
+    monkeypatch.setattr(
+        linear.LogisticRegression, "predict_proba", lambda self, rows: told(self, rows)[:, ::-1]
+    )
+    again = ask("decision", "replay", "credit", 0, exit_code=4)
+    assert not again["agrees"]
+    assert again["differences"][0].startswith("score was ")
+    assert "something else today" in run("decision", "replay", "credit", 0, exit_code=4).stdout
+
+
+def test_override_leaves_the_old_record(ask, run):
+    """A person's decision is a new record that points at the old one."""
+    before = ask("decision", "show", "credit", 1)
+    review = ["--outcome", "granted", "--reason", "misread", "--reviewer", "r4"]
+    made = ask("decision", "override", "credit", 1, *review)
+    assert (made["index"], made["overrides"]) == (8, 1)
+    assert ask("decision", "show", "credit", 1) == before
+    assert ask("decision", "show", "credit", 8)["fields"]["about"] == before["leaf"]
+    shown = run("decision", "show", "credit", 8).stdout
+    assert "override 8 of credit" in shown
+    assert "misread" in shown
+    run("decision", "replay", "credit", 8, exit_code=3)
+
+
+def test_reconcile_names_a_broken_promise(ask, run, place):
+    """A ticket whose record is missing is named, and the exit code tells."""
+    folder = place / "ledger" / "private" / "streams"
+    shutil_before = place / "before"
+    shutil_before.mkdir()
+    for item in folder.iterdir():
+        item.rename(shutil_before / item.name)
+    run("decision", "reconcile", "credit", "tickets", exit_code=3)
+    for item in shutil_before.iterdir():
+        item.rename(folder / item.name)
+    kept = ask("decision", "reconcile", "credit", "tickets")
+    assert (kept["tickets"], kept["broken"]) == (8, [])
+    run("decision", "reconcile", "credit", "ledger", exit_code=3)
+    forged = json.loads((place / "tickets" / "0.ticket.json").read_text())
+    forged["payload"] = forged["payload"][::-1]
+    (place / "tickets" / "0.ticket.json").write_text(json.dumps(forged))
+    assert run("decision", "reconcile", "credit", "tickets", exit_code=3).stderr

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+
+
+def test_make_writes_the_letter(ask, run, place):
+    """The evidence of a decision is one file that verifies."""
+    made = ask("evidence", "make", "credit", 1, "--out", "letter.html")
+    assert (made["file"], made["bytes"]) == ("letter.html", (place / "letter.html").stat().st_size)
+    assert made["withheld"] == []
+    run("verify", "letter.html")
+
+
+def test_make_names_the_file_after_the_record(run, place):
+    """Without --out the letter is INDEX.html here, and the next step can be pasted."""
+    assert run("evidence", "make", "credit", 2).stdout.endswith("next: counterfoil verify 2.html\n")
+    assert (place / "2.html").exists()
+
+
+def test_make_withholds_fields(ask, place):
+    """A withheld field is in neither the letter nor the proof, and verification says so."""
+    made = ask("evidence", "make", "credit", 1, "--out", "1.json", "--withhold", "inputs")
+    assert made["withheld"] == ["inputs"]
+    assert "income" not in (place / "1.json").read_text()
+    assert json.loads((place / "1.json").read_text())["counterfoil"] == "evidence/v1"
+    assert any("inputs" in line for line in ask("verify", "1.json")["not_checked"])
+
+
+def test_make_refuses_unknown_fields_and_suffixes(run):
+    """A field that does not exist cannot be withheld, nor evidence written as something else."""
+    run("evidence", "make", "credit", 1, "--withhold", "income", exit_code=3)
+    run("evidence", "make", "credit", 1, "--out", "1.pdf", exit_code=3)
+    run("evidence", "make", "credit", 99, exit_code=3)

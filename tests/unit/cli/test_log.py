@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+import counterfoil
+
+
+def test_status_says_how_the_log_stands(ask, run):
+    """Size, root, grade, witness, writer and policy are told at once."""
+    status = ask("log", "status")
+    assert status["grade"] == "self-witnessed"
+    assert status["writer"] is None
+    assert status["witness"]["standing"] == "same"
+    assert status["witness"]["size"] == status["size"]
+    assert status["policy"]["modes"] == {"production": "observe"}
+    text = run("log", "status").stdout
+    assert status["root"] in text
+    assert "nobody now" in text
+
+
+def test_status_names_the_writer(ask, run):
+    """While a process writes, others see which one."""
+    with counterfoil.open("ledger") as ledger:
+        ledger.append(b"an entry")
+        assert ask("log", "status")["writer"] == os.getpid()
+        assert f"process {os.getpid()}" in run("log", "status").stdout
+        run("data", "clear", "applicants", exit_code=10)  # two writers are one too many
+    assert ask("log", "status")["writer"] is None
+
+
+def test_audit_finds_the_first_bad_place(ask, run, place):
+    """Every entry is hashed; one changed byte is found."""
+    assert ask("log", "audit")["size"] == ask("log", "status")["size"]
+    assert run("log", "audit").stdout.startswith("all 7 entries are under the signed root\n")
+    level = place / "ledger" / "log" / "level0"
+    damaged = bytearray(level.read_bytes())
+    damaged[0] ^= 1
+    level.write_bytes(damaged)
+    assert "entry 0" in ask("log", "audit", exit_code=4)["message"]
+
+
+def test_export_writes_a_site(ask, run, place):
+    """A web server can hand out the log; exporting again brings the site up to date."""
+    site = ask("log", "export", "site")
+    assert (place / "site" / "checkpoint").exists()
+    assert site["files"] == sum(path.is_file() for path in (place / "site").rglob("*"))
+    run("data", "add", "rows.csv", "--name", "more")
+    assert ask("log", "export", "site")["size"] == site["size"] + 1
+    run("init", "other")
+    run("log", "export", "site", "--ledger", "other", exit_code=10)
+
+
+def test_witness_says_what_it_proves_and_what_not(ask, run):
+    """Nobody takes the local witness for more than it is."""
+    shown = ask("log", "witness")
+    assert shown["witness"]["key"].startswith("witness.local+")
+    assert shown["checkpoint"].startswith("counterfoil.local/ledger-")
+    assert "controls this user's account" in shown["does_not_prove"]
+    assert "self-witnessed" in run("log", "witness").stdout
+
+
+def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
+    """A restored snapshot is behind what the witness cosigned, and the exit code tells."""
+    shutil.copytree(place / "ledger", place / "snapshot")
+    run("data", "add", "rows.csv", "--name", "more")
+    shown = ask("log", "witness", "--ledger", "snapshot", exit_code=10)
+    assert shown["witness"]["standing"] == "behind"
+    assert ask("log", "status", "--ledger", "snapshot")["witness"]["standing"] == "behind"
+
+
+def test_witness_may_be_missing(ask, run, place):
+    """A ledger on a machine without its witness says so."""
+    shutil.rmtree(next((place / "counterfoil-home" / "witness").iterdir()))
+    assert ask("log", "witness") == {"witness": None}
+    assert ask("log", "status")["witness"] is None
+    assert "no local witness" in run("log", "witness").stdout
+
+
+@pytest.mark.parametrize("verb", ["status", "audit", "witness"])
+def test_reading_needs_no_policy(verb, run, place):
+    """A log copied to another machine is read there without keys and without a policy."""
+    shutil.rmtree(place / "counterfoil-home")
+    run("log", verb)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+
+def test_add_names_the_data_it_was_trained_on(ask, run):
+    """A model is added with its data sets; the same file again is the same version."""
+    added = ask("model", "add", "credit.pkl", "--name", "other", "--trained-on", "applicants")
+    assert (added["added"], added["version"], added["format"]) == (True, "1", "pickle")
+    assert added["trained_on"] == ["applicants"]
+    again = run("model", "add", "credit.pkl", "--name", "other").stdout
+    assert again.startswith("already there, unchanged: other version 1, pickle\n")
+    run("model", "add", "credit.pkl", "--name", "third", "--trained-on", "nothing", exit_code=3)
+
+
+def test_show_lists_approvals_and_revocations(ask, run):
+    """Whoever asks about a model sees everything that was said about it, in order."""
+    run("model", "approve", "credit", "--comment", "seen", "--expires", "2030-01-01T00:00:00Z")
+    run("model", "revoke", "credit", "--reason", "drift")
+    said = [one["predicate"] for one in ask("model", "show", "credit")["statements"]]
+    assert said == ["model", "refusal", "approval", "revocation"]
+    assert "revocation" in run("model", "show", "credit").stdout
+
+
+def test_approve_after_a_revocation_names_it(ask, run):
+    """A revoked model comes back only by an approval that knows of the revocation."""
+    run("model", "approve", "credit")
+    revocation = ask("model", "revoke", "credit", "--reason", "drift")["revocation"]
+    reasons = ask("model", "promote", "credit")["gate"]["reasons"]
+    assert any("revoked" in reason for reason in reasons)
+    run("model", "approve", "credit", "--after", revocation)
+    reasons = ask("model", "promote", "credit")["gate"]["reasons"]
+    assert not any("revoked" in reason for reason in reasons)
+
+
+def test_approve_needs_a_local_key(run):
+    """Nobody approves in the name of a principal whose key is not here."""
+    assert run("model", "approve", "credit", "--by", "risk-a", exit_code=11).stderr
+
+
+def test_promote_is_refused_when_enforcing(run):
+    """An enforcing gate keeps a model out and lists what is missing."""
+    run("policy", "enforce")
+    stderr = run("model", "promote", "credit", exit_code=9).stderr
+    assert "reason: format 'pickle' is not allowed here" in stderr
+    assert "reason: approval needs 1 of operator" in stderr
+
+
+def test_list_gives_versions(ask, run):
+    """Versions of a name are listed, others left out."""
+    run("model", "add", "credit.pkl", "--name", "other")
+    assert [one["name"] for one in ask("model", "list")["models"]] == ["credit", "other"]
+    assert len(ask("model", "list", "other")["models"]) == 1
+    assert "pickle" in run("model", "list").stdout

@@ -1,0 +1,185 @@
+"""What every command has in common: help, JSON, and a ledger that is found."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from counterfoil.cli import app
+
+ERASURE = ["--basis", "withdrawn", "--approver", "a", "--approver", "b"]
+REVIEW = ["--outcome", "granted", "--reason", "misread", "--reviewer", "r4"]
+VERSION = {"name", "version", "digest", "format", "entry"}
+DATASET = {"name", "digest", "entry", "about"}
+GATE = {"cleared", "mode", "reasons", "entry"}
+POLICY = {"version", "digest", "previous"}
+ERROR = {"error", "message", "hint", "exit_code", "reasons"}
+
+# Each command with an example of its words, its exit code, and the members of what it prints.
+SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
+    "init": (
+        ["ledger"],
+        0,
+        {"ledger", "made", "origin", "key", "size", "keys", "trust", "policy", "modes"},
+    ),
+    "verify": (
+        ["ledger"],
+        0,
+        {"what", "trusted", "grade", "policy", "proved", "not_checked", "trust", "facts"},
+    ),
+    "data add": (["train.csv", "--name", "again"], 0, DATASET | {"added"}),
+    "data show": (["applicants"], 0, DATASET | {"statements"}),
+    "data list": ([], 0, {"datasets"}),
+    "data diff": (
+        ["applicants", "rows.csv"],
+        4,
+        {"name", "digest", "same", "differs", "places"},
+    ),
+    "data clear": (["applicants"], 0, GATE | {"name", "purpose"}),
+    "model add": (["credit.pkl", "--name", "again"], 0, VERSION | {"added", "trained_on"}),
+    "model show": (["credit"], 0, VERSION | {"about", "statements"}),
+    "model list": ([], 0, {"models"}),
+    "model approve": (["credit"], 0, VERSION | {"stage", "by", "entries"}),
+    "model promote": (["credit"], 0, VERSION | {"stage", "promotion", "gate"}),
+    "model revoke": (["credit", "--reason", "drift"], 0, VERSION | {"reason", "revocation"}),
+    "decision make": (
+        ["credit", "rows.csv"],
+        0,
+        {
+            "system",
+            "model",
+            "gate",
+            "outcomes",
+            "left_out",
+            "decisions",
+            "file",
+            "tickets",
+        },
+    ),
+    "decision show": (["credit", "1"], 0, {"system", "index", "leaf", "fields"}),
+    "decision list": (["credit"], 0, {"system", "records", "decisions"}),
+    "decision replay": (
+        ["credit", "1"],
+        0,
+        {"system", "index", "agrees", "compared", "differences"},
+    ),
+    "decision override": (["credit", "1", *REVIEW], 0, {"system", "index", "overrides", "leaf"}),
+    "decision reconcile": (["credit", "tickets"], 0, {"system", "tickets", "broken"}),
+    "evidence make": (
+        ["credit", "1"],
+        0,
+        {"file", "bytes", "system", "index", "statements", "disclosed", "withheld"},
+    ),
+    "person export": (["ann"], 0, {"person", "records", "systems"}),
+    "person erase": (["ann", *ERASURE], 9, ERROR),
+    "policy show": ([], 0, {"digest", "file", "policy"}),
+    "policy suggest": ([], 0, POLICY | {"toml", "file"}),
+    "policy adopt": (["train.csv"], 3, ERROR),
+    "policy enforce": ([], 0, POLICY | {"stage", "mode", "entry"}),
+    "log status": (
+        [],
+        0,
+        {
+            "origin",
+            "key",
+            "size",
+            "root",
+            "grade",
+            "lacking",
+            "witness",
+            "writer",
+            "policy",
+        },
+    ),
+    "log audit": ([], 0, {"origin", "size", "root"}),
+    "log export": (["site"], 0, {"folder", "size", "root", "files"}),
+    "log witness": ([], 0, {"witness", "checkpoint", "proves", "does_not_prove"}),
+}
+WITHOUT_LEDGER = {"init", "demo", "verify"}  # they take its path as an argument, or make their own
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every command below `group`, with the words that lead to it."""
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+    if not hasattr(group, "commands"):
+        yield " ".join(path), group
+
+
+ROOT: Any = typer.main.get_command(app)
+COMMANDS = dict(commands(ROOT))
+GROUPS = [name for name, command in ROOT.commands.items() if hasattr(command, "commands")]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_json_is_one_object_with_the_documented_members(name: str, run):
+    """A program that reads --json finds the same members whatever the command found."""
+    words, exit_code, members = SHAPES[name]
+    result = run(*name.split(), *words, "--json", exit_code=exit_code)
+    assert set(json.loads(result.stdout)) == members
+    assert result.stdout.isascii()
+
+
+def test_every_command_has_a_shape():
+    """No command is without a test of what it prints; the demonstration has tests of its own."""
+    assert set(SHAPES) == set(COMMANDS) - {"demo"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_a_sentence_and_an_example(name: str, run):
+    """Every command's help says in one sentence what it does, and shows how it is typed."""
+    text = run(*name.split(), "--help").stdout
+    sentence = text.split("\n\n")[1].strip()
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert f"Example:\n  counterfoil {name}" in text
+    assert "--json" in text
+    assert ("--ledger PATH" in text) == (name not in WITHOUT_LEDGER)
+
+
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_lists_of_commands_fit_a_terminal(group: str, run):
+    """In a list of commands each has one line, 80 columns wide at most."""
+    lines = run(*group.split(), "--help").stdout.splitlines()
+    listed = [line for line in lines if re.match(r"  [a-z]+  ", line)]
+    command = ROOT.commands[group] if group else ROOT
+    assert [line.split()[0] for line in listed] == list(command.commands)
+    assert max(map(len, lines)) <= 80
+
+
+def test_top_level_is_small_and_in_groups(run):
+    """A newcomer sees at most 14 words, in three groups."""
+    text = run("--help").stdout
+    assert len(ROOT.commands) <= 14
+    assert re.findall(r"^([A-Z][a-z ]+):$", text, re.MULTILINE) == [
+        "Options",
+        "First steps",
+        "Things",
+        "Operations",
+    ]
+
+
+@pytest.mark.parametrize("words", [[], ["log"], ["decision"]])
+def test_a_noun_alone_asks_for_help(words: list[str], run):
+    """Typing a noun without a verb shows the verbs, and is no error."""
+    assert run(*words).stdout == run(*words, "--help").stdout
+
+
+def test_version_is_printed(run):
+    """`counterfoil --version` says which one this is."""
+    assert re.fullmatch(r"counterfoil \d+\.\d+\.\S+\n", run("--version").stdout)
+
+
+def test_ledger_is_found_by_environment(run, ask, place, monkeypatch):
+    """COUNTERFOIL_LEDGER says which ledger, and --ledger overrules it."""
+    origin = ask("log", "status")["origin"]
+    monkeypatch.chdir("/")
+    run("log", "status", exit_code=3)
+    monkeypatch.setenv("COUNTERFOIL_LEDGER", str(place / "ledger"))
+    assert ask("log", "status")["origin"] == origin
+    run("log", "status", "--ledger", place / "nowhere", exit_code=3)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import counterfoil
+
+
+def test_init_makes_a_ledger_and_says_where_things_are(ask, run, place):
+    """A first `init` makes ledger, keys and policy, and nothing refuses yet."""
+    made = ask("init", "mine", "--organisation", "Mine & Co")
+    assert made["made"]
+    assert made["modes"] == {"production": "observe"}
+    assert Path(made["keys"], "log.pem").exists()
+    assert (place / "mine" / "trust.toml").read_bytes() == Path(made["trust"]).read_bytes()
+    assert "Mine & Co" in Path(made["trust"]).read_text()
+    assert "next: counterfoil data add" in run("init", "other").stdout
+
+
+def test_init_is_safe_to_repeat(ask, run):
+    """Running `init` again changes nothing and says so."""
+    first = ask("init", "ledger")
+    assert not first["made"]
+    assert first == ask("init", "ledger")
+    assert run("init", "ledger").stdout.startswith("there was already a ledger in ledger\n")
+
+
+def test_verify_is_trusted_under_ones_own_policy(ask, run):
+    """Evidence of one's own ledger verifies, with the policy named."""
+    run("evidence", "make", "credit", 1, "--out", "1.html")
+    verdict = ask("verify", "1.html")
+    assert verdict["trusted"]
+    assert verdict["policy"] == ask("policy", "show")["digest"]
+    assert verdict["grade"] == "self-witnessed"
+    assert run("verify", "1.html").stdout.startswith("HOLDS: decision 1 of credit\n")
+
+
+def test_verify_without_a_policy_is_untrusted(ask, run, place, monkeypatch):
+    """Whoever has no policy from elsewhere exits as untrusted, and is told what to do."""
+    run("evidence", "make", "credit", 1, "--out", "1.html")
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(place / "a-stranger"))
+    verdict = ask("verify", "1.html", exit_code=20)
+    assert not verdict["trusted"]
+    assert "HOLDS TOGETHER, NOT TRUSTED" in run("verify", "1.html", exit_code=20).stdout
+    assert ask("verify", "1.html", "--trust", "ledger/trust.toml")["trusted"]
+
+
+def test_verify_names_a_changed_figure(run, place):
+    """A letter whose visible text was edited is refused."""
+    run("evidence", "make", "credit", 1, "--out", "1.html")
+    letter = place / "1.html"
+    changed = letter.read_text().replace("income", "incomf", 1)
+    letter.write_text(changed)
+    result = run("verify", "1.html", exit_code=4)
+    assert result.stderr.startswith("error: ")
+
+
+def test_verify_takes_a_receipt_with_its_entry(ask, run, place):
+    """A receipt and the entry it is about verify; the receipt alone does not."""
+    from counterfoil.core.receipt import format_receipt  # noqa: PLC0415 a user has it from a log
+
+    with counterfoil.open("ledger") as ledger:
+        (place / "entry").write_bytes(ledger.entry(1))
+        (place / "receipt").write_bytes(format_receipt(ledger.receipt(1)))
+    verdict = ask("verify", "receipt", "--entry", "entry")
+    assert verdict["facts"]["index"] == 1
+    run("verify", "receipt", exit_code=3)
+
+
+def test_verify_takes_a_whole_ledger(ask, place):
+    """A ledger's folder is hashed from the first entry to the last."""
+    assert ask("verify", "ledger")["facts"]["size"] == ask("log", "status")["size"]
+    entries = place / "ledger" / "log" / "entries"
+    damaged = bytearray(entries.read_bytes())
+    damaged[100] ^= 1
+    entries.write_bytes(damaged)
+    error = ask("verify", "ledger", exit_code=4)
+    assert "entry 0 does not have the hash that was logged" in error["message"]
+
+
+@pytest.mark.parametrize("code", [0, 4])
+def test_demo_exits_as_the_story_ends(code, run, monkeypatch):
+    """`demo` runs the demonstration in the folder asked for and passes its outcome on."""
+    asked = []
+
+    def run_demo(folder, *, as_json):
+        asked.append((folder, as_json))
+        return code
+
+    demo = types.ModuleType("counterfoil.demo")
+    demo.run_demo = run_demo
+    monkeypatch.setitem(sys.modules, "counterfoil.demo", demo)
+    run("demo", exit_code=code)
+    run("demo", "--folder", "there", "--json", exit_code=code)
+    assert asked == [(Path("counterfoil-demo"), False), (Path("there"), True)]
