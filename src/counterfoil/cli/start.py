@@ -22,7 +22,11 @@ Organisation = Annotated[
 ]
 DemoFolder = Annotated[Path, typer.Option(metavar="PATH", help="Where everything it makes goes.")]
 What = Annotated[
-    Path, typer.Argument(metavar="WHAT", help="An evidence file, a receipt or a ledger's folder.")
+    Path,
+    typer.Argument(
+        metavar="WHAT",
+        help="An evidence file, a receipt, a ledger's folder, data or a model's file.",
+    ),
 ]
 Trust = Annotated[
     Path | None,
@@ -33,6 +37,10 @@ Trust = Annotated[
 ]
 Entry = Annotated[
     Path | None, typer.Option(metavar="FILE", help="For a receipt: the entry that it is about.")
+]
+InLedger = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="For a data set or a model's file: the ledger it is in."),
 ]
 
 
@@ -92,9 +100,16 @@ def demo(folder: DemoFolder = Path("counterfoil-demo"), as_json: AsJson = False)
 
 
 def verify(
-    what: What, *, trust: Trust = None, entry: Entry = None, as_json: AsJson = False
+    what: What,
+    *,
+    trust: Trust = None,
+    entry: Entry = None,
+    ledger: InLedger = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Verify an evidence file, a receipt or a whole ledger."""
+    """Verify an evidence file, a receipt, a ledger, a data set or a model's file."""
     with output.progress("hashing entries") as progress:
-        verdict = counterfoil.verify(what, trust=trust, entry=entry, progress=progress)
+        verdict = counterfoil.verify(
+            what, trust=trust, entry=entry, ledger=ledger, progress=progress
+        )
     output.show(verdict.as_dict(), str(verdict), as_json=as_json, exit_code=verdict.exit_code)

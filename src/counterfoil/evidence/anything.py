@@ -121,17 +121,18 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
         ]
         size = log.size
     name = found.statement.subjects[0].name
+    exactly = "byte for byte" if kind == "model" else "part for part"
     return Verdict(
         what=f"{kind} {name}",
         grade=grade.label,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
-            f"{path} is, byte for byte, the {kind} {name} attested at entry {found.index}"
+            f"{path} is, {exactly}, the {kind} {name} attested at entry {found.index}"
             + (f" by {', '.join(voices)}." if voices else "."),
         ),
         not_checked=(
-            f"Whether it may be used: ask a gate (`counterfoil {kind.split()[0]} …`).",
+            "Whether it may be used: that is for a gate.",
             *(f"It was revoked at entry {index}." for index in revoked),
             f"Anything after entry {size} of the log, or in another log.",
         ),

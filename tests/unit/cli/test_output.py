@@ -39,7 +39,7 @@ def test_fields_are_aligned_and_empty_ones_left_out(capsys):
 
 
 def test_tables_are_aligned(capsys):
-    """Text is on the left, numbers on the right, digits are not grouped, lines end at their text."""
+    """Text is on the left, numbers on the right; lines end with their text."""
     rows = [(1200, "a", None), (7, "longer", True)]
     output.show({}, output.table(("entry", "name", "ok"), rows), as_json=False)
     assert capsys.readouterr().out == ("  entry  name    ok\n   1200  a\n      7  longer  yes\n")
