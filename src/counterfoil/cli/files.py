@@ -31,11 +31,9 @@ def read_rows(path: Path, subject_column: str | None) -> tuple[Any, list[str | N
     data = read_file(path)
     try:
         text = data.decode("utf-8-sig")
-        _require_even_rows(text)
-        # A converter, so that the names 007 and NA stay what they are; in one go, so that every
-        # column has one type.
-        kept = {subject_column: str} if subject_column else None
-        rows = pandas.read_csv(io.StringIO(text), converters=kept, low_memory=False)
+        header, *lines = _even_rows(text)
+        # In one go, so that every column has one type.
+        rows = pandas.read_csv(io.StringIO(text), low_memory=False)
     except (ValueError, csv.Error) as error:
         raise FormatError(
             f"{path} is no table that can be read: {error}",
@@ -43,22 +41,34 @@ def read_rows(path: Path, subject_column: str | None) -> tuple[Any, list[str | N
         ) from error
     if subject_column is None:
         return rows, None
-    if subject_column not in rows.columns:
+    if subject_column not in header:
         raise FormatError(
             f"{path} has no column {subject_column!r}",
-            hint=f"Its columns are {', '.join(map(str, rows.columns))}.",
+            hint=f"Its columns are {', '.join(header)}.",
         )
-    return rows, [name or None for name in rows.pop(subject_column)]
+    del rows[subject_column]
+    # Not as pandas reads them: the names 007 and NA stay what they are.
+    place = header.index(subject_column)
+    return rows, [line[place] or None for line in lines]
 
 
-def _require_even_rows(text: str) -> None:
-    """Refuse rows that are longer or shorter than the header; pandas would make them fit."""
+def _even_rows(text: str) -> list[list[str]]:
+    """Split into rows, refusing ones longer or shorter than the header; pandas makes them fit.
+
+    Raises:
+        ValueError: there are none, or one differs in length.
+    """
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    width = 0
+    rows: list[list[str]] = []
     for row in reader:
-        width = width or len(row)
-        if row and len(row) != width:
-            raise ValueError(f"line {reader.line_num} has {len(row)} values, the header {width}")
+        if rows and row and len(row) != len(rows[0]):
+            wrong = f"line {reader.line_num} has {len(row)} values, the header {len(rows[0])}"
+            raise ValueError(wrong)
+        if row:  # a blank line is none
+            rows.append(row)
+    if not rows:
+        raise ValueError("it is empty")
+    return rows
 
 
 def fit_rows(rows: Any, model: Model) -> tuple[Any, list[str]]:

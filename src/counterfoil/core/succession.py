@@ -115,7 +115,7 @@ def policy_in_force(
         if at >= index:
             break
         try:
-            new = policy_of(parse_statement(envelope.payload))
+            new = policy_of(parse_statement(envelope.in_toto))
             check_successor(policy, new, envelope, at)
         except (FormatError, VerificationError):
             continue  # not a successor: the one before stays in force
@@ -158,7 +158,7 @@ def policy_history(trusted: TrustPolicy, stated: Iterable[tuple[int, Envelope]])
     places: dict[str, tuple[int, TrustPolicy]] = {}
     for at, envelope in known:
         with suppress(FormatError):
-            found = policy_of(parse_statement(envelope.payload))
+            found = policy_of(parse_statement(envelope.in_toto))
             places.setdefault(found.digest.hex(), (at, found))
     own, _ = places.get(trusted.digest.hex(), (-1, trusted))
     steps = [(own, trusted)]

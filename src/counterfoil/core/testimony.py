@@ -119,7 +119,7 @@ def hear(policy: TrustPolicy, envelope: Envelope, index: int) -> Testimony:
     Raises:
         FormatError: The envelope does not hold a statement.
     """
-    statement = parse_statement(envelope.payload)
+    statement = parse_statement(envelope.in_toto)
     _check_contents(envelope, statement)
     signers: tuple[str, ...] = ()
     principals: tuple[str, ...] = ()

@@ -123,7 +123,7 @@ class People:
     def systems(self) -> Sequence[str]:
         """List the systems that declared a stream for decisions, oldest first."""
         declared = [
-            parse_stream(found.envelope.payload).system
+            parse_stream(found.envelope.in_toto).system
             for found in self._log.find(predicate="stream")
         ]
         return [system for system in dict.fromkeys(declared) if system != ERASURES]

@@ -31,7 +31,7 @@ TICKET_KEY = "tickets"
 def stream_folder(log: Log, system: str) -> Path:
     """Tell where the newest stream of a system is kept."""
     found = log.find(predicate="stream", subject=system)
-    return _folder(log, parse_stream(found[-1].envelope.payload))
+    return _folder(log, parse_stream(found[-1].envelope.in_toto))
 
 
 def _folder(log: Log, declaration: StreamDeclaration) -> Path:
@@ -70,7 +70,7 @@ class DecisionStream:
         """
         found = log.find(predicate="stream", subject=system)
         if found:
-            declaration = parse_stream(found[-1].envelope.payload)
+            declaration = parse_stream(found[-1].envelope.in_toto)
         elif write:
             declaration = cls._declare(log, system, tuple(fields), pad_to)
         else:
@@ -121,7 +121,7 @@ class DecisionStream:
     def newest_batch(self) -> Batch | None:
         """Read the newest batch that the log holds."""
         found = self.log.find(predicate="batch", subject=self.id.hex())
-        return parse_batch(found[-1].envelope.payload) if found else None
+        return parse_batch(found[-1].envelope.in_toto) if found else None
 
     def publish(self) -> Batch | None:
         """Bring the stream's new records under a batch statement in the log.

@@ -104,13 +104,13 @@ class Evidence:
                     hint=f"The fields are {', '.join(fields)}.",
                 )
             batches = log.find(predicate="batch", subject=stream.id.hex())
-            covering = [f for f in batches if parse_batch(f.envelope.payload).size > decision.index]
+            covering = [f for f in batches if parse_batch(f.envelope.in_toto).size > decision.index]
             if not covering:
                 raise FormatError(
                     f"record {decision.index} of {decision.system} is in no batch yet",
                     hint="Publish the stream first.",
                 )
-            batch = parse_batch(covering[0].envelope.payload)
+            batch = parse_batch(covering[0].envelope.in_toto)
             texts = stream.store.disclosures(decision.index)
             record = format_record(stream.id, [field_digest(text) for text in texts])
             path = stream.store.inclusion(decision.index, batch.size)

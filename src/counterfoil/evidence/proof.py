@@ -111,7 +111,7 @@ def _read_statement(entry: JsonValue) -> tuple[ProvenStatement, bytes]:
     match entry:
         case {"role": str(role), "entry": str(encoded), "receipt": str(receipt)}:
             envelope = parse_envelope(parse_base64(encoded, "log entry"))
-            subjects = parse_statement(envelope.payload).subjects
+            subjects = parse_statement(envelope.in_toto).subjects
             about = ", ".join(subject.name for subject in subjects)
             index = parse_receipt(receipt.encode("utf-8")).index
             return ProvenStatement(role, about, index, envelope.digest), envelope.payload

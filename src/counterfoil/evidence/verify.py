@@ -88,8 +88,8 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
         for said in (declared, stated):  # 5
             judge = policies.at(said.index)
             check_attestation(judge, said.envelope, said.statement, said.index)
-    declaration = parse_stream(declared.envelope.payload)
-    batch = parse_batch(stated.envelope.payload)
+    declaration = parse_stream(declared.envelope.in_toto)
+    batch = parse_batch(stated.envelope.in_toto)
     if declaration.log != log_key.name or batch.log != log_key.name:
         raise VerificationError(
             f"the stream belongs to the log {declaration.log}, and this is {log_key.name}",
@@ -209,7 +209,7 @@ def _logged(entry: JsonValue, log_key: VerifierKey, policy: TrustPolicy | None) 
     receipt = parse_receipt(text.encode())
     checkpoint = check_receipt(data, receipt, log_key)
     envelope = parse_envelope(data)
-    statement = parse_statement(envelope.payload)
+    statement = parse_statement(envelope.in_toto)
     if short_predicate(statement.predicate_type) != role:
         raise VerificationError(
             f"a statement listed as {role} is of the type {statement.predicate_type}",

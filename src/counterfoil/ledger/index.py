@@ -120,7 +120,7 @@ class Index:
         """Index one entry; one that is no statement of ours is simply not found."""
         try:
             envelope = parse_envelope(self._resolve(entry))
-            statement = parse_statement(envelope.payload)
+            statement = parse_statement(envelope.in_toto)
         except FormatError:
             return
         added = self._database.execute(

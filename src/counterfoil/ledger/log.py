@@ -214,7 +214,7 @@ class Log:
         found = []
         for index in self._index.find(subject, predicate, issuer, self.size):
             envelope = self.envelope(index)
-            found.append(Found(index, envelope, parse_statement(envelope.payload)))
+            found.append(Found(index, envelope, parse_statement(envelope.in_toto)))
         return found
 
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
@@ -277,7 +277,7 @@ class Log:
 
     def append_envelope(self, envelope: Envelope) -> Attested:
         """Append an envelope that somebody signed; the signatures are not checked here."""
-        statement = parse_statement(envelope.payload)
+        statement = parse_statement(envelope.in_toto)
         data = format_envelope(envelope)
         entry = blobs.shorten(data, self.folder / "blobs", self._disk)
         receipt = self.append(entry)

@@ -59,11 +59,13 @@ def test_diff_names_the_row(ask, run, place):
 
 
 def test_diff_says_when_there_is_more(run, place):
-    """A list of differences that was cut says so."""
-    rows = (place / "train.csv").read_text().replace(",0\n", ",9\n")
-    (place / "flipped.csv").write_text(rows)
+    """Of many differences the first few are named, and that there are more."""
+    text = (place / "train.csv").read_text()
+    (place / "flipped.csv").write_text(text.replace(",0\n", ",9\n").replace(",1\n", ",9\n"))
     shown = run("data", "diff", "applicants", "flipped.csv", exit_code=4).stdout
-    assert "5 of 9 parts differ" in shown or "and more" in shown
+    assert "8 of 9 parts differ" in shown
+    assert shown.count("  - row ") == 5
+    assert shown.endswith("  - and more\n")
 
 
 def test_clear_compares_first_if_asked(ask, run):

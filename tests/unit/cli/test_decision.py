@@ -6,6 +6,7 @@ import json
 import pytest
 
 import counterfoil
+from counterfoil.decisions.stream import DecisionStream
 
 
 def test_make_writes_predictions_and_tickets(ask, place):
@@ -112,17 +113,17 @@ def test_replay_agrees_with_what_was_recorded(ask, run):
     assert "says the same today" in run("decision", "replay", "credit", 1).stdout
 
 
-def test_replay_takes_the_recorded_threshold(ask, place):
+def test_replay_takes_the_recorded_threshold(ask):
     """A decision on a threshold with names for outcomes is replayed on those terms."""
-    rows = [[1, 2], [7, 2]]
-    terms = counterfoil.Terms(threshold=0.9, outcomes=("refused", "granted"))
+    pandas = pytest.importorskip("pandas")
+    terms = counterfoil.Terms(threshold=0.5, outcomes=("refused", "granted"))
+    rows = pandas.DataFrame({"income": [0, 9], "debt": [9, 0]})
     with counterfoil.open("ledger") as ledger:
-        model = ledger.models.load("credit", terms=terms)
-        pandas = pytest.importorskip("pandas")
-        first = model.decide(pandas.DataFrame(rows, columns=["income", "debt"]))[0].index
+        batch = ledger.models.load("credit", terms=terms).decide(rows)
+    assert list(batch.output) == ["refused", "granted"]
+    first = batch[0].index
     for index in (first, first + 1):
         assert ask("decision", "replay", "credit", index)["agrees"]
-    assert place.exists()
 
 
 def test_replay_names_what_differs(ask, run, monkeypatch):
@@ -153,19 +154,27 @@ def test_override_leaves_the_old_record(ask, run):
 
 
 def test_reconcile_names_a_broken_promise(ask, run, place):
-    """A ticket whose record is missing is named, and the exit code tells."""
-    folder = place / "ledger" / "private" / "streams"
-    shutil_before = place / "before"
-    shutil_before.mkdir()
-    for item in folder.iterdir():
-        item.rename(shutil_before / item.name)
-    run("decision", "reconcile", "credit", "tickets", exit_code=3)
-    for item in shutil_before.iterdir():
-        item.rename(folder / item.name)
+    """A ticket whose record is in no batch is named, and the exit code tells."""
     kept = ask("decision", "reconcile", "credit", "tickets")
     assert (kept["tickets"], kept["broken"]) == (8, [])
+    with counterfoil.open("ledger") as ledger:
+        stream = DecisionStream.open(ledger, "credit")
+        (index,) = stream.append([["decision", None, {}, {}, None]], [None])
+        (place / "left-out").write_bytes(stream.ticket(index))
+        stream.close()  # and its batch is never published
+    broken = ask("decision", "reconcile", "credit", "tickets", "left-out", exit_code=4)
+    assert broken["tickets"] == 9
+    assert broken["broken"] == ["record 8 was promised and is in no batch"]
+    shown = run("decision", "reconcile", "credit", "left-out", exit_code=4).stdout
+    assert shown.startswith("1 ticket of credit: 1 broken\n  - record 8 was promised")
+
+
+def test_reconcile_refuses_what_is_no_ticket(run, place):
+    """A file that was changed, or a folder without tickets, is not taken for kept promises."""
     run("decision", "reconcile", "credit", "ledger", exit_code=3)
-    forged = json.loads((place / "tickets" / "0.ticket.json").read_text())
+    run("decision", "reconcile", "credit", "nowhere", exit_code=11)
+    ticket = place / "tickets" / "0.ticket.json"
+    forged = json.loads(ticket.read_text())
     forged["payload"] = forged["payload"][::-1]
-    (place / "tickets" / "0.ticket.json").write_text(json.dumps(forged))
-    assert run("decision", "reconcile", "credit", "tickets", exit_code=3).stderr
+    ticket.write_text(json.dumps(forged))
+    run("decision", "reconcile", "credit", "tickets", exit_code=3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
@@ -22,14 +23,18 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """Standard output and error on one terminal of 60 columns."""
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stdout", screen)
-    monkeypatch.setattr(sys, "stderr", screen)
+    """Puts standard output and error on one terminal of 60 columns, for as long as it is open."""
     for name, value in (("COLUMNS", "60"), ("TERM", "xterm-256color")):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    return screen
+
+    @contextlib.contextmanager
+    def use():
+        screen = Terminal()
+        with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
+            yield screen
+
+    return use
 
 
 def test_fields_are_aligned_and_empty_ones_left_out(capsys):
@@ -54,9 +59,10 @@ def test_lines_are_not_wrapped_without_a_terminal(capsys):
 
 def test_lines_are_wrapped_on_a_terminal(terminal):
     """On a terminal nothing is cut off at its edge."""
-    output.show({}, output.fields({"name": "word " * 30}), as_json=False)
-    assert terminal.getvalue().count("word") == 30
-    assert terminal.getvalue().count("\n") > 1
+    with terminal() as screen:
+        output.show({}, output.fields({"name": "word " * 30}), as_json=False)
+    assert screen.getvalue().count("word") == 30
+    assert max(map(len, screen.getvalue().splitlines())) < 80
 
 
 def test_markup_in_values_is_text(capsys):
@@ -101,16 +107,15 @@ def test_text_that_the_terminal_cannot_show_is_escaped(monkeypatch):
     assert raw.getvalue() == b"Zo\\xeb\\u2026\n"
 
 
-def test_errors_have_colour_only_on_a_terminal_that_wants_it(terminal, monkeypatch, capsys):
-    """NO_COLOR is honoured."""
-    output.fail(FormatError("no", hint="do"), as_json=False)
-    assert "\x1b[31m" in terminal.getvalue()
+def test_errors_have_colour_only_where_it_is_wanted(terminal, monkeypatch):
+    """A terminal shows errors in red, unless NO_COLOR asks it not to."""
+    with terminal() as screen:
+        output.fail(FormatError("no", hint="do"), as_json=False)
+    assert "\x1b[31m" in screen.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
-    terminal.seek(0)
-    terminal.truncate()
-    output.fail(FormatError("no", hint="do"), as_json=False)
-    assert terminal.getvalue() == "error: no\nhint: do\n"
-    del capsys
+    with terminal() as screen:
+        output.fail(FormatError("no", hint="do"), as_json=False)
+    assert screen.getvalue() == "error: no\nhint: do\n"
 
 
 def test_error_of_several_lines_is_one_line(capsys):
@@ -128,19 +133,19 @@ def test_no_progress_without_a_terminal(capsys):
 
 def test_progress_of_quick_work_is_not_shown(terminal):
     """A bar appears only where there is something to wait for."""
-    with output.progress("hashing") as step:
+    with terminal() as screen, output.progress("hashing") as step:
         step(1, 2)
-    assert terminal.getvalue() == ""
+    assert screen.getvalue() == ""
 
 
 def test_progress_of_slow_work_is_shown_and_gone_afterwards(terminal, monkeypatch):
     """A bar shows what is done and of how much, and leaves nothing behind."""
     monkeypatch.setattr(output, "_QUICK_S", 0.0)
-    with output.progress("hashing") as step:
+    with terminal() as screen, output.progress("hashing") as step:
         step(512, 1024)
-    assert "hashing" in terminal.getvalue()
-    assert " 512/1024" in terminal.getvalue()
-    assert terminal.getvalue().endswith("\x1b[1A\x1b[2K")
+    assert "hashing" in screen.getvalue()
+    assert "512/1024" in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[1A\x1b[2K")
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0 rows"), (1, "1 row"), (1000, "1,000 rows")])

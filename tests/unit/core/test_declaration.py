@@ -75,6 +75,22 @@ def test_the_subject_is_the_system():
 @pytest.mark.parametrize(
     "change",
     [
+        {"fields": ("output",)},
+        {"system": "x"},
+        {"system": "x" * 128},
+        {"ticket_keys": tuple(key(i) for i in range(16))},
+        {"max_delay_s": 0, "cadence_s": 1},
+    ],
+)
+def test_limits_are_the_last_values_allowed(change):
+    """A stream that hides nothing needs no kind; small and large promises are promises."""
+    declaration = replace(PLAIN, **change)
+    assert parse_stream(format_stream(declaration)) == declaration
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         {"log": ""},
         {"log": "two words"},
         {"system": ""},

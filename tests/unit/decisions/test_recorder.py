@@ -310,6 +310,28 @@ def test_idle_costs_nothing_and_wakes_by_itself(recorder):
     assert time.monotonic() - begin < 3
 
 
+def test_signals_for_a_whole_group_do_not_end_recording(place, recorder):
+    """Ctrl-C and a service manager's signals are for the serving process; recording goes on."""
+    assert os.getpgid(recorder.pid) != os.getpgid(0)
+    recorder.record((0, "")).wait(SOON_S)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(recorder.pid, number)
+    assert recorder.record((1, "")).wait(SOON_S) == 1
+    assert [row[0] for row in stored(place)] == [0, 1]
+
+
+@pytest.mark.parametrize("ending", [Recorder.flush, Recorder.close])
+def test_a_row_whose_recording_was_interrupted_is_not_left_behind(place, recorder, ending):
+    """Ctrl-C in the last line of a push hides a row only until the next flush, or the end."""
+    stop(recorder)
+    before = recorder._ring.tail
+    recorder.record((0, ""))
+    recorder._ring.words[0] = before  # as if this store had not happened
+    proceed(recorder)
+    ending(recorder)
+    assert [row[0] for row in stored(place)] == [0]
+
+
 def test_a_forked_process_is_refused_and_breaks_nothing(place, recorder):
     """In a child of `fork` the recorder refuses, also to close; the parent's goes on."""
     handle = recorder.record((0, ""))
@@ -341,7 +363,7 @@ from counterfoil.decisions.recorder import Recorder
 from counterfoil.vault.keystore import FileKeyStore
 
 recorder = Recorder(Path({folder!r}), FileKeyStore(Path({keys!r})), {fields!r})
-for n in range(1000):
+for n in range(3000):
     recorder.record((n, "no main guard, no close"))
 """
 
@@ -351,17 +373,19 @@ def test_an_ordinary_script_needs_no_ceremony(place, tmp_path):
     folder, keys = place
     script = tmp_path / "orjson.py"  # a name that must not be mistaken for the library
     script.write_text(SCRIPT.format(folder=str(folder), keys=str(keys.folder), fields=FIELDS))
-    done = subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-X", "dev", script],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [row[0] for row in stored(place)] == list(range(1000))
+    with (tmp_path / "errors").open("w") as errors:  # a pipe would wait for both processes
+        done = subprocess.run(
+            [sys.executable, "-P", "-W", "error", "-X", "dev", script],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            cwd=tmp_path,
+            stderr=errors,
+            timeout=60,
+            check=False,
+        )
+    # Nobody writes any more when the script has ended.
+    StreamStore.open(folder, keys, write=True).close()
+    assert (done.returncode, (tmp_path / "errors").read_text()) == (0, "")
+    assert [row[0] for row in stored(place)] == list(range(3000))
 
 
 # The recording process, one step at a time

@@ -32,7 +32,7 @@ values = st.recursive(
 def nested(levels, leaf=1):
     value = leaf
     for level in range(levels):
-        value = [value] if level % 2 else {"k": value, "n": None}
+        value = [value] if level % 2 else {"k": value}
     return value
 
 
