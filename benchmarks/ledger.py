@@ -221,7 +221,7 @@ def growing(folder: Path, scale: int) -> dict[str, float]:
 
 
 def recording(folder: Path, scale: int) -> dict[str, float]:
-    """Stream records with inputs, output and reasons, encrypted and durable, with their subjects."""
+    """Stream records with inputs, output and reasons, encrypted and durable, by subject or not."""
     fields = ("inputs", "output", "reasons")
     stream = os.urandom(32)
     row = (
