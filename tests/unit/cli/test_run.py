@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import counterfoil
+from counterfoil import cli
 from counterfoil.cli import app
 from counterfoil.errors import CounterfoilError, RefusedError
 
@@ -199,3 +201,12 @@ def test_help_imports_nothing_heavy():
     )
     assert result.stdout.startswith("Usage: counterfoil")
     assert result.stderr == "\n"
+
+
+def test_commands_enter_by_front_doors_only():
+    """The command line has nothing that a user of the package could not have as well."""
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("counterfoil."):
+                inside = node.module.split(".")[1:]
+                assert len(inside) == 1 or inside[0] == "cli", f"{path.name}: {node.module}"

@@ -100,7 +100,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "log export": (["site"], 0, {"folder", "size", "root", "files"}),
     "log witness": ([], 0, {"witness", "checkpoint", "proves", "does_not_prove"}),
 }
-WITHOUT_LEDGER = {"init", "demo", "verify"}  # they take its path as an argument, or make their own
+WITHOUT_LEDGER = {"init", "demo"}  # one takes its path as an argument, one makes its own
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

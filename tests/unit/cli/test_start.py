@@ -81,6 +81,14 @@ def test_verify_takes_a_whole_ledger(ask, place):
     assert "entry 0 does not have the hash that was logged" in error["message"]
 
 
+def test_verify_takes_data_and_model_files(ask, place):
+    """A file is recognised as what was attested in a ledger; one changed byte, and it is not."""
+    assert ask("verify", "train.csv", "--ledger", "ledger")["what"] == "data set applicants"
+    assert ask("verify", "credit.pkl", "--ledger", "ledger")["what"] == "model credit"
+    (place / "credit.pkl").write_bytes((place / "credit.pkl").read_bytes() + b".")
+    ask("verify", "credit.pkl", "--ledger", "ledger", exit_code=4)
+
+
 @pytest.mark.parametrize("code", [0, 4])
 def test_demo_exits_as_the_story_ends(code, run, monkeypatch):
     """`demo` runs the demonstration in the folder asked for and passes its outcome on."""
