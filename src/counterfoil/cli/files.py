@@ -135,14 +135,16 @@ def find_tickets(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a result to a file.
+def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a result to a file; a private one can be read by its owner only, from the beginning.
 
     Raises:
         UnavailableError: the disk refuses.
     """
     try:
-        path.touch(mode)
+        if private:
+            path.touch(0o600)
+            path.chmod(0o600)  # it may have been there
         path.write_bytes(data)
     except OSError as error:
         raise _refused("write", path, error) from error

@@ -150,7 +150,7 @@ def witness(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "root": None if checkpoint is None else checkpoint.root.hex(),
                 "standing": says,
                 "proves": f"{_PROVES} {_PROVES_WHERE}",
-                "not": _PROVES_NOT,
+                "not proven": _PROVES_NOT,
             }
         ),
         as_json=as_json,

@@ -69,6 +69,7 @@ def write(text: str) -> None:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     except BrokenPipeError:
+        hush()
         raise
     except OSError as error:
         hush()

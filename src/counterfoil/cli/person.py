@@ -43,7 +43,7 @@ def export(
         document = json.dumps(body, indent=2, ensure_ascii=False).split("\n")
         output.show(body, *map(output.plain, document), as_json=as_json)
         return
-    files.write_file(out, json.dumps(body, indent=2).encode() + b"\n", mode=0o600)
+    files.write_file(out, json.dumps(body, indent=2).encode() + b"\n", private=True)
     systems = ", ".join(found) or "no system"
     output.show(
         {"person": person, "records": records, "systems": list(found), "file": str(out)},

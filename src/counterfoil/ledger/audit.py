@@ -6,11 +6,12 @@ others were shown another log; that takes witnesses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, leaf_hashes
 from counterfoil.errors import VerificationError
+from counterfoil.ledger.blobs import REFERENCE
 from counterfoil.ledger.log import Log
 
 _CHUNK_ENTRIES = 1 << 14
@@ -41,6 +42,7 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
         progress: Called with entries done and entries in all.
 
     Raises:
+        UnavailableError: bytes that an entry refers to are not beside the log.
         VerificationError: names the first entry or stored hash that is not what the signed
             checkpoint says.
     """
@@ -48,7 +50,8 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
     frontier = Frontier()
     for start in range(0, size, _CHUNK_ENTRIES):
         stop = min(size, start + _CHUNK_ENTRIES)
-        for tile_level, hashes in enumerate(frontier.extend(leaf_hashes(log.entries(start, stop)))):
+        leaves = leaf_hashes(_entries(log, start, stop))
+        for tile_level, hashes in enumerate(frontier.extend(leaves)):
             first = start >> 8 * tile_level
             stored = log.stored_hashes(tile_level, first, first + len(hashes))
             if stored != b"".join(hashes):
@@ -61,6 +64,14 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
             hint="A stored hash between them was changed; restore the folder from a backup.",
         )
     return AuditReport(log.origin, size, log.root)
+
+
+def _entries(log: Log, start: int, stop: int) -> Iterator[bytes]:
+    """Read entries, and check what they refer to beside the log."""
+    for entry in log.entries(start, stop):
+        if entry.startswith(REFERENCE):
+            log.resolve(entry)
+        yield entry
 
 
 def _name_the_place(tile_level: int, first: int, stored: bytes, computed: list[Hash]) -> None:

@@ -12,13 +12,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from counterfoil.core.canonical import format_json, parse_canonical
+from counterfoil.core.text import parse_hex
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.disk import Disk, read_file, reported
 
 # Receipts and bundles carry entries whole; larger ones are held by digest.
 MAX_INLINE_BYTES = 45 << 10
 MAX_BLOB_BYTES = 16 << 20
-_PREFIX = b'{"counterfoil":"blob/v1",'
+REFERENCE = b'{"counterfoil":"blob/v1",'
 
 
 def shorten(data: bytes, folder: Path, disk: Disk) -> bytes:
@@ -44,26 +45,37 @@ def shorten(data: bytes, folder: Path, disk: Disk) -> bytes:
 
 
 def resolve(entry: bytes, folder: Path) -> bytes:
-    """Return the bytes that an entry stands for.
+    """Return the bytes that an entry stands for; one that is no reference stands for itself.
 
     Raises:
         UnavailableError: they are not beside the log.
         VerificationError: what lies there is something else.
     """
-    if not entry.startswith(_PREFIX):
+    found = _read_reference(entry) if entry.startswith(REFERENCE) else None
+    if found is None:
         return entry
-    match parse_canonical(entry, what="blob entry"):
-        case {"counterfoil": "blob/v1", "sha256": str(digest), "size": int(size)}:
-            pass
-        case _:
-            raise FormatError("the entry begins like a blob reference and is none")
+    digest, size = found
     path = folder / digest[:2] / digest[2:]
-    if "/" in digest or not path.is_file() or path.stat().st_size != size:
+    if not path.exists():
         raise UnavailableError(
             f"the {size} bytes of statement {digest[:12]}… are not beside the log",
             hint="Copy the `blobs` folder with the ledger.",
         )
-    data = path.read_bytes()
-    if sha256(data).hexdigest() != digest:
-        raise VerificationError(f"{path} is not what the log says", hint="Restore the file.")
+    data = read_file(path, MAX_BLOB_BYTES)
+    if len(data) != size or sha256(data).hexdigest() != digest:
+        raise VerificationError(
+            f"{path} is not what the log says", hint="Restore the file from a backup."
+        )
     return data
+
+
+def _read_reference(entry: bytes) -> tuple[str, int] | None:
+    """Read digest and size; None if the entry only begins like a reference."""
+    try:
+        match parse_canonical(entry, what="blob entry"):
+            case {"counterfoil": "blob/v1", "sha256": str(digest), "size": int(size)}:
+                parse_hex(digest, "digest of a blob", size=32)
+                return digest, size
+    except FormatError:
+        return None
+    return None

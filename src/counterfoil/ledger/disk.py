@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from counterfoil.errors import ConflictError, UnavailableError
+from counterfoil.errors import ConflictError, FormatError, UnavailableError
 
 if sys.platform != "win32":
     import fcntl
@@ -61,6 +62,30 @@ class Disk:
             os.close(fd)
         temporary.replace(folder / name)
         self.sync_folder(folder)
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Read a plain file whole. A pipe or a device in its place is refused, not waited for.
+
+    Args:
+        path: The file.
+        most: Bytes it has at most.
+
+    Raises:
+        FormatError: it is no plain file, or larger.
+        UnavailableError: it cannot be read.
+    """
+    with reported(f"cannot read {path}"), open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FormatError(f"{path} is no plain file", hint="Put the file itself there.")
+        data: bytes = file.read(most + 1)
+    if len(data) > most:
+        raise FormatError(f"{path} has more than {most} bytes", hint="It is not what belongs here.")
+    return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 @contextlib.contextmanager

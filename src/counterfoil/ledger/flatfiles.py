@@ -88,7 +88,8 @@ class FlatFiles:
     def read_head(self) -> tuple[int, Hash, bytes] | None:
         """Read size, root and head; None where the file is damaged."""
         for _ in range(_HEAD_TRIES):
-            data = os.pread(self._fd("head"), _HEAD.size + _MAX_HEAD_BYTES, 0)
+            with reported(f"cannot read {self._folder / 'head'}"):
+                data = os.pread(self._fd("head"), _HEAD.size + _MAX_HEAD_BYTES, 0)
             if len(data) < _HEAD.size:
                 return None
             checksum, size, root, length = _HEAD.unpack_from(data)
@@ -103,7 +104,8 @@ class FlatFiles:
             path = self._folder / name
             is_new = self._may_write and not path.exists()
             flags = os.O_RDWR | os.O_CREAT if self._may_write else os.O_RDONLY
-            fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            # O_NONBLOCK: a pipe in a file's place must not make us wait.
+            fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
             self._fds[name] = fd
             if is_new:
                 self._disk.sync_folder(self._folder)

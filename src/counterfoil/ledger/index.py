@@ -4,36 +4,61 @@ An SQLite file beside the log, brought up to date whenever somebody searches, so
 never waits for it. It is a convenience, never a proof: what it finds is read from the log, and
 that there is nothing else is known only to whoever holds the whole log.
 
+Still, a gate must not miss a revocation because a bit of this file flipped, a power cut took a
+page of it, or it is of another time than the log beside it. So it holds the root of what it
+covers and the sum of its rows, and a file that does not fit is thrown away and made again. Where
+the file cannot be used, the index is kept in memory.
+
 A signed statement is found once, where it first stands: later copies of its envelope are not
 indexed. The same words signed by somebody else are another voice, and are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from zlib import crc32
 
 from counterfoil.core.envelope import parse_envelope
+from counterfoil.core.merkle import EMPTY_ROOT, Hash
 from counterfoil.core.statement import parse_statement
-from counterfoil.errors import FormatError
+from counterfoil.errors import FormatError, UnavailableError
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS progress (origin TEXT PRIMARY KEY, size INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS progress (
+    origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, total INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS statements (
     position INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, predicate TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS issuers (key TEXT, position INTEGER, PRIMARY KEY (key, position))
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects (subject TEXT, position INTEGER,
     PRIMARY KEY (subject, position)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_predicate ON statements (predicate);
+CREATE INDEX IF NOT EXISTS by_predicate ON statements (predicate)
+"""
+_TOTAL = """
+SELECT coalesce((SELECT sum(mark(position, predicate, digest)) FROM statements), 0)
+    + coalesce((SELECT sum(mark(position, key, x'')) FROM issuers), 0)
+    + coalesce((SELECT sum(mark(position, subject, x'')) FROM subjects), 0)
 """
 _BATCH = 4096  # entries between two commits of the index
+_TRIES = 3  # the file, a new file, memory
+_WAIT_S = 30.0  # for another process that is indexing
+_REFUSALS = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
 
 Read = Callable[[int, int], Iterable[bytes]]
 Resolve = Callable[[bytes], bytes]
+Root = Callable[[int], Hash | None]
 
 
 class Index:
@@ -42,29 +67,18 @@ class Index:
     Args:
         path: The SQLite file; where it cannot be written, the index is kept in memory.
         origin: The log it belongs to; an index of another log is thrown away.
+        read: Gives entries of the log, checked.
         resolve: Gives the envelope an entry stands for (see `blobs`).
+        root: Gives the log's root at a size; None for one that only others may have seen yet.
     """
 
-    def __init__(self, path: Path, origin: str, resolve: Resolve) -> None:
+    def __init__(self, path: Path, origin: str, read: Read, resolve: Resolve, root: Root) -> None:
+        self._path = path
         self._origin = origin
+        self._read = read
         self._resolve = resolve
-        try:
-            self._database = self._open(str(path))
-        except sqlite3.DatabaseError as error:
-            if not _is_damaged(error):
-                self._database = self._open(":memory:")
-                return
-            path.unlink()  # it holds nothing that the log does not
-            self._database = self._open(str(path))
-
-    def catch_up(self, size: int, read: Read) -> None:
-        """Take in the entries up to `size`."""
-        while (done := self._progress()) < size:
-            stop = min(size, done + _BATCH)
-            with self._database:
-                for position, entry in enumerate(read(done, stop), done):
-                    self._add(position, entry)
-                self._database.execute("UPDATE progress SET size = ?", (stop,))
+        self._root = root
+        self._database: sqlite3.Connection | None = None
 
     def find(
         self, subject: str | None, predicate: str | None, issuer: str | None, size: int
@@ -75,7 +89,7 @@ class Index:
             subject: A subject's name or one of its digests, hex.
             predicate: A predicate type, in full.
             issuer: The label of a key that the envelope names; its signature is not checked.
-            size: Where to stop.
+            size: Where to stop; the index is first brought up to there.
         """
         query = ["SELECT position FROM statements WHERE position < ?"]
         values: list[str | int] = [size]
@@ -89,59 +103,138 @@ class Index:
             query.append("AND position IN (SELECT position FROM issuers WHERE key = ?)")
             values.append(issuer)
         query.append("ORDER BY position")
-        return [position for (position,) in self._database.execute(" ".join(query), values)]
+        name = str(self._path)
+        for _ in range(_TRIES):
+            try:
+                if self._database is None:
+                    self._database = self._open(name)
+                self._catch_up(self._database, size)
+                rows = self._database.execute(" ".join(query), values).fetchall()
+            except UnicodeEncodeError:
+                return []  # half a surrogate pair, which no statement holds
+            except sqlite3.Error as error:
+                self.close()
+                if _is_refusal(error):
+                    name = ":memory:"
+                else:
+                    self._discard()
+            else:
+                return [position for (position,) in rows]
+        raise UnavailableError(
+            f"no index of {self._path.parent} can be made, not even in memory",
+            hint="Is there memory left?",
+        )
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        if self._database is not None:
+            self._database.close()
+            self._database = None
 
     def _open(self, name: str) -> sqlite3.Connection:
-        database = sqlite3.connect(name, timeout=30, check_same_thread=False)
+        """Open the file, if it is whole, and of this log.
+
+        Raises:
+            sqlite3.Error: it is damaged, or cannot be used.
+        """
+        database = sqlite3.connect(
+            name, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
+        )
         try:
-            database.execute("PRAGMA synchronous = OFF")  # rebuilt if a crash damages it
+            database.create_function("mark", 3, _mark, deterministic=True)
+            database.execute("PRAGMA synchronous = OFF")  # made again if a crash damages it
             with database:
-                database.executescript(_SCHEMA)
-                with closing(database.execute("SELECT origin FROM progress")) as rows:
-                    known = [origin for (origin,) in rows]
-                if known != [self._origin]:
+                for query in ("BEGIN", *_SCHEMA.split(";")):
+                    database.execute(query)
+                known = database.execute("SELECT origin, root, total FROM progress").fetchall()
+                if [origin for origin, *_ in known] != [self._origin]:
                     for table in ("progress", "statements", "issuers", "subjects"):
                         database.execute(f"DELETE FROM {table}")  # noqa: S608 our own names
-                    database.execute("INSERT INTO progress VALUES (?, 0)", (self._origin,))
+                    empty = (self._origin, EMPTY_ROOT)
+                    database.execute("INSERT INTO progress VALUES (?, 0, ?, 0)", empty)
+                _require_whole(database)
         except BaseException:
             database.close()
             raise
         return database
 
-    def _progress(self) -> int:
-        (size,) = self._database.execute("SELECT size FROM progress").fetchone()
+    def _discard(self) -> None:
+        """Remove a damaged file: it holds nothing that the log does not."""
+        # The rollback journal first: alone, it would be played back into the next file.
+        with contextlib.suppress(OSError):
+            self._path.with_name(f"{self._path.name}-journal").unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
+
+    def _catch_up(self, database: sqlite3.Connection, size: int) -> None:
+        """Take in the entries up to `size`."""
+        while (done := self._covered(database)) < size:
+            stop = min(size, done + _BATCH)
+            with database:
+                database.execute("BEGIN IMMEDIATE")
+                if self._covered(database) != done:
+                    continue  # another process was faster
+                total = sum(
+                    self._add(database, position, entry)
+                    for position, entry in enumerate(self._read(done, stop), done)
+                )
+                database.execute(
+                    "UPDATE progress SET size = ?, root = ?, total = total + ?",
+                    (stop, self._root(stop), total + stop - done),
+                )
+
+    def _covered(self, database: sqlite3.Connection) -> int:
+        """Tell how many entries are indexed.
+
+        Raises:
+            sqlite3.DatabaseError: they are not those of this log, which was restored or rewritten.
+        """
+        size, covered = database.execute("SELECT size, root FROM progress").fetchone()
+        root = self._root(size)
+        if root is not None and root != covered:
+            raise sqlite3.DatabaseError("the index is of another history")
         return int(size)
 
-    def _add(self, position: int, entry: bytes) -> None:
-        """Index one entry; one that is no statement of ours is simply not found."""
+    def _add(self, database: sqlite3.Connection, position: int, entry: bytes) -> int:
+        """Index one entry and sum its rows up; one that is no statement of ours is not found."""
         try:
             envelope = parse_envelope(self._resolve(entry))
             statement = parse_statement(envelope.in_toto)
         except FormatError:
-            return
-        added = self._database.execute(
-            "INSERT OR IGNORE INTO statements VALUES (?, ?, ?)",
-            (position, sha256(entry).digest(), statement.predicate_type),
+            return 0
+        digest, predicate = sha256(entry).digest(), statement.predicate_type
+        added = database.execute(
+            "INSERT OR IGNORE INTO statements VALUES (?, ?, ?)", (position, digest, predicate)
         )
         if added.rowcount == 0:
-            return
-        self._database.executemany(
-            "INSERT OR IGNORE INTO issuers VALUES (?, ?)",
-            [(signature.keyid, position) for signature in envelope.signatures],
+            return 0
+        keys = {signature.keyid for signature in envelope.signatures}
+        names = {
+            value
+            for subject in statement.subjects
+            for value in (subject.name, *subject.digest.values())
+        }
+        database.executemany("INSERT INTO issuers VALUES (?, ?)", [(key, position) for key in keys])
+        database.executemany(
+            "INSERT INTO subjects VALUES (?, ?)", [(name, position) for name in names]
         )
-        self._database.executemany(
-            "INSERT OR IGNORE INTO subjects VALUES (?, ?)",
-            [
-                (value, position)
-                for subject in statement.subjects
-                for value in (subject.name, *subject.digest.values())
-            ],
-        )
+        marks = [_mark(position, text, b"") for text in (*keys, *names)]
+        return _mark(position, predicate, digest) + sum(marks)
 
 
-def _is_damaged(error: sqlite3.DatabaseError) -> bool:
-    return error.sqlite_errorcode in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+def _require_whole(database: sqlite3.Connection) -> None:
+    """Check that the file is well formed and its rows are those that were written."""
+    (form,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    size, stored = database.execute("SELECT size, total FROM progress").fetchone()
+    (computed,) = database.execute(_TOTAL).fetchone()
+    if form != "ok" or stored != computed + size:
+        raise sqlite3.DatabaseError("the rows of the index are not those that were written")
+
+
+def _mark(position: int, text: str, digest: bytes) -> int:
+    """Stand for a row in the sum of all."""
+    return crc32(text.encode(), crc32(digest, position)) + position
+
+
+def _is_refusal(error: sqlite3.Error) -> bool:
+    """Whether the disk or another process is to blame, and not what the file holds."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSALS

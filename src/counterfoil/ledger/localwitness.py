@@ -22,7 +22,7 @@ from typing import IO, Protocol
 from counterfoil.core.merkle import Hash
 from counterfoil.core.note import NoteSignature, parse_note
 from counterfoil.core.text import format_base64, parse_decimal
-from counterfoil.errors import ConflictError, ProofError, UnavailableError
+from counterfoil.errors import ConflictError, FormatError, ProofError, UnavailableError
 from counterfoil.ledger.witness import (
     MAX_REQUEST_BYTES,
     REPLY,
@@ -77,11 +77,14 @@ class LocalWitness:
         lines = "".join(f"{format_base64(value)}\n" for value in proof)
         with self._lock:
             status, body = self._ask(f"old {old_size}\n{lines}\n".encode() + checkpoint)
-        if status == STATUS_OK:
-            return parse_note(b"cosignatures\n\n" + body).signatures
         reason = body.decode("utf-8", "replace").strip()
-        if status == STATUS_CONFLICT:
-            raise RememberedError(parse_decimal(reason, "size in the witness's reply"))
+        try:
+            if status == STATUS_OK:
+                return parse_note(b"cosignatures\n\n" + body).signatures
+            if status == STATUS_CONFLICT:
+                raise RememberedError(parse_decimal(reason, "size in the witness's reply"))
+        except FormatError as error:
+            raise UnavailableError(f"the witness answers nonsense: {error}") from error
         if status == STATUS_UNPROVEN:
             raise ProofError(f"the witness does not follow: {reason}")
         raise UnavailableError(f"the witness answers {status}: {reason}")
@@ -108,6 +111,8 @@ class LocalWitness:
                     [sys.executable, "-m", "counterfoil.ledger.witness", str(self._folder)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
+                    # Ctrl-C is for us: the witness ends when we have closed its input.
+                    start_new_session=True,
                     # A child of ours finds the package where we found it.
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 )

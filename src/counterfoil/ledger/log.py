@@ -20,7 +20,7 @@ from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from counterfoil.core.envelope import Envelope, format_envelope, parse_envelope, sign_envelope
 from counterfoil.core.keys import Signer, VerifierKey, format_vkey, parse_vkey
-from counterfoil.core.merkle import Hash, check_inclusion, leaf_hash
+from counterfoil.core.merkle import EMPTY_ROOT, Hash, check_inclusion, leaf_hash
 from counterfoil.core.receipt import Receipt
 from counterfoil.core.statement import (
     Statement,
@@ -31,7 +31,7 @@ from counterfoil.core.statement import (
 )
 from counterfoil.errors import ConflictError, FormatError, VerificationError
 from counterfoil.ledger import blobs
-from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.ledger.index import Index
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.places import Places
@@ -40,6 +40,7 @@ from counterfoil.ledger.treestore import TreeStore
 from counterfoil.ledger.treeview import Published, TreeView
 
 _FORMAT = "counterfoil ledger v1"
+_MAX_IDENTITY_BYTES = 4 << 10  # of ledger.json: a vkey and little else
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,11 @@ class Log:
         self.random = random
         self.origin, self.key = _read_identity(folder)
         self.places = Places(self.origin)
-        self._disk = disk or Disk()
+        self.disk = disk or Disk()
         self._sequencer: Sequencer | None = None
         self._writer_lock = threading.Lock()
         self._index: Index | None = None
-        self._tree: TreeView = TreeStore.open(folder / "log", write=False, disk=self._disk)
+        self._tree: TreeView = TreeStore.open(folder / "log", write=False, disk=self.disk)
         self._require_own_checkpoint()
 
     @staticmethod
@@ -126,21 +127,21 @@ class Log:
             UnavailableError: the disk refuses.
         """
         disk = disk or Disk()
-        if (folder / "ledger.json").exists():
-            raise ConflictError(f"{folder} holds a ledger already", hint="Open it instead.")
         if not (folder / "log" / "tree.json").exists():
             TreeStore.create(folder / "log", disk=disk).close()
         with TreeStore.open(folder / "log", write=True, disk=disk) as tree:
+            if (folder / "ledger.json").exists():
+                raise ConflictError(f"{folder} holds a ledger already", hint="Open it instead.")
             if tree.size:
                 raise ConflictError(
                     f"{folder} holds the log of a ledger whose ledger.json is missing",
                     hint="Restore ledger.json from a backup.",
                 )
             tree.publish(sign_checkpoint(Checkpoint(signer.key.name, 0, tree.root()), signer))
-        # If we stop before this, there is no ledger yet, and making it again is harmless.
-        identity: JsonValue = {"format": _FORMAT, "key": format_vkey(signer.key)}
-        with reported(f"cannot make a ledger in {folder}"):
-            disk.replace(folder, "ledger.json", format_json(identity))
+            # If we stop before this, there is no ledger yet, and making it again is harmless.
+            identity: JsonValue = {"format": _FORMAT, "key": format_vkey(signer.key)}
+            with reported(f"cannot make a ledger in {folder}"):
+                disk.replace(folder, "ledger.json", format_json(identity))
 
     # Reading
 
@@ -171,17 +172,17 @@ class Log:
         Raises:
             VerificationError: the disk no longer holds what the tree says.
         """
-        entry = self._tree.payload(index)
-        if leaf_hash(entry) != self._tree.leaf(index):
-            raise VerificationError(
-                f"entry {index} of {self.folder} is not the one that was logged",
-                hint="Restore the folder from a backup; `counterfoil log audit` checks all.",
-            )
+        self._tree.leaf(index)  # says what is wrong with an index there is not
+        (entry,) = self._read_checked(index, index + 1)
         return entry
+
+    def resolve(self, entry: bytes) -> bytes:
+        """Give what an entry stands for: itself, or bytes beside the log; see `blobs`."""
+        return blobs.resolve(entry, self.folder / "blobs")
 
     def envelope(self, index: int) -> Envelope:
         """Read the envelope at `index`, from beside the log if it is too large for an entry."""
-        return parse_envelope(self._resolve(self.entry(index)))
+        return parse_envelope(self.resolve(self.entry(index)))
 
     def receipt(self, index: int) -> Receipt:
         """Make the receipt of an entry for the newest checkpoint.
@@ -207,8 +208,8 @@ class Log:
             issuer: Label of a signing key, as the envelope claims it.
         """
         if self._index is None:
-            self._index = Index(self.folder / "index.sqlite", self.origin, self._resolve)
-        self._index.catch_up(self.size, self._tree.bodies)
+            path = self.folder / "index.sqlite"
+            self._index = Index(path, self.origin, self._read_checked, self.resolve, self._root_at)
         if predicate is not None and ":" not in predicate:
             predicate = predicate_type(predicate)
         found = []
@@ -271,15 +272,33 @@ class Log:
         Raises:
             As `append`; FormatError also where the statement is not one.
         """
+        return self.append_envelope(self.sign(subjects, predicate, body, by=by))
+
+    def sign(
+        self,
+        subjects: Sequence[Subject],
+        predicate: str,
+        body: dict[str, JsonValue],
+        *,
+        by: Sequence[str] = ("operator",),
+    ) -> Envelope:
+        """Make and sign the envelope that `attest` appends; nothing is written.
+
+        Raises:
+            FormatError: this is no statement, or too long a one.
+            UnavailableError: a key is not on this machine.
+        """
         statement = Statement(tuple(subjects), predicate_type(predicate), body)
         signers = [self.principal_key(name) for name in by]
-        return self.append_envelope(sign_envelope(format_statement(statement), *signers))
+        envelope = sign_envelope(format_statement(statement), *signers)
+        format_envelope(envelope)
+        return envelope
 
     def append_envelope(self, envelope: Envelope) -> Attested:
         """Append an envelope that somebody signed; the signatures are not checked here."""
         statement = parse_statement(envelope.in_toto)
         data = format_envelope(envelope)
-        entry = blobs.shorten(data, self.folder / "blobs", self._disk)
+        entry = blobs.shorten(data, self.folder / "blobs", self.disk)
         receipt = self.append(entry)
         return Attested(receipt.index, envelope, statement, receipt)
 
@@ -289,13 +308,13 @@ class Log:
 
     def close(self) -> None:
         """Settle, release the writer's lock, end the witness process."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
         if self._sequencer is not None:
             self._sequencer.close()
         else:
             self._tree.close()
-        if self._index is not None:
-            self._index.close()
-            self._index = None
 
     def __enter__(self) -> Self:
         return self
@@ -321,7 +340,7 @@ class Log:
                         hint="Restore the log's own key; without it nobody can append.",
                     )
                 sequencer = Sequencer(
-                    self.folder / "log", signer, self.places.witness, disk=self._disk
+                    self.folder / "log", signer, self.places.witness, disk=self.disk
                 )
                 self._tree.close()
                 self._tree, self._sequencer = sequencer.tree, sequencer
@@ -343,20 +362,33 @@ class Log:
                 hint="Restore the folder from a backup.",
             )
 
-    def _resolve(self, entry: bytes) -> bytes:
-        return blobs.resolve(entry, self.folder / "blobs")
+    def _root_at(self, size: int) -> Hash | None:
+        """Give the root at `size`; None where a reader cannot tell, as the log may have grown."""
+        if size <= self.size:
+            return self._tree.root(size)
+        return None if self._sequencer is None else EMPTY_ROOT
+
+    def _read_checked(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read entries [start, stop), each compared with its leaf."""
+        leaves = self._tree.hashes(0, start, stop)
+        entries = self._tree.bodies(start, stop)
+        for index, leaf, entry in zip(range(start, stop), leaves, entries, strict=True):
+            if leaf_hash(entry) != leaf:
+                raise VerificationError(
+                    f"entry {index} of {self.folder} is not the one that was logged",
+                    hint="Restore the folder from a backup; `counterfoil log audit` checks all.",
+                )
+            yield entry
 
 
 def _read_identity(folder: Path) -> tuple[str, VerifierKey]:
     """Read ledger.json: the log's origin and key."""
     path = folder / "ledger.json"
-    if not path.is_file():
+    if not path.exists():
         raise FormatError(
             f"there is no ledger in {folder}", hint=f"Make one with `counterfoil init {folder}`."
         )
-    with reported(f"cannot read {path}"):
-        data = path.read_bytes()
-    match parse_canonical(data, what=str(path), max_bytes=4 << 10):
+    match parse_canonical(read_file(path, _MAX_IDENTITY_BYTES), what=str(path)):
         case {"format": "counterfoil ledger v1", "key": str(vkey)}:
             key = parse_vkey(vkey)
             return key.name, key

@@ -24,13 +24,14 @@ from counterfoil.core.merkle import (
     prove_inclusion,
 )
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.disk import Disk, reported, require_posix
+from counterfoil.ledger.disk import Disk, read_file, require_posix
 from counterfoil.ledger.flatfiles import FlatFiles
 
 TILE_WIDTH = 256
 TREE_FORMAT = "counterfoil tree v1"
 END_BYTES = 8
 _READ_ENTRIES = 1024  # entries read at once when iterating
+_MAX_WIDTHS_BYTES = 1 << 10  # of tree.json, which has three short members
 
 
 class Published(NamedTuple):
@@ -206,18 +207,16 @@ def _layers(hashes: list[Hash]) -> list[list[Hash]]:
 
 def _read_widths(folder: Path) -> tuple[int, int]:
     """Read tree.json: the widths of slots and of lengths."""
-    with reported(f"cannot open the tree in {folder}"):
-        try:
-            data = (folder / "tree.json").read_bytes()
-        except FileNotFoundError:
-            raise FormatError(
-                f"{folder} holds no counterfoil tree", hint="Create it with `counterfoil init`."
-            ) from None
-    match parse_canonical(data, what=str(folder / "tree.json"), max_bytes=1 << 10):
+    path = folder / "tree.json"
+    if not path.exists():
+        raise FormatError(
+            f"{folder} holds no counterfoil tree", hint="Create it with `counterfoil init`."
+        )
+    match parse_canonical(read_file(path, _MAX_WIDTHS_BYTES), what=str(path)):
         case {"format": "counterfoil tree v1", "length_bytes": 2 | 4 as width, "slot_bytes": slot}:
             if isinstance(slot, int) and isinstance(width, int) and 0 <= slot <= 1 << 10:
                 return slot, width
     raise FormatError(
-        f"{folder / 'tree.json'} is not of the format {TREE_FORMAT!r}",
+        f"{path} is not of the format {TREE_FORMAT!r}",
         hint="It was written by another version, or changed.",
     )

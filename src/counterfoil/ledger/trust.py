@@ -18,8 +18,9 @@ from counterfoil.core.statement import format_statement
 from counterfoil.core.succession import check_successor, policy_statement
 from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
 from counterfoil.core.testimony import short_predicate
+from counterfoil.core.toml import MAX_TOML_BYTES
 from counterfoil.errors import FormatError
-from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.log import Log
 
 PRODUCTION = "production"
@@ -47,8 +48,7 @@ class Trust:
                 f"no trust policy was adopted for {self._log.origin}",
                 hint=f"Get one from somebody you trust and put it at {path}.",
             )
-        with reported(f"cannot read {path}"):
-            return parse_policy(path.read_bytes())
+        return parse_policy(read_file(path, MAX_TOML_BYTES))
 
     def adopt(self, policy: TrustPolicy, *, by: tuple[str, ...] = ("operator",)) -> int:
         """State a policy in the log and go by it from now on.
@@ -69,15 +69,15 @@ class Trust:
         if self._log.places.trust.exists():
             check_successor(self.show(), policy, envelope, self._log.size)
         index = self._log.append_envelope(envelope).index
-        # If we stop here, the log knows a policy that nobody here goes by yet; adopting it
-        # again states it again, and it counts from the first time.
+        # If we stop here or after the copy, the log knows a policy that nobody here goes by yet;
+        # adopting it again states it again, and it counts from the first time.
         text = format_policy(policy).encode()
-        disk = Disk()
+        disk = self._log.disk
         trust = self._log.places.trust
         with reported(f"cannot keep the policy in {trust.parent}"):
+            disk.replace(self._log.folder, "trust.toml", text)
             trust.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             disk.replace(trust.parent, trust.name, text)
-            disk.replace(self._log.folder, "trust.toml", text)
         return index
 
     def suggest(self, stage: str = PRODUCTION) -> TrustPolicy:

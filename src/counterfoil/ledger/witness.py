@@ -180,4 +180,7 @@ def _serve(folder: Path, pipe_in: BinaryIO, pipe_out: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)
+    try:
+        _serve(Path(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)
+    except CounterfoilError as error:
+        sys.exit(f"the local witness cannot start: {error}")

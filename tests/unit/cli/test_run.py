@@ -152,6 +152,15 @@ def test_a_closed_pipe_is_quiet(start):
     assert process.wait(60) == 141
 
 
+def test_a_closed_pipe_does_not_hide_an_error(start):
+    """Where nobody reads standard output, the error line and its exit code still come."""
+    process = start("log", "status", "--ledger", "nowhere", "--json")
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read().startswith("error: there is no ledger in nowhere\nhint: ")
+    assert process.wait(60) == 3
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_a_full_disk_under_the_output_is_an_error(start):
     """A result that could not be written is an error, so that no script believes half of it."""

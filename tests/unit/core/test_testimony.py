@@ -77,7 +77,7 @@ def test_a_statement_is_judged_in_its_own_envelope(bank):
     with pytest.raises(FormatError, match="not what the envelope holds"):
         check_attestation(bank.policy(), envelope, other, 0)
     other_type = sign_envelope(envelope.payload, bank.key("risk-a"), payload_type="text/plain")
-    with pytest.raises(FormatError, match="not what the envelope holds"):
+    with pytest.raises(FormatError, match="text/plain"):
         hear(bank.policy(), other_type, 0)
 
 
