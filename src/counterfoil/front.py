@@ -30,6 +30,7 @@ from counterfoil.models.registry import CALLABLE, Models
 
 OPERATOR = "operator"
 POLICY_YEARS = 1
+_READABLE_CHARACTERS = 40  # of the folder's name in an origin, which has at most 255 bytes
 _YEAR_S = 365 * 24 * 3600
 _ALL_FORMATS = ("skops", "safetensors", "onnx", "pickle", CALLABLE)
 
@@ -72,9 +73,11 @@ class Ledger(Log):
 
         Raises:
             ConflictError: there is one of that name.
+            FormatError: it is no name for one.
         """
+        path = self.places.key(name)
         key = generate_key(name, Algorithm.ED25519)
-        save_key(self.places.keys / f"{name}.pem", key)
+        save_key(path, key)
         return key.key
 
 
@@ -99,8 +102,11 @@ def init(
         UnavailableError: the disk refuses.
     """
     folder = Path(path)
+    # First of all: where there can be no folder, no keys are made for it.
+    with reported(f"cannot make a ledger in {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "ledger.json").exists():
-        name = folder.absolute().name.lower()
+        name = folder.absolute().name.lower()[:_READABLE_CHARACTERS]
         readable = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-")
         origin = f"counterfoil.local/{readable or 'ledger'}-{random(4).hex()}"
         signer = generate_key(origin, Algorithm.ED25519)
@@ -113,8 +119,6 @@ def init(
         LocalWitness(places.witness, witness, clock=clock).know(signer.key)
         # If we stop before the next line, the keys are of no ledger, and the next try makes new
         # ones under another origin.
-        with reported(f"cannot make a ledger in {folder}"):
-            folder.mkdir(parents=True, exist_ok=True)
         Log.create(folder, signer)
     ledger = Ledger(folder, clock=clock, random=random)
     try:

@@ -21,7 +21,7 @@ PLANTED = {
         "core/__init__.py",
         "import time",
     ),
-    "Faces see only what a user sees": ("demo/__init__.py", "import counterfoil.core"),
+    "Faces see only what a user sees": ("cli/__init__.py", "import counterfoil.core"),
 }
 
 

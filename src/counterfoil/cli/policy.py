@@ -23,6 +23,9 @@ Out = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write it there. [default: print it]")
 ]
 Draft = Annotated[Path, typer.Argument(metavar="FILE", help="The next policy, a trust.toml.")]
+PrincipalName = Annotated[
+    str, typer.Argument(metavar="NAME", help="The principal's name, as trust.toml will have it.")
+]
 ModeName = Annotated[
     str,
     typer.Option(
@@ -113,6 +116,21 @@ def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJso
         {**_body(policy), "entry": entry},
         f"adopted version {policy.version} (entry {entry})",
         output.fields({"digest": policy.digest.hex(), "gates": _gates(policy)}),
+        as_json=as_json,
+    )
+
+
+@verb(app, "key", "counterfoil policy key risk-a")
+def key(name: PrincipalName, *, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """Make a key for a principal on this machine; its public half goes into trust.toml."""
+    with counterfoil.open(ledger) as opened:
+        public = ledgers.format_vkey(opened.add_principal(name))
+        folder = opened.places.keys
+    output.show(
+        {"principal": name, "key": public, "folder": str(folder)},
+        f"made a key for {output.plain(name)}",
+        output.fields({"key": public, "folder": str(folder)}),
+        "next: add a [[principal]] with this key to trust.toml, then counterfoil policy adopt it",
         as_json=as_json,
     )
 

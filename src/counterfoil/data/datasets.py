@@ -12,21 +12,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
 from counterfoil.core.merkle import HASH_BYTES, Hash, root_of
-from counterfoil.core.statement import Subject
+from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.data.fingerprint import SALT_BYTES, Fingerprint, Progress, fingerprint
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Found, Log
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 _SHOWN_DIFFERENCES = 5
+_MAX_KEPT_BYTES = 1 << 10  # three short texts
+_MAX_LEAVES_BYTES = 4 << 30  # of some hundred million rows, more than are compared at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +130,18 @@ class Datasets:
             "purposes": list(purposes),
             "consent": consent,
         }
+        # Signed first, so that what cannot be stated leaves no files behind.
+        envelope = self._log.sign([Subject(name, {"sha256": digest})], "dataset", about, by=by)
         # If we stop before the statement is in the log, the private files are of no data set
         # that anybody knows, and adding it again makes new ones.
         self._keep(digest, salt, print_)
-        made = self._log.attest([Subject(name, {"sha256": digest})], "dataset", about, by=by)
+        made = self._log.append_envelope(envelope)
         return Dataset(name, digest, made.index, about)
 
     def list(self, name: str | None = None) -> list[Dataset]:
         """List the data sets, or the versions of one name, oldest first."""
         found = self._log.find(predicate="dataset", subject=name)
-        return [_dataset(one) for one in found]
+        return [_dataset(one) for one in found if SHA256 in one.statement.subjects[0].digest]
 
     def show(self, name: str) -> Dataset:
         """Give the newest data set of this name, or the one with this digest.
@@ -220,12 +225,16 @@ class Datasets:
             return False  # another kind of source, or its salt is gone: a new version
 
     def _keep(self, digest: str, salt: bytes, print_: Fingerprint) -> None:
-        disk = Disk()
+        disk = self._log.disk
         with reported(f"cannot keep the salt of the data set in {self._folder}"):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._folder.chmod(0o700)
             disk.replace(self._folder, f"{digest}.leaves", b"".join(print_.leaves), 0o600)
-            kept: JsonValue = {"salt": format_base64(salt), "source": print_.source}
+            kept: JsonValue = {
+                "check": _check_of(salt, print_.source),
+                "salt": format_base64(salt),
+                "source": print_.source,
+            }
             disk.replace(self._folder, f"{digest}.json", format_json(kept), 0o600)
 
     def _kept(self, dataset: Dataset) -> tuple[bytes, str, Sequence[Hash]]:
@@ -235,11 +244,12 @@ class Datasets:
                 f"salt and leaves of {dataset.name} are not in {self._folder}",
                 hint="They lie with the ledger of whoever added it; the log has only the root.",
             )
-        match parse_canonical(path.read_bytes(), what=str(path)):
-            case {"salt": str(salt), "source": str(kind)}:
+        match parse_canonical(read_file(path, _MAX_KEPT_BYTES), what=str(path)):
+            case {"check": str(check), "salt": str(encoded), "source": str(kind)}:
+                salt = parse_base64(encoded, "salt", size=SALT_BYTES)
                 leaves = _read_leaves(path.with_suffix(".leaves"))
-                if root_of(leaves).hex() == dataset.digest:
-                    return parse_base64(salt, "salt", size=SALT_BYTES), kind, leaves
+                if check == _check_of(salt, kind) and root_of(leaves).hex() == dataset.digest:
+                    return salt, kind, leaves
         raise VerificationError(
             f"{path} and its leaves are not those of {dataset.name}",
             hint="Restore the private folder from a backup.",
@@ -259,13 +269,18 @@ def check_name(name: str, what: str) -> None:
         )
 
 
+def _check_of(salt: bytes, source: str) -> str:
+    """Tie salt and kind of source together: a changed salt must not look like changed data."""
+    return sha256(salt + source.encode()).hexdigest()
+
+
 def _read_leaves(path: Path) -> list[Hash]:
-    data = path.read_bytes()
+    data = read_file(path, _MAX_LEAVES_BYTES)
     return [Hash(data[at : at + HASH_BYTES]) for at in range(0, len(data), HASH_BYTES)]
 
 
 def _dataset(found: Found) -> Dataset:
     subject = found.statement.subjects[0]
     return Dataset(
-        subject.name, subject.digest["sha256"], found.index, dict(found.statement.predicate)
+        subject.name, subject.digest[SHA256], found.index, dict(found.statement.predicate)
     )

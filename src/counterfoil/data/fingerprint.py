@@ -30,6 +30,7 @@ from counterfoil.ledger.disk import reported
 SALT_BYTES = 32
 CHUNK_BYTES = 1 << 20
 MAX_CELL_CHARACTERS = 1 << 20  # a longer cell is a missing quotation mark
+MAX_LINE_CHARACTERS = 1 << 24  # a longer line is no row: some 100,000 columns fit
 _TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t"}
 _PROGRESS_PARTS = 1 << 14
 
@@ -155,9 +156,7 @@ class _steady:  # noqa: N801 used like a function
         after = self._state()
         self._file.close()
         if kind is None and after != self._before:
-            raise VerificationError(
-                f"{self._path} changed while it was read", hint="Read it once nobody writes it."
-            )
+            raise _changed(self._path)
 
     def _state(self) -> tuple[object, ...]:
         at_path, opened = self._path.stat(), os.fstat(self._file.fileno())
@@ -168,15 +167,17 @@ def _csv(path: Path, file: io.BufferedReader, leaves: _Leaves) -> list[str]:
     """Add the rows of a CSV file, header first; return the header."""
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     text = io.TextIOWrapper(file, encoding="utf-8", errors="strict", newline="")
-    reader = csv.reader(text, delimiter=_TABLE_SUFFIXES[path.suffix.lower()], strict=True)
-    header: list[str] = []
+    delimiter = _TABLE_SUFFIXES[path.suffix.lower()]
+    reader = csv.reader(_lines(path, text), delimiter=delimiter, strict=True)
     try:
+        header = next(reader, [])
+        if not header:
+            raise FormatError(f"{path} begins with an empty line", hint="Name the columns there.")
+        if len(set(header)) != len(header):
+            raise FormatError(f"{path} has two columns of one name", hint="Rename one.")
+        leaves.add(orjson.dumps(header))
         for row in reader:
-            if not header:
-                header = row
-                if len(set(header)) != len(header):
-                    raise FormatError(f"{path} has two columns of one name", hint="Rename one.")
-            elif len(row) != len(header):
+            if len(row) != len(header):
                 raise FormatError(
                     f"{path}, line {reader.line_num}: {len(row)} values where the header has "
                     f"{len(header)}",
@@ -197,27 +198,77 @@ def _csv(path: Path, file: io.BufferedReader, leaves: _Leaves) -> list[str]:
     return header
 
 
+def _lines(path: Path, text: io.TextIOWrapper) -> Iterator[str]:
+    """Read line by line, each of bearable length and plain text."""
+    number = 1
+    while line := text.readline(MAX_LINE_CHARACTERS + 1):
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise FormatError(
+                f"{path}, line {number} has more than {MAX_LINE_CHARACTERS} characters",
+                hint="Is this a table, with a line for each row?",
+            )
+        if "\0" in line:
+            raise FormatError(
+                f"{path}, line {number} holds a NUL character",
+                hint="Was it saved as UTF-16? Save it as UTF-8.",
+            )
+        number += 1
+        yield line
+
+
 def _folder(path: Path, leaves: _Leaves) -> Fingerprint:
     """Add the files of a folder in the order of their paths."""
+    found = _files(path)
     size = 0
-    for file_path in _files(path):
+    for name, file_path in found:
         with _steady(file_path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             length = os.fstat(file.fileno()).st_size
         size += length
-        leaves.add(orjson.dumps([file_path.relative_to(path).as_posix(), length, digest]))
+        leaves.add(orjson.dumps([name, length, digest]))
     if not leaves.hashes:
         raise FormatError(f"{path} holds no files", hint="Give a folder with files.")
+    if _files(path) != found:
+        raise _changed(path)
     return Fingerprint("folder", "files", leaves.hashes, (), len(leaves.hashes), size)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    found = sorted(path.rglob("*"), key=lambda item: item.relative_to(path).as_posix())
-    for item in found:
-        if item.is_symlink():
-            raise FormatError(f"{item} is a symbolic link", hint="Put the file itself there.")
-        if item.is_file():
-            yield item
+def _files(path: Path) -> list[tuple[str, Path]]:
+    """List the files below a folder: names within it, and paths.
+
+    Raises:
+        FormatError: something there is neither file nor folder, or has a name that is not UTF-8.
+    """
+    found: list[tuple[str, Path]] = []
+    waiting = [path]
+    while waiting:
+        for item in waiting.pop().iterdir():
+            if item.is_symlink():
+                raise FormatError(f"{item} is a symbolic link", hint="Put the file itself there.")
+            if item.is_dir():
+                waiting.append(item)
+            elif item.is_file():
+                found.append((_name_within(path, item), item))
+            else:
+                raise FormatError(f"{item} is no file and no folder", hint="Take it out.")
+    return sorted(found)
+
+
+def _name_within(folder: Path, path: Path) -> str:
+    name = path.relative_to(folder).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise FormatError(
+            f"the name of {str(path)!a} is not UTF-8", hint="Rename the file."
+        ) from error
+    return name
+
+
+def _changed(path: Path) -> VerificationError:
+    return VerificationError(
+        f"{path} changed while it was read", hint="Read it once nobody writes it."
+    )
 
 
 def _types(table: Any, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -62,6 +62,11 @@ def read_rows(data: Any, *, names: Sequence[str] = (), allow_missing: bool = Fal
             "there is nothing to decide on: the input has no rows or no columns",
             hint="pass at least one row",
         )
+    for name in columns:
+        try:
+            plain(name)
+        except FormatError as error:
+            raise FormatError(f"the name of a column is {error}", hint=error.hint) from error
     if len(set(columns)) != len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
         raise FormatError(
@@ -103,18 +108,18 @@ def plain(value: Any) -> JsonValue:
     Raises:
         FormatError: The value is infinite, or of a kind that JSON cannot hold.
     """
-    if isinstance(value, str | bool) or value is None:
-        return str(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, bool) or value is None:
+        return value
     if isinstance(value, int):
-        return int(value) if abs(value) <= MAX_EXACT_INTEGER else str(int(value))
+        return int(value) if abs(value) <= MAX_EXACT_INTEGER else _digits(value)
     if isinstance(value, float):
-        if math.isinf(value):
-            raise FormatError("an infinite number", hint="cap it, or mark it as missing")
-        return None if math.isnan(value) else float(value)
+        return float(value) if math.isfinite(value) else _not_finite(math.isnan(value))
     if _is_missing(value):
         return None
     if isinstance(value, Decimal):
-        return str(value)
+        return str(value) if value.is_finite() else _not_finite(value.is_nan())
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
@@ -124,6 +129,30 @@ def plain(value: Any) -> JsonValue:
     raise FormatError(
         f"a {type(value).__name__}", hint="pass numbers, texts, booleans or dates, one per column"
     )
+
+
+def _text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise FormatError(
+            f"a text with half a character at place {error.start}",
+            hint="read the source with its own encoding, for instance UTF-8",
+        ) from error
+    return str(value)
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(int(value))
+    except ValueError as error:
+        raise FormatError("an integer of thousands of digits", hint="pass it as text") from error
+
+
+def _not_finite(is_nan: bool) -> JsonValue:
+    if is_nan:
+        return None
+    raise FormatError("an infinite number", hint="cap it, or mark it as missing")
 
 
 def vary(data: Any, index: int, edits: Sequence[tuple[int, Any]]) -> Any:

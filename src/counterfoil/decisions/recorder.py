@@ -345,6 +345,8 @@ class Recorder:
 
     def _disown(self) -> None:
         """Let go of the recorder in a process forked from the one it belongs to."""
+        if not self._is_open:
+            return
         # Threads that held a lock when we were forked do not exist here.
         self._producing = threading.Lock()
         self._changed = threading.Condition()

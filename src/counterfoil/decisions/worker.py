@@ -21,18 +21,14 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from counterfoil.core.record import SALT_BYTES, seal_rows
-from counterfoil.decisions.channel import (
-    PROGRESS,
-    READY,
-    WAITING,
-    Board,
-)
+from counterfoil.decisions.channel import PROGRESS, READY, WAITING, Board
 from counterfoil.decisions.ring import Ring
 from counterfoil.decisions.rowcodec import RowCodec
 from counterfoil.errors import CounterfoilError, VerificationError
@@ -63,7 +59,7 @@ class Worker:
         self,
         ring: Ring,
         store: StreamStore,
-        fields: list[str],
+        fields: Sequence[str],
         *,
         wake: int,
         notify: int,

@@ -21,7 +21,7 @@ from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit
-from counterfoil.ledger.disk import reported
+from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.places import Places
 from counterfoil.models.formats import read_model
@@ -60,7 +60,9 @@ def verify(
         what = what.page()
     if not isinstance(what, bytes):
         path = Path(what)
-        if (path / "ledger.json").exists():
+        with reported("cannot look at what is to be verified"):
+            is_ledger = (path / "ledger.json").exists()
+        if is_ledger:
             return _verify_ledger(path, trust, progress)
         if ledger is not None:
             return _verify_thing(path, Path(ledger), trust)
@@ -206,6 +208,11 @@ def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy |
 
 def _origin_of(data: bytes) -> str:
     """Read which log the evidence claims to be of: only to choose among one's own policies."""
+    if data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] not in {b"<", b"{"}:
+        raise FormatError(
+            "this is no evidence file, no receipt and no ledger",
+            hint="For a data set or a model's file, name the ledger: `--ledger PATH`.",
+        )
     is_page = data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
     evidence = parse_page(data) if is_page else parse_json(data, what="the evidence file")
     match evidence:
@@ -215,13 +222,13 @@ def _origin_of(data: bytes) -> str:
 
 
 def _read(path: Path, most: int) -> bytes:
-    if not path.is_file():
+    if not path.exists():
         raise UnavailableError(f"there is no file {path}", hint="Check the path.")
-    with reported(f"cannot read {path}"), path.open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise FormatError(f"{path} is larger than {most} bytes", hint="It is no evidence file.")
-    return data
+    if path.is_dir():
+        raise FormatError(
+            f"there is no ledger in {path}", hint=f"Make one with `counterfoil init {path}`."
+        )
+    return read_file(path, most)
 
 
 def _other_log(key: VerifierKey, policy: TrustPolicy) -> PolicyError:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
+    from counterfoil.core.keys import format_vkey as format_vkey
     from counterfoil.core.policy import format_policy as format_policy
     from counterfoil.core.policy import parse_policy as parse_policy
     from counterfoil.core.policy import policy_to_json as policy_to_json
@@ -50,6 +51,7 @@ _HOMES = {
     "audit_log": ".audit:audit",
     "export_site": ".export",
     "format_policy": "..core.policy",
+    "format_vkey": "..core.keys",
     "parse_policy": "..core.policy",
     "policy_to_json": "..core.policy",
     "read_status": ".status",

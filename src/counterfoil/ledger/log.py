@@ -304,7 +304,7 @@ class Log:
 
     def principal_key(self, name: str) -> Signer:
         """Load the key of a local principal, from outside the ledger's folder."""
-        return load_key(self.places.keys / f"{name}.pem")
+        return load_key(self.places.key(name))
 
     def close(self) -> None:
         """Settle, release the writer's lock, end the witness process."""

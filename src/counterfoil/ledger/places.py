@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from counterfoil.core.principals import check_name
+from counterfoil.errors import FormatError
 from counterfoil.ledger.keyfiles import home
 
 
@@ -36,6 +38,20 @@ class Places:
     def keys(self) -> Path:
         """Private keys."""
         return home() / "keys" / self.slug
+
+    def key(self, principal: str) -> Path:
+        """The private key of a local principal.
+
+        Raises:
+            FormatError: `principal` is no name of one, and might lead elsewhere.
+        """
+        check_name(principal, "principal")
+        if "/" in principal or principal.startswith("."):
+            raise FormatError(
+                f"{principal!r} cannot be the name of a principal on this machine",
+                hint="It names a file: no /, and no dot at its beginning.",
+            )
+        return self.keys / f"{principal}.pem"
 
     @property
     def vault_keys(self) -> Path:

@@ -67,15 +67,24 @@ class Predictor:
                 with another number of rows, or with no number where it owes one.
         """
         table = read_rows(rows, names=self.names, allow_missing=self.allow_missing)
-        if hasattr(self.model, "predict_proba"):
-            output, scores = self._ask_classifier(rows, len(table.rows))
-        else:
-            ask = self.model.predict if hasattr(self.model, "predict") else self.model
-            output = _as_array(ask(rows), len(table.rows))
-            scores = _as_scores(output)
-            if self.threshold is not None:
-                output = self._decide(scores, (False, True))
+        try:
+            output, scores = self._ask(rows, len(table.rows))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise FormatError(
+                f"the model does not take these rows: {type(error).__name__}: {error}",
+                hint="Give it the columns it was trained with; nothing was recorded.",
+            ) from error
         return Prediction(table, output, scores)
+
+    def _ask(self, rows: Any, count: int) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        if hasattr(self.model, "predict_proba"):
+            return self._ask_classifier(rows, count)
+        ask = self.model.predict if hasattr(self.model, "predict") else self.model
+        output = _as_array(ask(rows), count)
+        scores = _as_scores(output)
+        if self.threshold is not None:
+            output = self._decide(scores, (False, True))
+        return output, scores
 
     def _ask_classifier(
         self, rows: Any, count: int
