@@ -122,7 +122,7 @@ def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJso
 
 @verb(app, "key", "counterfoil policy key risk-a")
 def key(name: PrincipalName, *, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
-    """Make a key for a principal on this machine; its public half goes into trust.toml."""
+    """Make a key for a principal; its public half is for trust.toml."""
     with counterfoil.open(ledger) as opened:
         public = ledgers.format_vkey(opened.add_principal(name))
         folder = opened.places.keys

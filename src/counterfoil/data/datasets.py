@@ -25,8 +25,10 @@ from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Found, Log
+from counterfoil.ledger.trust import heard_in
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")  # a name that looks like one could stand for another thing
 _SHOWN_DIFFERENCES = 5
 _MAX_KEPT_BYTES = 1 << 10  # three short texts
 _MAX_LEAVES_BYTES = 4 << 30  # of some hundred million rows, more than are compared at once
@@ -140,7 +142,7 @@ class Datasets:
 
     def list(self, name: str | None = None) -> list[Dataset]:
         """List the data sets, or the versions of one name, oldest first."""
-        found = self._log.find(predicate="dataset", subject=name)
+        found = heard_in(self._log, predicate="dataset", subject=name)
         return [_dataset(one) for one in found if SHA256 in one.statement.subjects[0].digest]
 
     def show(self, name: str) -> Dataset:
@@ -262,7 +264,7 @@ def check_name(name: str, what: str) -> None:
     Raises:
         FormatError: says which characters may be used.
     """
-    if not _NAME.fullmatch(name) or ".." in name:
+    if not _NAME.fullmatch(name) or ".." in name or _DIGEST.fullmatch(name):
         raise FormatError(
             f"{name[:120]!r} cannot be the name of a {what}",
             hint="Use letters, digits, spaces and . _ - (at most 100, no `..`, no `/`).",

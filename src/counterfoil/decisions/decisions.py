@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol, overload
 
@@ -105,6 +107,7 @@ class Decisions:
     def __init__(self, log: Log, collect: Collect) -> None:
         self._log = log
         self._collect = collect
+        self._writing = threading.Lock()
 
     def make(
         self,
@@ -139,8 +142,8 @@ class Decisions:
         about = _of_length(data_subjects, count, "data_subjects")
         named = _of_length(references, count, "references")
         laid_out = decision_rows(model, rows, decided, named, self._log.clock())
-        stream = DecisionStream.open(self._log, model.name)
-        try:
+        # One at a time: a stream has one writer, and threads would find it taken.
+        with self._writing, closing(DecisionStream.open(self._log, model.name)) as stream:
             indices = stream.append(laid_out, about)
             # If we stop here, the records are durable, and the next batch takes them along.
             signed = [stream.ticket(index) if tickets else None for index in indices]
@@ -158,8 +161,6 @@ class Decisions:
                 )
                 for index, values, ticket in zip(indices, laid_out, signed, strict=True)
             )
-        finally:
-            stream.close()
         return DecisionBatch(decided.output, clearance.index, decisions)
 
     def serve(self, model: Model) -> Serving:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from contextlib import closing
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import parse_disclosure
-from counterfoil.core.stream import parse_stream
+from counterfoil.core.stream import StreamDeclaration, parse_stream
 from counterfoil.decisions.stream import DecisionStream, stream_folder
 from counterfoil.errors import FormatError
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.trust import heard_in
 from counterfoil.vault import StreamStore, check_hold
 from counterfoil.vault.erase import (
     ERASURE_FIELDS,
@@ -21,8 +23,8 @@ from counterfoil.vault.erase import (
 )
 from counterfoil.vault.intent import INTENT_FILE, MAX_ERASED
 
-ERASURES = "erasures"
-ERASURE_PAD_TO = 16  # the erasure stream grows in steps of this, so that nobody counts erasures
+ERASURES = "counterfoil/erasures"  # no model can be called that
+ERASURE_PAD_TO = 16  # a batch does not tell how many erasures it covers, up to this many
 
 
 class People:
@@ -42,14 +44,11 @@ class People:
             person: As `data_subjects` named them.
         """
         found: dict[str, list[dict[str, JsonValue]]] = {}
-        for system in self.systems():
-            stream = DecisionStream.open(self._log, system, write=False)
-            try:
+        for declaration in self._declarations():
+            with closing(DecisionStream.reopen(self._log, declaration, write=False)) as stream:
                 records = _records(stream.store, stream.store.find(person))
-            finally:
-                stream.close()
             if records:
-                found[system] = records
+                found.setdefault(declaration.system, []).extend(records)
         return found
 
     def erase(
@@ -77,8 +76,8 @@ class People:
         with contextlib.ExitStack() as opened:
             opened.callback(audit.close)
             found: list[tuple[Eraser, list[int]]] = []
-            for system in self.systems():
-                stream = DecisionStream.open(self._log, system)
+            for declaration in self._declarations():
+                stream = DecisionStream.reopen(self._log, declaration, write=True)
                 opened.callback(stream.close)
                 eraser = Eraser(stream.store, audit.store, pad_to=ERASURE_PAD_TO)
                 eraser.finish()
@@ -103,9 +102,9 @@ class People:
     def finish(self) -> None:
         """Complete erasures that were interrupted; opening a ledger does this by itself."""
         interrupted = [
-            system
-            for system in self.systems()
-            if (stream_folder(self._log, system) / INTENT_FILE).exists()
+            declaration
+            for declaration in self._declarations()
+            if (stream_folder(self._log, declaration) / INTENT_FILE).exists()
         ]
         if not interrupted:
             return
@@ -114,19 +113,27 @@ class People:
                 self._log, ERASURES, fields=ERASURE_FIELDS, pad_to=ERASURE_PAD_TO
             )
             opened.callback(audit.close)
-            for system in interrupted:
-                stream = DecisionStream.open(self._log, system)
+            for declaration in interrupted:
+                stream = DecisionStream.reopen(self._log, declaration, write=True)
                 opened.callback(stream.close)
                 Eraser(stream.store, audit.store, pad_to=ERASURE_PAD_TO).finish()
             audit.publish()
 
-    def systems(self) -> Sequence[str]:
-        """List the systems that declared a stream for decisions, oldest first."""
+    def systems(self) -> list[str]:
+        """List the systems whose decisions are kept here, oldest first."""
+        return list(dict.fromkeys(one.system for one in self._declarations()))
+
+    def _declarations(self) -> list[StreamDeclaration]:
+        """Find the declared streams for decisions that are kept here, older ones too."""
         declared = [
-            parse_stream(found.envelope.in_toto).system
-            for found in self._log.find(predicate="stream")
+            parse_stream(found.envelope.in_toto)
+            for found in heard_in(self._log, predicate="stream")
         ]
-        return [system for system in dict.fromkeys(declared) if system != ERASURES]
+        return [
+            one
+            for one in declared
+            if one.system != ERASURES and (stream_folder(self._log, one) / "tree.json").exists()
+        ]
 
 
 def _records(store: StreamStore, indices: Sequence[int]) -> list[dict[str, JsonValue]]:

@@ -20,6 +20,7 @@ from counterfoil.core.stream import (
 )
 from counterfoil.errors import FormatError, VerificationError
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.trust import newest_heard
 from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.store import StreamStore
 
@@ -28,13 +29,8 @@ MAX_DELAY_S = 24 * 3600  # after a ticket is due, its record must be in a batch 
 TICKET_KEY = "tickets"
 
 
-def stream_folder(log: Log, system: str) -> Path:
-    """Tell where the newest stream of a system is kept."""
-    found = log.find(predicate="stream", subject=system)
-    return _folder(log, parse_stream(found[-1].envelope.in_toto))
-
-
-def _folder(log: Log, declaration: StreamDeclaration) -> Path:
+def stream_folder(log: Log, declaration: StreamDeclaration) -> Path:
+    """Tell where a stream is kept."""
     return log.folder / "private" / "streams" / declaration.stream_id.hex()
 
 
@@ -68,9 +64,9 @@ class DecisionStream:
             ConflictError: `write`, and there is a writer already.
             FormatError: not `write`, and the system has no stream.
         """
-        found = log.find(predicate="stream", subject=system)
-        if found:
-            declaration = parse_stream(found[-1].envelope.in_toto)
+        found = newest_heard(log, predicate="stream", subject=system)
+        if found is not None:
+            declaration = parse_stream(found.envelope.in_toto)
         elif write:
             declaration = cls._declare(log, system, tuple(fields), pad_to)
         else:
@@ -78,10 +74,19 @@ class DecisionStream:
                 f"the system {system!r} has no decision stream in {log.folder}",
                 hint="It begins with the first decision.",
             )
-        folder = _folder(log, declaration)
+        return cls.reopen(log, declaration, write=write)
+
+    @classmethod
+    def reopen(cls, log: Log, declaration: StreamDeclaration, *, write: bool) -> DecisionStream:
+        """Open a stream that was declared, the newest of its system or an older one.
+
+        Raises:
+            As `open`.
+        """
+        folder = stream_folder(log, declaration)
         keys = FileKeyStore(log.places.vault_keys)
         clock, random = log.clock, log.random
-        if not (folder / "tree.json").exists() and write:
+        if write and not (folder / "tree.json").exists():
             store = StreamStore.create(
                 folder, declaration.stream_id, keys, clock=clock, random=random
             )
@@ -120,8 +125,8 @@ class DecisionStream:
 
     def newest_batch(self) -> Batch | None:
         """Read the newest batch that the log holds."""
-        found = self.log.find(predicate="batch", subject=self.id.hex())
-        return parse_batch(found[-1].envelope.in_toto) if found else None
+        found = newest_heard(self.log, predicate="batch", subject=self.id.hex())
+        return None if found is None else parse_batch(found.envelope.in_toto)
 
     def publish(self) -> Batch | None:
         """Bring the stream's new records under a batch statement in the log.

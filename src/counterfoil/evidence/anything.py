@@ -12,6 +12,7 @@ from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy, parse_policy
 from counterfoil.core.quorum import Grade, check_quorum
 from counterfoil.core.receipt import check_receipt, parse_receipt
+from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.succession import policy_history
 from counterfoil.core.testimony import check_attestation
 from counterfoil.data.datasets import Datasets
@@ -24,6 +25,7 @@ from counterfoil.ledger.audit import Progress, audit
 from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
 
 
@@ -109,7 +111,8 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
         policy = _trust(trust, log.origin)
         if policy is not None and policy.log.key != log.key:
             raise _other_log(log.key, policy)
-        kind, found = _find_thing(path, log)
+        kind, found, subject = _find_thing(path, log)
+        log.receipt(found.index)  # raises if the entry is not under the signed checkpoint
         voices: tuple[str, ...] = ()
         if policy is not None:
             stated = [(one.index, one.envelope) for one in log.find(predicate="policy")]
@@ -118,11 +121,11 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
         grade = _grade(log.checkpoint, policy)
         revoked = [
             one.index
-            for digest in found.statement.subjects[0].digest.values()
+            for digest in subject.digest.values()
             for one in log.find(subject=digest, predicate="revocation")
         ]
         size = log.size
-    name = found.statement.subjects[0].name
+    name = subject.name
     exactly = "byte for byte" if kind == "model" else "part for part"
     return Verdict(
         what=f"{kind} {name}",
@@ -143,16 +146,19 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
     )
 
 
-def _find_thing(path: Path, log: Log) -> tuple[str, Found]:
+def _find_thing(path: Path, log: Log) -> tuple[str, Found, Subject]:
     """Find the statement about a file: a model's by its SHA-256, a data set's by comparing."""
     if path.is_file():
         digest = sha256(read_model(path)).hexdigest()
-        for found in log.find(predicate="model", subject=digest):
-            return "model", found
+        for found in heard_in(log, predicate="model", subject=digest):
+            for subject in found.statement.subjects:
+                if subject.digest.get(SHA256) == digest:
+                    return "model", found, subject
     datasets = Datasets(log)
     for dataset in reversed(datasets.list()):
         if datasets.is_same(dataset, path):
-            return "data set", log.find(predicate="dataset", subject=dataset.digest)[0]
+            found = heard_in(log, predicate="dataset", subject=dataset.digest)[0]
+            return "data set", found, dataset.subject
     raise VerificationError(
         f"{path} is no model's file and no data set that was attested in {log.folder}",
         hint="`counterfoil data diff NAME FILE` names the rows that differ.",

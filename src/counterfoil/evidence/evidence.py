@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from counterfoil.core.canonical import JsonValue, format_json
 from counterfoil.core.keys import format_vkey
 from counterfoil.core.receipt import format_receipt
 from counterfoil.core.record import field_digest, format_record
-from counterfoil.core.stream import parse_batch
+from counterfoil.core.stream import parse_batch, parse_stream
 from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import format_base64
 from counterfoil.decisions.decisions import Decision
@@ -19,7 +20,7 @@ from counterfoil.errors import FormatError
 from counterfoil.evidence.page import format_page
 from counterfoil.ledger.disk import reported
 from counterfoil.ledger.log import Found, Log
-from counterfoil.ledger.trust import Trust
+from counterfoil.ledger.trust import Trust, heard_in
 
 EVIDENCE_FORMAT = "evidence/v1"
 MODEL_ROLES = (
@@ -95,7 +96,12 @@ class Evidence:
             UnavailableError: it was erased.
         """
         log = self._log
-        stream = DecisionStream.open(log, decision.system, write=False)
+        declared = next(
+            one
+            for one in heard_in(log, predicate="stream", subject=decision.system)
+            if sha256(one.envelope.payload).digest() == decision.stream
+        )
+        stream = DecisionStream.reopen(log, parse_stream(declared.envelope.in_toto), write=False)
         try:
             fields = stream.declaration.fields
             if unknown := set(withhold) - set(fields):
@@ -103,7 +109,7 @@ class Evidence:
                     f"there is no field {', '.join(sorted(unknown))} to withhold",
                     hint=f"The fields are {', '.join(fields)}.",
                 )
-            batches = log.find(predicate="batch", subject=stream.id.hex())
+            batches = heard_in(log, predicate="batch", subject=stream.id.hex())
             covering = [f for f in batches if parse_batch(f.envelope.in_toto).size > decision.index]
             if not covering:
                 raise FormatError(
@@ -116,12 +122,10 @@ class Evidence:
             path = stream.store.inclusion(decision.index, batch.size)
         finally:
             stream.close()
-        (declared,) = log.find(predicate="stream", subject=decision.system)[-1:]
         statements = [
             self._statement("stream", declared),
             self._statement("batch", covering[0]),
             *self._behind(decision),
-            *(self._statement("policy", found) for found in log.find(predicate="policy")),
         ]
         shown = {
             name: text for name, text in zip(fields, texts, strict=True) if name not in withhold

@@ -7,11 +7,15 @@ In order, each step resting on those before it:
     3. every statement is in the log: its receipt's path leads to a checkpoint the log signed, and
        enough witnesses cosigned that
     4. no two of these checkpoints contradict each other
-    5. the stream was declared, and the batch stated, by who may do so
+    5. the stream was declared, and the batch stated, by one who may do both
     6. the record is in the batch; what is disclosed is what the record commits to
     7. the model named in the record is the one that statements are about; what the policy asks
-       for at its stage was said, by who had to say it, judged as of the decision
+       for at its stage was said, by who had to say it, before the batch was logged, and a gate
+       that scanned the log cleared it
     8. the page, if it is one, shows what is proven and nothing else
+
+Everything is judged by the policy that the verifier brought: a file could choose among older
+ones. Where keys were replaced since, verify with the policy of that time.
 
 Without a policy, steps 2 and 7 cannot be done and 3 to 5 rest on the file's own word: what holds
 together is shown, and the verdict is *untrusted*.
@@ -19,50 +23,27 @@ together is shown, and the verdict is *untrusted*.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from counterfoil.core.canonical import JsonValue, parse_json
-from counterfoil.core.checkpoint import Checkpoint, check_same_history
-from counterfoil.core.cosignature import find_cosignatures
-from counterfoil.core.envelope import Envelope, parse_envelope
-from counterfoil.core.instant import parse_instant
-from counterfoil.core.judgement import evaluate_stage
 from counterfoil.core.keys import VerifierKey, parse_vkey
-from counterfoil.core.merkle import Hash
-from counterfoil.core.note import parse_note
+from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.core.quorum import Grade, check_quorum
-from counterfoil.core.receipt import check_receipt, parse_receipt
+from counterfoil.core.quorum import Grade
 from counterfoil.core.record import check_disclosures
-from counterfoil.core.requirements import Mode
-from counterfoil.core.statement import Statement, Subject, parse_statement
 from counterfoil.core.stream import RecordReceipt, check_record, parse_batch, parse_stream
-from counterfoil.core.succession import PolicyHistory, policy_history
-from counterfoil.core.testimony import check_attestation, hear, short_predicate
+from counterfoil.core.testimony import check_attestation
 from counterfoil.core.text import parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
+from counterfoil.evidence.clearance import check_model
+from counterfoil.evidence.logged import Logged, malformed, read_logged
 from counterfoil.evidence.page import check_page, parse_page
 from counterfoil.evidence.verdict import Verdict
-from counterfoil.ledger.trust import PRODUCTION
 
 MAX_EVIDENCE_BYTES = 16 << 20
+_POLICY_HINT = re.compile(r"[0-9a-f]{64}")
 _MEMBERS = {"counterfoil", "kind", "log", "policy", "record", "disclosures", "statements"}
-MAX_STATEMENTS = 256  # of one decision; each costs a signature check
-
-
-@dataclass(frozen=True, slots=True)
-class _Logged:
-    """A statement of the file, shown to be in the log."""
-
-    role: str
-    index: int
-    envelope: Envelope
-    statement: Statement
-    checkpoint: Checkpoint
-    note: bytes
-    grade: Grade
 
 
 def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
@@ -81,13 +62,9 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
     """
     evidence, is_page = _read(data)  # 1
     log_key = _log_key(evidence, policy)  # 2
-    logged = _logged_statements(evidence, log_key, policy)  # 3, 4
+    logged = read_logged(evidence, log_key, policy)  # 3, 4
     declared, stated = _one(logged, "stream"), _one(logged, "batch")
-    policies = _policies(logged, policy)
-    if policies is not None:
-        for said in (declared, stated):  # 5
-            judge = policies.at(said.index)
-            check_attestation(judge, said.envelope, said.statement, said.index)
+    speakers = _speakers(declared, stated, policy)  # 5
     declaration = parse_stream(declared.envelope.in_toto)
     batch = parse_batch(stated.envelope.in_toto)
     if declaration.log != log_key.name or batch.log != log_key.name:
@@ -95,15 +72,21 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
             f"the stream belongs to the log {declaration.log}, and this is {log_key.name}",
             hint="A statement counts only in the log that it names.",
         )
+    check_extension(batch.size_before, batch.root_before, batch.size, batch.root, batch.consistency)
     receipt = _record_receipt(evidence)
     check_record(receipt, declaration, batch)  # 6
+    if receipt.index < batch.size_before:
+        raise VerificationError(
+            f"the record is number {receipt.index}, and an earlier batch than this one, from "
+            f"{batch.size_before} on, brought it into the log",
+            hint="Ask for the evidence with the first batch that holds the record.",
+        )
     facts = check_disclosures(receipt.record, declaration.fields, _disclosures(evidence))
-    said_of_model = _check_model(facts, logged, policy, policies)  # 7
+    proved_of_model, unknown_of_model = check_model(facts, logged, stated.index, policy)  # 7
     if is_page:
         check_page(data, evidence, facts)  # 8
     grade = min((one.grade for one in logged), default=Grade.SELF_WITNESSED)
     withheld = [name for name in declaration.fields if name not in facts]
-    size = max(one.checkpoint.size for one in logged)
     return Verdict(
         what=f"decision {receipt.index} of {declaration.system}",
         grade=grade.label,
@@ -119,14 +102,16 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
                 f"{declaration.system}; none was added or altered afterwards."
             ),
             *(("Every word and figure of the letter is what is recorded.",) if is_page else ()),
-            *said_of_model,
+            *speakers,
+            *proved_of_model,
         ),
         not_checked=(
             "Whether what was recorded is true: a record shows what was said, and by whom.",
             "Whether other decisions were made and never recorded.",
-            f"Whether anything was revoked after entry {size} of the log.",
+            "When it was decided: that time, and what had expired by then, is the operator's word.",
+            "Whether another batch of the stream contradicts this one: a copy of the log shows it.",
+            *unknown_of_model,
             *((f"Withheld and not seen here: {', '.join(withheld)}.",) if withheld else ()),
-            *(("Which model decided: that is withheld.",) if "output" in withheld else ()),
             *(
                 ()
                 if policy is not None
@@ -169,9 +154,12 @@ def _log_key(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> V
         case {"origin": str(origin), "key": str(vkey)}:
             claimed = parse_vkey(vkey)
         case _:
-            raise _malformed("log")
+            raise malformed("log")
     if claimed.name != origin:
-        raise _malformed("log")
+        raise malformed("log")
+    hint = evidence.get("policy")
+    if not isinstance(hint, str) or not _POLICY_HINT.fullmatch(hint):
+        raise malformed("policy")
     if policy is None:
         return claimed
     if claimed != policy.log.key:
@@ -185,44 +173,7 @@ def _log_key(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> V
     return policy.log.key
 
 
-def _logged_statements(
-    evidence: Mapping[str, JsonValue], log_key: VerifierKey, policy: TrustPolicy | None
-) -> list[_Logged]:
-    """Show that each statement is in the log, and that its checkpoints agree."""
-    entries = evidence.get("statements")
-    if not isinstance(entries, list) or len(entries) > MAX_STATEMENTS:
-        raise _malformed("statements")
-    logged = [_logged(entry, log_key, policy) for entry in entries]
-    notes = {one.note: one for one in logged}
-    first = next(iter(notes), b"")
-    for note in notes:
-        check_same_history(first, note, log_key)
-    return logged
-
-
-def _logged(entry: JsonValue, log_key: VerifierKey, policy: TrustPolicy | None) -> _Logged:
-    match entry:
-        case {"role": str(role), "entry": str(encoded), "receipt": str(text)}:
-            data = parse_base64(encoded, f"entry of the {role} statement")
-        case _:
-            raise _malformed("statements")
-    receipt = parse_receipt(text.encode())
-    checkpoint = check_receipt(data, receipt, log_key)
-    envelope = parse_envelope(data)
-    statement = parse_statement(envelope.in_toto)
-    if short_predicate(statement.predicate_type) != role:
-        raise VerificationError(
-            f"a statement listed as {role} is of the type {statement.predicate_type}",
-            hint="The list was put together wrongly, or changed.",
-        )
-    grade = Grade.SELF_WITNESSED
-    if policy is not None:
-        keys = [witness.key for witness in policy.witnesses]
-        grade = check_quorum(policy, find_cosignatures(parse_note(receipt.checkpoint), keys))
-    return _Logged(role, receipt.index, envelope, statement, checkpoint, receipt.checkpoint, grade)
-
-
-def _one(logged: Sequence[_Logged], role: str) -> _Logged:
+def _one(logged: Sequence[Logged], role: str) -> Logged:
     found = [one for one in logged if one.role == role]
     if len(found) != 1:
         raise FormatError(
@@ -251,85 +202,34 @@ def _record_receipt(evidence: Mapping[str, JsonValue]) -> RecordReceipt:
                 size,
                 Hash(parse_base64(root, "root of the stream", size=32)),
             )
-    raise _malformed("record")
+    raise malformed("record")
 
 
 def _disclosures(evidence: Mapping[str, JsonValue]) -> list[str]:
     given = evidence.get("disclosures")
     texts = [text for text in given if isinstance(text, str)] if isinstance(given, list) else []
     if not isinstance(given, list) or len(texts) != len(given):
-        raise _malformed("disclosures")
+        raise malformed("disclosures")
     return texts
 
 
-def _check_model(
-    facts: Mapping[str, Any],
-    logged: Sequence[_Logged],
-    policy: TrustPolicy | None,
-    policies: PolicyHistory | None,
-) -> tuple[str, ...]:
-    """Check what is said about the model that decided; return it in words."""
-    match facts.get("output"):
-        case {
-            "model": {"name": str(name), "digest": str(digest)},
-            "decided": str(decided),
-        }:
-            subject = Subject(name, {"sha256": digest})
-        case _ if facts.get("kind", "decision") != "decision" or "output" not in facts:
-            return ()  # no decision is shown, and so no model
-        case _:
-            raise FormatError(
-                "the record does not say which model decided, or when",
-                hint="A decision without that cannot be judged; ask for its whole output.",
-            )
-    about = [one for one in logged if subject in one.statement.subjects]
-    stated = [one for one in about if one.role == "model"]
-    if not stated:
-        raise VerificationError(
-            f"no statement in the evidence is about the model {name} with SHA-256 {digest[:12]}…",
-            hint="The record names a model that the log does not know under this name.",
-        )
-    if policy is None or policies is None:
-        return (f"The model is stated to be {name}, SHA-256 {digest[:12]}….",)
-    heard = [hear(policies.at(one.index), one.envelope, one.index) for one in about]
-    judgement = evaluate_stage(
-        policy,
-        PRODUCTION,
-        subject,
-        heard,
-        model_format=str(stated[-1].statement.predicate.get("format")),
-        now=parse_instant(decided, "time of the decision"),
-    )
-    if judgement.reasons and judgement.mode is Mode.ENFORCE:
-        raise PolicyError(
-            f"the model {name} was not cleared for {PRODUCTION}: {'; '.join(judgement.reasons)}",
-            have=", ".join(str(ground) for ground in judgement.grounds) or "nothing",
-            need=f"what the policy asks for at {PRODUCTION}",
-            hint="The decision was made by a model that the policy does not let decide.",
-        )
-    voices = [f"{ground.principal} said `{ground.predicate}`" for ground in judgement.grounds]
-    if judgement.reasons:
-        missing = "; ".join(judgement.reasons)
-        return (
-            (
-                f"The model is {name}, SHA-256 {digest[:12]}…. The policy does not enforce yet; "
-                f"if it did, it would refuse this model: {missing}."
-            ),
-        )
-    return (
-        (
-            f"The model is {name}, SHA-256 {digest[:12]}…, and the policy was met when it decided: "
-            f"{', '.join(voices)}."
-        ),
-    )
-
-
-def _policies(logged: Sequence[_Logged], policy: TrustPolicy | None) -> PolicyHistory | None:
-    """Find the policies in the file that the trusted one leads to; others are not believed."""
+def _speakers(declared: Logged, stated: Logged, policy: TrustPolicy | None) -> tuple[str, ...]:
+    """Check that one principal, who may do both, declared the stream and stated the batch."""
     if policy is None:
-        return None
-    stated = [(one.index, one.envelope) for one in logged if one.role == "policy"]
-    return policy_history(policy, stated)
+        return ()
+    both = [
+        name
+        for name in check_attestation(policy, declared.envelope, declared.statement, declared.index)
+        if name in check_attestation(policy, stated.envelope, stated.statement, stated.index)
+    ]
+    if not both:
+        raise PolicyError(
+            "the stream was declared by one principal, and the batch is stated by another",
+            have="two different principals",
+            need="one that may do both",
+            hint="Whoever may state batches must not speak for the streams of others.",
+        )
+    return (f"The stream was declared, and this batch of it stated, by {', '.join(both)}.",)
 
 
 def _whom(policy: TrustPolicy | None, grade: Grade, log_key: VerifierKey) -> tuple[str, ...]:
@@ -345,11 +245,4 @@ def _whom(policy: TrustPolicy | None, grade: Grade, log_key: VerifierKey) -> tup
         "Whoever gave you the trust policy, for the keys in it and who may say what.",
         f"{policy.log.operator}, that what it recorded is what happened.",
         about_time,
-    )
-
-
-def _malformed(part: str) -> FormatError:
-    return FormatError(
-        f"the part `{part}` of the evidence is missing or malformed",
-        hint="See docs/reference/evidence.md; ask for the file again.",
     )

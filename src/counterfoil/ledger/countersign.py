@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from counterfoil.core.checkpoint import open_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
 from counterfoil.errors import ConflictError, ProofError, SplitViewError, UnavailableError
@@ -60,6 +60,7 @@ class Countersigner:
         try:
             lines = self._ask(tree, checkpoint.size, note)
         except UnavailableError:
+            self._compare_with_memory(tree, checkpoint, note)
             return note
         except ProofError as error:
             raise SplitViewError(
@@ -74,6 +75,22 @@ class Countersigner:
         own = tuple(s for s in opened.signatures if s.is_named_by(self._log_key))
         return format_note(Note(opened.text, (*own, *lines)))
 
+    def _compare_with_memory(self, tree: TreeStore, checkpoint: Checkpoint, note: bytes) -> None:
+        """Do what can be done without the witness: read what it remembers, and do not go behind."""
+        kept = self._memory()
+        if not kept:
+            return
+        remembered = open_checkpoint(kept, self._log_key)
+        if remembered.size > checkpoint.size:
+            raise _behind(tree, checkpoint.size, remembered.size)
+        if tree.root_below(remembered.size) != remembered.root:
+            raise SplitViewError(
+                f"{tree.folder} has another history than its witness cosigned",
+                a=note,
+                b=kept,
+                hint="Keep both checkpoints, they are the evidence.",
+            )
+
     def _ask(self, tree: TreeStore, size: int, note: bytes) -> tuple[NoteSignature, ...]:
         """Ask, and once more with the size the witness says it remembers."""
         old = size if self._size is None else min(self._size, size)
@@ -83,12 +100,15 @@ class Countersigner:
                 return self._client.add_checkpoint(old, proof, note)
             except RememberedError as remembered:
                 if remembered.size > size:
-                    raise ConflictError(
-                        f"{tree.folder} has {size} entries and its witness has seen "
-                        f"{remembered.size}: this folder was restored from a snapshot, or is a "
-                        "copy of one that went on",
-                        hint="Do not append here; go on with the newest copy, or start a new log.",
-                    ) from remembered
+                    raise _behind(tree, size, remembered.size) from remembered
                 if remembered.size == old:
                     raise UnavailableError("the witness contradicts itself") from remembered
                 old = remembered.size
+
+
+def _behind(tree: TreeStore, size: int, seen: int) -> ConflictError:
+    return ConflictError(
+        f"{tree.folder} has {size} entries and its witness has seen {seen}: this folder was "
+        "restored from a snapshot, or is a copy of one that went on",
+        hint="Do not append here; go on with the newest copy, or start a new log.",
+    )

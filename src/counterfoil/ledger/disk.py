@@ -143,7 +143,9 @@ class WriterLock:
         return os.getpid() == self._pid
 
     def close(self) -> None:
-        """Let the next writer in."""
+        """Let the next writer in, although a process forked from ours may hold the file open."""
+        if self.is_ours:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
         os.close(self._fd)
 
     def _take(self, what: str) -> None:

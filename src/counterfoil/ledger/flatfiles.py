@@ -14,6 +14,7 @@ from counterfoil.ledger.disk import Disk, reported
 _HEAD = struct.Struct(">32sQ32sI")  # checksum, size, root, length of what follows
 _HEAD_TRIES = 1000  # a torn read of the head lasts microseconds
 _MAX_HEAD_BYTES = 1 << 20
+_MAX_READ_BYTES = 1 << 30  # a sparse file can claim any size
 
 
 class FlatFiles:
@@ -46,7 +47,7 @@ class FlatFiles:
         try:
             fd = self._fd(name)
             # Compared first, as a damaged file may ask for more than there is memory.
-            if offset + length <= os.fstat(fd).st_size:
+            if length <= _MAX_READ_BYTES and offset + length <= os.fstat(fd).st_size:
                 return os.pread(fd, length, offset)
         except OSError as error:
             with reported(f"cannot read {self._folder / name}"):

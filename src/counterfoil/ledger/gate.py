@@ -17,7 +17,7 @@ from counterfoil.core.statement import Subject
 from counterfoil.core.succession import policy_history
 from counterfoil.core.testimony import Testimony, hear
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.trust import Trust
+from counterfoil.ledger.trust import Trust, heard_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Gate:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._policy = Trust(log).show()
+        self._seen = (0, "")
 
     def clear_model(self, subject: Subject, stage: str, model_format: str) -> Clearance:
         """Let a model into a stage, or say why not.
@@ -78,6 +79,8 @@ class Gate:
 
     def _hear(self, subject: Subject) -> list[Testimony]:
         """Hear all the log holds about the subject's digest, each under the policy of its time."""
+        self._log.refresh()
+        self._seen = (self._log.size, self._log.root.hex())
         stated = [(one.index, one.envelope) for one in self._log.find(predicate="policy")]
         policies = policy_history(self._policy, stated)
         return [
@@ -117,7 +120,8 @@ class Gate:
         said = self._said_already(predicate, subject, body)
         if said is None:
             if predicate == "clearance":
-                body |= {"size": self._log.size, "root": self._log.root.hex()}
+                size, root = self._seen  # what was scanned; the log may have grown since
+                body |= {"size": size, "root": root}
             said = self._log.attest([subject], predicate, body).index
         return Clearance(subject, judgement.mode.value, judgement.reasons, said)
 
@@ -127,7 +131,7 @@ class Gate:
         digest = next(iter(subject.digest.values()))
         decided = [
             found
-            for found in self._log.find(subject=digest)
+            for found in heard_in(self._log, subject=digest)
             if found.statement.predicate_type.split(":")[-2] in {"clearance", "refusal"}
             and found.statement.predicate.get("gate") == body["gate"]
             and found.statement.predicate.get("stage") == body["stage"]

@@ -81,7 +81,12 @@ class Index:
         self._database: sqlite3.Connection | None = None
 
     def find(
-        self, subject: str | None, predicate: str | None, issuer: str | None, size: int
+        self,
+        subject: str | None,
+        predicate: str | None,
+        issuer: str | None,
+        size: int,
+        last: int | None = None,
     ) -> list[int]:
         """Find positions below `size`, ascending, that match all that is given.
 
@@ -90,6 +95,7 @@ class Index:
             predicate: A predicate type, in full.
             issuer: The label of a key that the envelope names; its signature is not checked.
             size: Where to stop; the index is first brought up to there.
+            last: How many of the newest to give at most; None for all.
         """
         query = ["SELECT position FROM statements WHERE position < ?"]
         values: list[str | int] = [size]
@@ -102,7 +108,8 @@ class Index:
         if issuer is not None:
             query.append("AND position IN (SELECT position FROM issuers WHERE key = ?)")
             values.append(issuer)
-        query.append("ORDER BY position")
+        query.append("ORDER BY position DESC LIMIT ?")
+        values.append(-1 if last is None else last)
         name = str(self._path)
         for _ in range(_TRIES):
             try:
@@ -119,7 +126,7 @@ class Index:
                 else:
                     self._discard()
             else:
-                return [position for (position,) in rows]
+                return [position for (position,) in reversed(rows)]
         raise UnavailableError(
             f"no index of {self._path.parent} can be made, not even in memory",
             hint="Is there memory left?",

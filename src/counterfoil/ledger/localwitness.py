@@ -101,14 +101,20 @@ class LocalWitness:
                 if pipe is not None:
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
-            self._process.wait(REPLY_WITHIN_S)
+            try:
+                self._process.wait(REPLY_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                # A process forked from ours holds the pipe open; what the witness knows is durable.
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def _ask(self, request: bytes) -> tuple[int, bytes]:
         try:
             if self._process is None:
                 self._process = subprocess.Popen(  # noqa: S603 our own module, our own folder
-                    [sys.executable, "-m", "counterfoil.ledger.witness", str(self._folder)],
+                    # -P: a folder that we happen to stand in must not lend it modules.
+                    [sys.executable, "-P", "-m", "counterfoil.ledger.witness", str(self._folder)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     # Ctrl-C is for us: the witness ends when we have closed its input.

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
 
-from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
+from counterfoil.core.canonical import JsonValue
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from counterfoil.core.envelope import Envelope, format_envelope, parse_envelope, sign_envelope
-from counterfoil.core.keys import Signer, VerifierKey, format_vkey, parse_vkey
+from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import EMPTY_ROOT, Hash, check_inclusion, leaf_hash
 from counterfoil.core.receipt import Receipt
 from counterfoil.core.statement import (
@@ -29,18 +29,16 @@ from counterfoil.core.statement import (
     parse_statement,
     predicate_type,
 )
-from counterfoil.errors import ConflictError, FormatError, VerificationError
+from counterfoil.errors import ConflictError, UnavailableError, VerificationError
 from counterfoil.ledger import blobs
-from counterfoil.ledger.disk import Disk, read_file, reported
+from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.identity import read_identity, write_identity
 from counterfoil.ledger.index import Index
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.treestore import TreeStore
 from counterfoil.ledger.treeview import Published, TreeView
-
-_FORMAT = "counterfoil ledger v1"
-_MAX_IDENTITY_BYTES = 4 << 10  # of ledger.json: a vkey and little else
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +107,15 @@ class Log:
         self.folder = folder
         self.clock = clock
         self.random = random
-        self.origin, self.key = _read_identity(folder)
+        self.key = read_identity(folder)
+        self.origin = self.key.name
         self.places = Places(self.origin)
         self.disk = disk or Disk()
         self._sequencer: Sequencer | None = None
         self._writer_lock = threading.Lock()
+        self._views: list[TreeView] = []
         self._index: Index | None = None
-        self._tree: TreeView = TreeStore.open(folder / "log", write=False, disk=self.disk)
+        self._tree: TreeView = self._open_reader()
         self._require_own_checkpoint()
 
     @staticmethod
@@ -139,9 +139,7 @@ class Log:
                 )
             tree.publish(sign_checkpoint(Checkpoint(signer.key.name, 0, tree.root()), signer))
             # If we stop before this, there is no ledger yet, and making it again is harmless.
-            identity: JsonValue = {"format": _FORMAT, "key": format_vkey(signer.key)}
-            with reported(f"cannot make a ledger in {folder}"):
-                disk.replace(folder, "ledger.json", format_json(identity))
+            write_identity(folder, signer.key, disk)
 
     # Reading
 
@@ -198,7 +196,12 @@ class Log:
         return self._tree.consistency(old_size, size)
 
     def find(
-        self, *, subject: str | None = None, predicate: str | None = None, issuer: str | None = None
+        self,
+        *,
+        subject: str | None = None,
+        predicate: str | None = None,
+        issuer: str | None = None,
+        last: int | None = None,
     ) -> list[Found]:
         """Find statements, oldest first; each counts once, at its first occurrence.
 
@@ -206,14 +209,16 @@ class Log:
             subject: Name of a subject, or one of its digests in hex.
             predicate: Short name (`approval`) or full predicate type.
             issuer: Label of a signing key, as the envelope claims it.
+            last: How many of the newest to give at most; None for all.
         """
         if self._index is None:
-            path = self.folder / "index.sqlite"
+            # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
+            path = self.places.index
             self._index = Index(path, self.origin, self._read_checked, self.resolve, self._root_at)
         if predicate is not None and ":" not in predicate:
             predicate = predicate_type(predicate)
         found = []
-        for index in self._index.find(subject, predicate, issuer, self.size):
+        for index in self._index.find(subject, predicate, issuer, self.size, last):
             envelope = self.envelope(index)
             found.append(Found(index, envelope, parse_statement(envelope.in_toto)))
         return found
@@ -315,6 +320,8 @@ class Log:
             self._sequencer.close()
         else:
             self._tree.close()
+        while self._views:
+            self._views.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -333,18 +340,31 @@ class Log:
         """Become the writer, once."""
         with self._writer_lock:
             if self._sequencer is None:
-                signer = load_key(self.places.keys / "log.pem")
-                if signer.key != self.key:
-                    raise ConflictError(
-                        f"{self.places.keys / 'log.pem'} is not the key of {self.origin}",
-                        hint="Restore the log's own key; without it nobody can append.",
-                    )
-                sequencer = Sequencer(
-                    self.folder / "log", signer, self.places.witness, disk=self.disk
-                )
-                self._tree.close()
+                sequencer = self._open_writer()
+                # Other threads may be reading from it; it is closed with everything else.
+                self._views.append(self._tree)
                 self._tree, self._sequencer = sequencer.tree, sequencer
             return self._sequencer
+
+    def _open_writer(self) -> Sequencer:
+        signer = load_key(self.places.keys / "log.pem")
+        if signer.key != self.key:
+            raise ConflictError(
+                f"{self.places.keys / 'log.pem'} is not the key of {self.origin}",
+                hint="Restore the log's own key; without it nobody can append.",
+            )
+        return Sequencer(self.folder / "log", signer, self.places.witness, disk=self.disk)
+
+    def _open_reader(self) -> TreeView:
+        try:
+            return TreeStore.open(self.folder / "log", write=False, disk=self.disk)
+        except VerificationError as damaged:
+            # A power cut may have torn the head: its writer finds it in the journal.
+            try:
+                self._open_writer().close()
+            except (ConflictError, UnavailableError):
+                raise damaged from None
+        return TreeStore.open(self.folder / "log", write=False, disk=self.disk)
 
     def _receipt_at(self, index: int, published: Published) -> Receipt:
         size = published.frontier.size
@@ -379,19 +399,3 @@ class Log:
                     hint="Restore the folder from a backup; `counterfoil log audit` checks all.",
                 )
             yield entry
-
-
-def _read_identity(folder: Path) -> tuple[str, VerifierKey]:
-    """Read ledger.json: the log's origin and key."""
-    path = folder / "ledger.json"
-    if not path.exists():
-        raise FormatError(
-            f"there is no ledger in {folder}", hint=f"Make one with `counterfoil init {folder}`."
-        )
-    match parse_canonical(read_file(path, _MAX_IDENTITY_BYTES), what=str(path)):
-        case {"format": "counterfoil ledger v1", "key": str(vkey)}:
-            key = parse_vkey(vkey)
-            return key.name, key
-    raise FormatError(
-        f"{path} is not of the format {_FORMAT!r}", hint="Was it made by another version?"
-    )

@@ -4,6 +4,7 @@
       keys/<slug>/              private keys of the log and of local principals
       vault/<slug>/             wrapping keys of the vault
       witness/<slug>/           the local witness: its key and what it cosigned last
+      index/<slug>.sqlite       which entries say what; made again when it is missing
       trust/<slug>.toml         the trust policy this user adopted for that log
 
 The slug is made from the log's origin, so two folders that claim one origin share a witness, and
@@ -62,6 +63,11 @@ class Places:
     def witness(self) -> Path:
         """The local witness."""
         return home() / "witness" / self.slug
+
+    @property
+    def index(self) -> Path:
+        """The index of the log; it can always be made again."""
+        return home() / "index" / f"{self.slug}.sqlite"
 
     @property
     def trust(self) -> Path:

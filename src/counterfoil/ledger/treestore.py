@@ -334,6 +334,7 @@ class TreeStore(TreeView):
                 hint="Restore the folder from a backup; witnesses know the newest size.",
             )
         size, root, head = published or (0, EMPTY_ROOT, b"")
+        before = self._published
         is_new = False
         self._entries_end = 0
         if frames:
@@ -358,7 +359,11 @@ class TreeStore(TreeView):
                 hint="`counterfoil log audit` names the first bad place; restore from a backup.",
             )
         if is_new and self._countersign is not None:
-            head = self._countersign(self, head)
+            try:
+                head = self._countersign(self, head)
+            except BaseException:
+                self._published = before  # what was refused is shown to nobody
+                raise
         self._publish(frontier, head)
         self._files.sync()
         journal.clear()

@@ -98,6 +98,10 @@ class TreeView:
         """Prove that the tree of `size` leaves (by default now) extends that of `old_size`."""
         return prove_consistency(old_size, self._known(size), self.node)
 
+    def root_below(self, size: int) -> Hash:
+        """Compute as `root`, also for a size that is durable and not published yet."""
+        return Frontier.at(size, self.node).root()
+
     def consistency_below(self, old_size: int, size: int) -> tuple[Hash, ...]:
         """Prove as `consistency`, also for a size that is durable and not published yet."""
         return prove_consistency(old_size, size, self.node)

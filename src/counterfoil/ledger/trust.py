@@ -15,13 +15,13 @@ from counterfoil.core.envelope import sign_envelope
 from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
 from counterfoil.core.requirements import Mode, Stage
 from counterfoil.core.statement import format_statement
-from counterfoil.core.succession import check_successor, policy_statement
+from counterfoil.core.succession import check_successor, policy_history, policy_statement
 from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
-from counterfoil.core.testimony import short_predicate
+from counterfoil.core.testimony import hear, short_predicate
 from counterfoil.core.toml import MAX_TOML_BYTES
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import read_file, reported
-from counterfoil.ledger.log import Log
+from counterfoil.ledger.log import Found, Log
 
 PRODUCTION = "production"
 
@@ -139,3 +139,33 @@ def _with_mode(stage: Stage, mode: Mode) -> Stage:
     return replace(
         stage, mode=mode, formats=tuple(one for one in stage.formats if one in SAFE_FORMATS)
     )
+
+
+def heard_in(log: Log, *, predicate: str | None = None, subject: str | None = None) -> list[Found]:
+    """Find statements whose makers may make them, oldest first.
+
+    Anything may stand in a log; what a ledger goes by is what the adopted policy lets somebody
+    say, judged by the policy of its time. Where no policy was adopted, everybody is heard.
+    """
+    return _heard(log, log.find(predicate=predicate, subject=subject))
+
+
+def newest_heard(log: Log, *, predicate: str, subject: str) -> Found | None:
+    """Find the newest such statement, without reading all the older ones."""
+    last: int | None = 1
+    while True:
+        found = log.find(predicate=predicate, subject=subject, last=last)
+        heard = _heard(log, found)
+        if heard or last is None or len(found) < last:
+            return heard[-1] if heard else None
+        last = None
+
+
+def _heard(log: Log, found: list[Found]) -> list[Found]:
+    if not found or not log.places.trust.exists():
+        return found
+    stated = [(one.index, one.envelope) for one in log.find(predicate="policy")]
+    policies = policy_history(Trust(log).show(), stated)
+    return [
+        one for one in found if hear(policies.at(one.index), one.envelope, one.index).principals
+    ]

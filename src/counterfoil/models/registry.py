@@ -22,7 +22,7 @@ from counterfoil.errors import FormatError, RefusedError, UnavailableError, Veri
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Attested, Found, Log
-from counterfoil.ledger.trust import PRODUCTION, Trust
+from counterfoil.ledger.trust import PRODUCTION, Trust, heard_in
 from counterfoil.models.explain import Explainer, explainer_for
 from counterfoil.models.formats import (
     ONNX,
@@ -173,7 +173,7 @@ class Models:
 
     def list(self, name: str | None = None) -> list[Version]:
         """List versions, oldest first."""
-        return [_version(found) for found in self._log.find(predicate="model", subject=name)]
+        return [_version(found) for found in heard_in(self._log, predicate="model", subject=name)]
 
     def show(self, name: str) -> Version:
         """Give the newest version of this name, or the one with this digest.
@@ -222,8 +222,10 @@ class Models:
             return self._model(version, _predictor(predictor, terms), terms, stage)
         file = self._stored(version)
         Gate(self._log).clear_model(version.subject, stage, version.format)
-        # What the gate let in is opened: in enforce mode the policy's formats decided that.
-        loaded = known_formats()[version.format].load(file, (version.format,))
+        # In whatever mode: a format that runs code is opened only where the policy names it.
+        allowed = [one for known in self._policy_stages() for one in known.formats]
+        trusted = (PICKLE.name,) if PICKLE.name in allowed else ()
+        loaded = known_formats()[version.format].load(file, trusted)
         return self._model(version, _predictor(loaded, terms), terms, stage)
 
     def check(self, name: str) -> Version:
@@ -325,16 +327,16 @@ class Models:
                 kind.load(file, (PICKLE.name,) if PICKLE.name in allowed else ()),
             )
         as_predictor(model)  # says clearly what is no model
-        if inspect.isroutine(model):  # pickled, a function is only its own name
+        if not (hasattr(model, "predict") or hasattr(model, "predict_proba")):
+            # A function, or an object that is called: pickled, it is little more than its name.
             return _code_of(model), CALLABLE, model
         for kind in (ONNX, SKOPS, SAFETENSORS, PICKLE):
             try:
                 file = kind.dump(model)
-                if kind is not PICKLE:
-                    kind.load(file)  # a safe format that could not be loaded again is no use
+                # What decides is what was hashed: the copy read back, not the caller's object.
+                return file, kind.name, model if kind is PICKLE else kind.load(file)
             except (FormatError, RefusedError, UnavailableError):
                 continue
-            return file, kind.name, model
         return _code_of(model), CALLABLE, model
 
     def _policy_stages(self) -> Sequence[Stage]:

@@ -54,6 +54,7 @@ ERASURE_FIELDS: Final = (
 NOT_TOUCHED: Final = (
     "models trained on the data, which may have memorised some of it",
     "evidence and receipts already handed out, which still open",
+    "data sets, and the salts and leaves in `private/data` that a row can be guessed with",
     "copies that others made, and backups until `final_by`",
     "what a drive keeps of overwritten blocks",
     "leaf hashes, roots and signed statements, which say nothing about the person",

@@ -1,0 +1,113 @@
+"""The model behind a decision: what was said of it, by whom, before the decision was logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from counterfoil.core.instant import parse_instant
+from counterfoil.core.judgement import evaluate_stage
+from counterfoil.core.policy import TrustPolicy
+from counterfoil.core.requirements import Mode
+from counterfoil.core.statement import SHA256, Subject
+from counterfoil.core.testimony import hear, short_predicate
+from counterfoil.errors import FormatError, PolicyError, VerificationError
+from counterfoil.evidence.logged import Logged
+from counterfoil.ledger.trust import PRODUCTION
+
+_OTHER_KINDS = {"override", "pad"}  # records that are about a decision, or about nothing
+
+
+def check_model(
+    facts: Mapping[str, Any], logged: Sequence[Logged], before: int, policy: TrustPolicy | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Check what was said of the model that decided, before its decision reached the log.
+
+    Returns:
+        What is proved, and what was not checked, in words.
+    """
+    match facts.get("output"):
+        case {
+            "model": {"name": str(name), "digest": str(digest)},
+            "decided": str(decided),
+        }:
+            subject = Subject(name, {SHA256: digest})
+        case _ if facts.get("kind") in _OTHER_KINDS:
+            return (), ()
+        case _ if "output" not in facts:
+            return (), ("Which model decided, and whether it was cleared: that is withheld.",)
+        case _:
+            raise FormatError(
+                "the record does not say which model decided, or when",
+                hint="A decision without that cannot be judged; ask for its whole output.",
+            )
+    about = [one for one in logged if one.index < before]
+    stated = [one for one in about if one.role == "model" and subject in one.statement.subjects]
+    if policy is not None:
+        stated = [one for one in stated if hear(policy, one.envelope, one.index).principals]
+    if not stated:
+        raise VerificationError(
+            f"nobody who may has stated a model {name} with SHA-256 {digest[:12]}… before this",
+            hint="The record names a model that the log does not know under this name.",
+        )
+    is_code = stated[-1].statement.predicate.get("verifiable") is not True
+    unknown = (
+        ("What the model's function calls or closes over: its digest covers its own code only.",)
+        if is_code
+        else ()
+    )
+    if policy is None:
+        return (f"The model is stated to be {name}, SHA-256 {digest[:12]}….",), unknown
+    proved, not_seen = _check_clearance(subject, decided, stated[-1], about, policy)
+    return proved, (*not_seen, *unknown)
+
+
+def _check_clearance(
+    subject: Subject,
+    decided: str,
+    stated: Logged,
+    about: Sequence[Logged],
+    policy: TrustPolicy,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Judge what was said of the model, and find the gate that looked at all of the log."""
+    heard = [hear(policy, one.envelope, one.index) for one in about]
+    judgement = evaluate_stage(
+        policy,
+        PRODUCTION,
+        subject,
+        heard,
+        model_format=str(stated.statement.predicate.get("format")),
+        now=parse_instant(decided, "time of the decision"),
+    )
+    which = f"The model is {subject.name}, SHA-256 {subject.digest[SHA256][:12]}…"
+    cleared = [
+        one
+        for one in heard
+        if one.principals
+        and short_predicate(one.statement.predicate_type) == "clearance"
+        and subject in one.statement.subjects
+        and one.statement.predicate.get("stage") == PRODUCTION
+    ]
+    missing = list(judgement.reasons)
+    if not cleared:
+        missing.append("no gate's clearance, made before the decision, is in the file")
+    if missing and judgement.mode is Mode.ENFORCE:
+        raise PolicyError(
+            f"the model {subject.name} was not cleared for {PRODUCTION}: {'; '.join(missing)}",
+            have=", ".join(str(ground) for ground in judgement.grounds) or "nothing",
+            need=f"what the policy asks for at {PRODUCTION}",
+            hint="The decision was made by a model that the policy does not let decide.",
+        )
+    if missing:
+        told = f"{which}. The policy does not enforce; if it did, it would refuse this model: "
+        return (f"{told}{'; '.join(missing)}.",), ()
+    gate = cleared[-1]
+    size = gate.statement.predicate.get("size")
+    voices = ", ".join(f"{one.principal} said `{one.predicate}`" for one in judgement.grounds)
+    scanned = f"having looked at the first {size} entries of the log"
+    told = f"{which}. {voices}; a gate of {', '.join(gate.principals)} cleared it, {scanned}."
+    unseen = (
+        f"Whether the model was revoked after those {size} entries: no revocation is in this "
+        "file, and a file cannot show that there is none."
+    )
+    return (told,), (unseen,)

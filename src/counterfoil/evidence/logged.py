@@ -1,0 +1,83 @@
+"""The statements of an evidence file: each shown to be in the log, none contradicting another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from counterfoil.core.canonical import JsonValue
+from counterfoil.core.checkpoint import Checkpoint, check_same_history
+from counterfoil.core.cosignature import find_cosignatures
+from counterfoil.core.envelope import Envelope, parse_envelope
+from counterfoil.core.keys import VerifierKey
+from counterfoil.core.note import parse_note
+from counterfoil.core.policy import TrustPolicy
+from counterfoil.core.quorum import Grade, check_quorum
+from counterfoil.core.receipt import check_receipt, parse_receipt
+from counterfoil.core.statement import Statement, parse_statement
+from counterfoil.core.testimony import short_predicate
+from counterfoil.core.text import parse_base64
+from counterfoil.errors import FormatError, VerificationError
+
+MAX_STATEMENTS = 256  # of one decision; each costs a signature check
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A statement of the file, shown to be in the log."""
+
+    role: str
+    index: int
+    envelope: Envelope
+    statement: Statement
+    checkpoint: Checkpoint
+    note: bytes
+    grade: Grade
+
+
+def read_logged(
+    evidence: Mapping[str, JsonValue], log_key: VerifierKey, policy: TrustPolicy | None
+) -> list[Logged]:
+    """Show that each statement is in the log, and that its checkpoints agree."""
+    entries = evidence.get("statements")
+    if not isinstance(entries, list) or len(entries) > MAX_STATEMENTS:
+        raise malformed("statements")
+    logged = [_logged(entry, log_key, policy) for entry in entries]
+    by_size: dict[int, bytes] = {}
+    for one in logged:
+        check_same_history(by_size.setdefault(one.checkpoint.size, one.note), one.note, log_key)
+    if len({one.index for one in logged}) != len(logged):
+        raise FormatError(
+            "the evidence has one entry of the log twice", hint="Ask for the file again."
+        )
+    return logged
+
+
+def _logged(entry: JsonValue, log_key: VerifierKey, policy: TrustPolicy | None) -> Logged:
+    match entry:
+        case {"role": str(role), "entry": str(encoded), "receipt": str(text)}:
+            data = parse_base64(encoded, f"entry of the {role} statement")
+        case _:
+            raise malformed("statements")
+    receipt = parse_receipt(text.encode())
+    checkpoint = check_receipt(data, receipt, log_key)
+    envelope = parse_envelope(data)
+    statement = parse_statement(envelope.in_toto)
+    if short_predicate(statement.predicate_type) != role:
+        raise VerificationError(
+            f"a statement listed as {role} is of the type {statement.predicate_type}",
+            hint="The list was put together wrongly, or changed.",
+        )
+    grade = Grade.SELF_WITNESSED
+    if policy is not None:
+        keys = [witness.key for witness in policy.witnesses]
+        grade = check_quorum(policy, find_cosignatures(parse_note(receipt.checkpoint), keys))
+    return Logged(role, receipt.index, envelope, statement, checkpoint, receipt.checkpoint, grade)
+
+
+def malformed(part: str) -> FormatError:
+    """Make the error for a part of the evidence that is not what it should be."""
+    return FormatError(
+        f"the part `{part}` of the evidence is missing or malformed",
+        hint="See docs/reference/evidence.md; ask for the file again.",
+    )

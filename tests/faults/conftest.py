@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import ast
+import errno
+import os
+import signal
+import time
+import traceback
+import warnings
+
+import pytest
+
+from counterfoil.core.checkpoint import open_checkpoint
+from counterfoil.core.keys import Algorithm
+from counterfoil.core.merkle import check_extension
+from counterfoil.core.receipt import check_receipt, format_receipt, parse_receipt
+from counterfoil.errors import CounterfoilError
+from counterfoil.ledger import journal, sequencer
+from counterfoil.ledger.audit import audit
+from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
+from counterfoil.ledger.localwitness import LocalWitness
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.witness import Witness
+
+REFUSED, DONE, BEFORE, AFTER, TORN = FAULTS = (
+    "refused",
+    "done-but-reported-refused",
+    "killed-before",
+    "killed-after",
+    "killed-in-the-middle",
+)
+REAL = {name: getattr(Disk, name) for name in ("write", "sync", "sync_folder")}
+
+
+class StepDisk(Disk):
+    """Counts steps, and at the chosen one goes wrong in the chosen way.
+
+    Nothing is really synced: what the kernel was given outlives a killed process.
+    """
+
+    def __init__(self, fault="", at=0):
+        self.fault, self.at, self.steps = fault, at, 0
+
+    def write(self, fd, data, offset):
+        def torn():
+            REAL["write"](self, fd, data[: len(data) // 2], offset)
+
+        self._step(lambda: REAL["write"](self, fd, data, offset), torn)
+
+    def sync(self, fd):
+        self._step(lambda: os.fstat(fd))
+
+    def sync_folder(self, folder):
+        self._step(lambda: os.stat(folder))
+
+    def arm(self):
+        """Count from here on."""
+        self.steps = 0
+
+    def install(self):
+        """Take the place of every disk in this process, also of those nobody can pass in."""
+        for name in REAL:
+            setattr(Disk, name, getattr(self, name))
+
+    def _step(self, act, torn=None):
+        self.steps += 1
+        if self.steps != self.at:
+            act()
+            return
+        if self.fault == TORN and torn is not None:
+            torn()
+        if self.fault in (DONE, AFTER):
+            act()
+        if self.fault in (REFUSED, DONE):
+            raise OSError(errno.EIO, "broken by the test")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class NearWitness(LocalWitness):
+    """The local witness in this process, so that its steps can be broken like ours."""
+
+    def _ask(self, request):
+        try:
+            key = load_key(self._folder / "key.pem")
+            return Witness(self._folder, key, clock=time.time).add_checkpoint(request)
+        except (CounterfoilError, OSError) as error:
+            return 500, str(error).encode()
+
+
+class Outside:
+    """What the world outside has seen of a log, and must never be contradicted about."""
+
+    def __init__(self, key):
+        self.key = key
+        self.roots = {}
+        self.told = {}
+
+    def see(self, note):
+        """Take note of a checkpoint that left the log's process."""
+        checkpoint = open_checkpoint(note, self.key)
+        known = self.roots.setdefault(checkpoint.size, checkpoint.root)
+        assert known == checkpoint.root, f"two roots were signed for size {checkpoint.size}"
+
+    def acknowledge(self, entry, receipt):
+        """Take note of an entry that its author was given a receipt for."""
+        receipt = parse_receipt(receipt)
+        check_receipt(entry, receipt, self.key)
+        assert self.told.setdefault(receipt.index, entry) == entry
+        self.see(receipt.checkpoint)
+
+    def look(self, folder):
+        """Read what is published, as another process does, and what the witness remembers."""
+        with Log(folder) as reader:
+            self.see(reader.checkpoint)
+            note = LocalWitness(reader.places.witness).memory()
+            if note:
+                self.see(note)
+            return reader.size
+
+    def check(self, log):
+        """Check that the log keeps every promise it made."""
+        self.see(log.checkpoint)
+        for index, entry in self.told.items():
+            assert log.entry(index) == entry
+            check_receipt(entry, log.receipt(index), self.key)
+        for size, root in self.roots.items():
+            check_extension(size, root, log.size, log.root, log.consistency(size))
+        audit(log)
+
+
+def tell(write, entry, receipt):
+    """Acknowledge, from a child, over the pipe."""
+    os.write(write, repr((entry, format_receipt(receipt))).encode() + b"\n")
+
+
+@pytest.fixture
+def faults():
+    """The ways to go wrong."""
+    return FAULTS
+
+
+@pytest.fixture
+def step_disk():
+    """The class of disks that go wrong at one step."""
+    return StepDisk
+
+
+@pytest.fixture
+def outside():
+    """The class that remembers what left a log."""
+    return Outside
+
+
+@pytest.fixture
+def in_child():
+    """Runs something in a forked process that may be killed.
+
+    Returns its exit code, negative for a signal, and what was acknowledged before that.
+    """
+
+    def run(act):
+        read, write = os.pipe()
+        with warnings.catch_warnings():
+            # Threads of numerical libraries may be around; the child calls none of them.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            try:
+                os._exit(act(lambda entry, receipt: tell(write, entry, receipt)) or 0)
+            except BaseException:  # noqa: BLE001 nothing may run on as a second pytest
+                traceback.print_exc()
+                os._exit(1)
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            told = [ast.literal_eval(line.decode()) for line in pipe]
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), told
+
+    return run
+
+
+@pytest.fixture
+def small_journal(monkeypatch):
+    """A journal that is recycled every few commits, and quick to copy."""
+    monkeypatch.setattr(journal, "JOURNAL_BYTES", 1 << 12)
+
+
+@pytest.fixture
+def near_witness(monkeypatch):
+    """Lets logs ask their witness in this process."""
+    monkeypatch.setattr(sequencer, "LocalWitness", NearWitness)
+
+
+@pytest.fixture
+def make_keys():
+    """Makes the keys that a log of this origin needs; returns the log's own."""
+
+    def make(origin, *, witness=False):
+        places = Places(origin)
+        signer = generate_key(origin, Algorithm.ED25519)
+        save_key(places.keys / "log.pem", signer)
+        save_key(places.keys / "operator.pem", generate_key("operator", Algorithm.ED25519))
+        if witness:
+            key = generate_key("witness.example", Algorithm.COSIGNATURE_ED25519)
+            save_key(places.witness / "key.pem", key)
+            Witness(places.witness, key, clock=time.time).know(signer.key)
+        return signer
+
+    return make
