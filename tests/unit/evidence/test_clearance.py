@@ -1,0 +1,172 @@
+"""What the sender of an evidence file might leave out, add, or say in another's place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import counterfoil as cf
+from counterfoil.core.canonical import format_json
+from counterfoil.core.policy import TrustPolicy
+from counterfoil.core.principals import Permission, Principal
+from counterfoil.core.receipt import format_receipt
+from counterfoil.core.requirements import Mode, Requirement, Stage
+from counterfoil.core.stream import Batch
+from counterfoil.core.text import format_base64
+from counterfoil.decisions.stream import DecisionStream
+
+
+def say_no(rows):
+    return ["no" for _ in rows]
+
+
+@pytest.fixture
+def bank(tmp_path):
+    """A ledger that enforces: production asks for one approval, and lets functions in."""
+    with cf.init(tmp_path / "ledger") as ledger:
+        vendor = ledger.add_principal("vendor")
+        policy = ledger.policy.show()
+        ledger.policy.adopt(
+            replace(
+                policy,
+                version=2,
+                previous=policy.digest.hex(),
+                stages=(
+                    Stage(
+                        "production",
+                        Mode.ENFORCE,
+                        ("callable",),
+                        (Requirement("approval", 1, ("operator",)),),
+                    ),
+                ),
+                principals=(
+                    *policy.principals,
+                    Principal("vendor", "Vendor", (vendor,), may=(Permission("batch", "*"),)),
+                ),
+            )
+        )
+        yield ledger
+
+
+def decide(ledger):
+    model = ledger.models.add(say_no, name="credit")
+    ledger.models.approve("credit", by=("operator",))
+    return model.decide([[1], [2]])
+
+
+def without(evidence, *roles):
+    kept = [one for one in evidence.body["statements"] if one["role"] not in roles]
+    return format_json({**evidence.body, "statements": kept})
+
+
+def test_a_cleared_decision_names_who_spoke_and_how_far_the_gate_looked(bank):
+    """The verdict says what was scanned, and that a file cannot show there is no revocation."""
+    verdict = cf.verify(decide(bank)[0].evidence())
+    assert "operator said `approval`" in str(verdict.proved)
+    assert "first 4 entries" in str(verdict.proved)
+    assert "no revocation is in this file" in str(verdict.not_checked)
+    assert "its digest covers its own code only" in str(verdict.not_checked)
+
+
+def test_a_clearance_cannot_be_left_out(bank):
+    """Without the gate's own word, an enforcing policy takes nothing for cleared."""
+    evidence = decide(bank)[0].evidence()
+    with pytest.raises(cf.PolicyError, match="no gate's clearance"):
+        cf.verify(without(evidence, "clearance"))
+    with pytest.raises(cf.PolicyError, match="approval needs 1"):
+        cf.verify(without(evidence, "approval"))
+
+
+def test_what_is_said_later_neither_cures_nor_spoils_a_decision(bank):
+    """Only what stood in the log before the decision's batch is heard."""
+    good = decide(bank)[0]
+    bank.models.revoke("credit", "worse than we thought")
+    assert cf.verify(good.evidence()).trusted
+    bank.policy.enforce("production", Mode.OBSERVE)
+    bad = bank.models.add(lambda rows: ["yes"] * len(rows), name="other").decide([[1]])[0]
+    bank.models.approve("other", by=("operator",))
+    bank.policy.enforce("production", Mode.ENFORCE)
+    with pytest.raises(cf.PolicyError, match="not cleared"):
+        cf.verify(bad.evidence())
+
+
+def test_nobody_states_batches_of_somebody_elses_stream(bank):
+    """A principal that may state batches cannot speak for a stream that another declared."""
+    evidence = decide(bank)[0].evidence()
+    stream = DecisionStream.open(bank, "credit", write=False)
+    true = stream.newest_batch()
+    stream.close()
+    again = replace(true, closed=true.closed + 1)
+    made = bank.attest(
+        again.statement.subjects, "batch", dict(again.statement.predicate), by=("vendor",)
+    )
+    statements = [one for one in evidence.body["statements"] if one["role"] != "batch"] + [
+        {
+            "role": "batch",
+            "entry": format_base64(bank.entry(made.index)),
+            "receipt": _receipt(bank, made.index),
+        }
+    ]
+    with pytest.raises(cf.PolicyError, match="declared by one principal"):
+        cf.verify(format_json({**evidence.body, "statements": statements}))
+
+
+def test_a_stream_that_shrinks_is_no_stream(bank):
+    """A batch without proof that it extends the one before is refused, whoever signed it."""
+    decision = decide(bank)[0]
+    evidence = decision.evidence()
+    stream = DecisionStream.open(bank, "credit", write=False)
+    true = stream.newest_batch()
+    stream.close()
+    shrunk = Batch(
+        true.stream, true.log, 2**20, true.root, true.size, true.root, (), true.closed + 1
+    )
+    made = bank.attest(shrunk.statement.subjects, "batch", dict(shrunk.statement.predicate))
+    statements = [one for one in evidence.body["statements"] if one["role"] != "batch"]
+    statements.append(
+        {
+            "role": "batch",
+            "entry": format_base64(bank.entry(made.index)),
+            "receipt": _receipt(bank, made.index),
+        }
+    )
+    with pytest.raises(cf.ProofError):
+        cf.verify(format_json({**evidence.body, "statements": statements}))
+
+
+def test_what_a_stranger_writes_into_the_log_steers_nothing(bank):
+    """Statements by keys of nobody are not the newest model, stream or batch of anything."""
+    batch = decide(bank)
+    bank.add_principal("stranger")
+    model = bank.models.show("credit")
+    for predicate in ("model", "stream", "batch"):
+        bank.attest([model.subject], predicate, {"anything": "at all"}, by=("stranger",))
+    assert bank.models.show("credit") == model
+    assert len(bank.models.load("credit", predictor=say_no).decide([[3]])) == 1
+    assert cf.verify(batch[1].evidence()).trusted
+
+
+def test_the_hint_is_a_digest_and_nothing_else(bank):
+    """What is not looked at cannot carry anything."""
+    body = dict(decide(bank)[0].evidence().body)
+    for hint in ("", "x" * 64, {"deep": [[]]}, None):
+        with pytest.raises(cf.FormatError, match="policy"):
+            cf.verify(json.dumps({**body, "policy": hint}).encode())
+
+
+def test_a_policy_of_the_verifiers_choice_judges(bank):
+    """A policy with other keys finds nobody who may have said anything."""
+    evidence = decide(bank)[0].evidence()
+    mine = bank.policy.show()
+    bank.add_principal("elsewhere")
+    key = bank.principal_key("elsewhere").key
+    strict = replace(mine, principals=tuple(replace(p, keys=(key,)) for p in mine.principals[:1]))
+    assert isinstance(strict, TrustPolicy)
+    with pytest.raises(cf.SignatureError):
+        cf.verify(evidence, trust=strict)
+
+
+def _receipt(ledger, index):
+    return format_receipt(ledger.receipt(index)).decode()
