@@ -25,7 +25,7 @@ FAULTS = (
 )
 MOST_STEPS = 150
 REACHED = 3  # exit code of a child that met its fault and lived
-BATCHES = {"a": 1, "b": 300, "c": 2, "d": 1}
+BATCHES = {"a": 1, "b": 260, "c": 2}
 SUBJECT = Subject("credit", {"sha256": "ab" * 32})
 
 pytestmark = pytest.mark.usefixtures("small_journal", "near_witness")
@@ -41,7 +41,7 @@ def again(act):
 
 
 def entries_of(name):
-    return [f"{name} {i} ".encode() * 40 for i in range(BATCHES[name])]
+    return [f"{name} {i} ".encode() * 20 for i in range(BATCHES[name])]
 
 
 def append_all(folder, disk, tell):
@@ -141,10 +141,9 @@ def test_every_step_of_appending(logged, outside, every_step, fault):
             seen.acknowledge(entry, receipt)
         published = seen.look(folder)
         with Log(folder, disk=logged.quiet) as log:
-            receipt = log.append(b"a 0 " * 40)
+            log.append(entries_of("a")[0])
             assert log.size > published
             seen.check(log)
-            assert log.receipt(receipt.index).index == log.size - 1
             names = batches_in(log, 5)
             assert sorted(set(names)) == [*BATCHES][: len(set(names))]
         seen.look(folder)
@@ -173,7 +172,7 @@ def interrupted(logged, in_child, step_disk):
         trial = logged.copy(f"trial-{at}")
         with Log(folder) as reader, Log(trial, disk=logged.quiet) as log:
             log.append(b"look")
-            if (code, reader.size, log.size) == (-9, 6, 307):
+            if (code, reader.size, log.size) == (-9, 6, 267):
                 break
         logged.template = clean
     logged.copy("interrupted")
@@ -187,7 +186,7 @@ def test_every_step_of_recovery(interrupted, outside, every_step, fault):
 
     def act(folder, disk, tell):
         log = Log(folder, disk=disk)
-        entry = entries_of("d")[0]
+        entry = entries_of("a")[0]
         tell(entry, again(lambda: log.append(entry)))
 
     def check(folder, told):
@@ -196,10 +195,10 @@ def test_every_step_of_recovery(interrupted, outside, every_step, fault):
             seen.acknowledge(entry, receipt)
         seen.look(folder)
         with Log(folder, disk=interrupted.quiet) as log:
-            log.append(entries_of("d")[0])
+            log.append(entries_of("a")[0])
             seen.check(log)
             first, second, *rest = batches_in(log, 5)
-            assert (first, second, {*rest}) == ("a", "b", {"d"})
+            assert (first, second, {*rest}) == ("a", "b", {"a"})
         seen.look(folder)
 
     every_step(interrupted, fault, act, check, least=10)

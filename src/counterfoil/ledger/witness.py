@@ -28,7 +28,7 @@ from counterfoil.core.merkle import EMPTY_ROOT, MAX_PROOF_HASHES, Hash, as_hash,
 from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
 from counterfoil.core.text import parse_base64, parse_decimal
 from counterfoil.errors import CounterfoilError, FormatError, ProofError, SignatureError
-from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.keyfiles import load_key
 
 MAX_REQUEST_BYTES = 64 << 10  # 63 proof lines and a checkpoint with many signatures
@@ -72,9 +72,14 @@ class Witness:
         self._disk = disk or Disk()
 
     def know(self, log_key: VerifierKey) -> None:
-        """Begin to witness the log with this key; its name is the origin."""
+        """Begin to witness the log with this key; its name is the origin.
+
+        Raises:
+            UnavailableError: the disk refuses.
+        """
         name = f"{_slug(log_key.name)}.vkey"
-        self._disk.replace(self._folder, name, f"{format_vkey(log_key)}\n".encode())
+        with reported(f"cannot make the witness in {self._folder}"):
+            self._disk.replace(self._folder, name, f"{format_vkey(log_key)}\n".encode())
 
     def add_checkpoint(self, request: bytes) -> tuple[int, bytes]:
         """Answer a request of tlog-witness: HTTP status and body.
