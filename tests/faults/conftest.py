@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import shutil
 import signal
 import time
 import traceback
@@ -31,6 +32,8 @@ REFUSED, DONE, BEFORE, AFTER, TORN = FAULTS = (
     "killed-after",
     "killed-in-the-middle",
 )
+MOST_STEPS = 150  # of anything that is broken step by step
+REACHED = 3  # exit code of a child that met its fault and lived
 REAL = {name: getattr(Disk, name) for name in ("write", "sync", "sync_folder")}
 
 
@@ -130,15 +133,34 @@ class Outside:
         audit(log)
 
 
+class World:
+    """A home and a ledger, prepared once, and a fresh copy of both for every step of a table."""
+
+    def __init__(self, tmp_path, monkeypatch, quiet):
+        self.tmp_path = tmp_path
+        self.monkeypatch = monkeypatch
+        self.quiet = quiet  # a disk that syncs nothing, for our own checks
+        self.template = tmp_path / "template"
+        self.use(self.template)
+
+    def use(self, root):
+        self.monkeypatch.setenv("COUNTERFOIL_HOME", str(root / "home"))
+        return root / "ledger"
+
+    def copy(self, name):
+        shutil.copytree(self.template, self.tmp_path / name)
+        return self.use(self.tmp_path / name)
+
+
 def tell(write, entry, receipt):
     """Acknowledge, from a child, over the pipe."""
     os.write(write, repr((entry, format_receipt(receipt))).encode() + b"\n")
 
 
-@pytest.fixture
-def faults():
-    """The ways to go wrong."""
-    return FAULTS
+@pytest.fixture(params=FAULTS)
+def fault(request):
+    """Every way to go wrong, one after another."""
+    return request.param
 
 
 @pytest.fixture
@@ -208,3 +230,36 @@ def make_keys():
         return signer
 
     return make
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """An empty world."""
+    return World(tmp_path, monkeypatch, StepDisk())
+
+
+@pytest.fixture
+def every_step(in_child, fault):
+    """Runs `act` in a child that meets the fault at step 1, 2, …, and `check` after each.
+
+    At least `least` steps must have been met before `act` came through.
+    """
+
+    def run(world, act, check, least):
+        for at in range(1, MOST_STEPS):
+            folder = world.copy(f"{fault}-{at}")
+            disk = StepDisk(fault, at)
+
+            def child(tell, folder=folder, disk=disk):
+                act(folder, disk, tell)
+                return REACHED if disk.steps >= disk.at else 0
+
+            code, told = in_child(child)
+            assert code in {0, REACHED, -9}, f"step {at} ended with {code}"
+            check(folder, told)
+            shutil.rmtree(folder.parent)
+            if code == 0:
+                break
+        assert least < at < MOST_STEPS - 1
+
+    return run

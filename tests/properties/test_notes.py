@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from counterfoil.core import text
@@ -163,7 +163,6 @@ def test_every_flipped_bit_of_a_cosignature_costs_the_witness():
     assert {found(changed, W4) for changed in flips(data)} == {None, ()}
 
 
-@settings(max_examples=60)
 @given(st.data())
 def test_a_flipped_bit_of_a_post_quantum_cosignature_costs_the_witness(data):
     """The same holds for ML-DSA-44, at places drawn at random as there are 26,000 bits."""
@@ -208,7 +207,6 @@ def hostile(draw):
 
 
 @pytest.mark.parametrize("kind", BYTE_PARSERS)
-@settings(max_examples=100)
 @given(data=hostile())
 def test_arbitrary_bytes_raise_only_our_errors(kind, data):
     """A parser reads or refuses; nothing of Python's own comes through."""
@@ -217,7 +215,6 @@ def test_arbitrary_bytes_raise_only_our_errors(kind, data):
 
 
 @pytest.mark.parametrize("kind", TEXT_PARSERS)
-@settings(max_examples=100)
 @given(data=hostile().map(lambda data: data.decode("latin-1")) | st.text(st.characters()))
 def test_arbitrary_text_raises_only_our_errors(kind, data):
     """The same for text, lone surrogates included."""

@@ -170,4 +170,6 @@ class VaultMachine(RuleBasedStateMachine):
 
 
 TestVaultMachine = VaultMachine.TestCase
-TestVaultMachine.settings = settings(max_examples=8, stateful_step_count=12, deadline=None)
+TestVaultMachine.settings = settings(
+    max_examples=settings().max_examples // 6, stateful_step_count=12, deadline=None
+)

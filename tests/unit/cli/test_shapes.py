@@ -80,6 +80,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "policy show": ([], 0, {"digest", "file", "policy"}),
     "policy suggest": ([], 0, POLICY | {"toml", "file"}),
     "policy adopt": (["train.csv"], 3, ERROR),
+    "policy key": (["risk-a"], 0, {"principal", "key", "folder"}),
     "policy enforce": ([], 0, POLICY | {"stage", "mode", "entry"}),
     "log status": (
         [],
