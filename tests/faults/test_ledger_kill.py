@@ -70,7 +70,7 @@ def logged(world, make_keys):
     return world
 
 
-@pytest.mark.usefixtures("small_journal", "near_witness")
+@pytest.mark.usefixtures("small_journal", "near_witness", "unsynced")
 def test_every_step_of_appending(logged, outside, every_step):
     """Whatever step of a commit breaks, no promise does: old state or new, and one history."""
     key = load_key(Places(ORIGIN).keys / "log.pem").key
@@ -119,7 +119,7 @@ def interrupted(logged, in_child, step_disk):
     return logged
 
 
-@pytest.mark.usefixtures("small_journal", "near_witness")
+@pytest.mark.usefixtures("small_journal", "near_witness", "unsynced")
 def test_every_step_of_recovery(interrupted, outside, every_step):
     """Recovery that breaks is taken up again: the batch that was durable is there, once."""
     key = load_key(Places(ORIGIN).keys / "log.pem").key
@@ -144,7 +144,7 @@ def test_every_step_of_recovery(interrupted, outside, every_step):
     every_step(interrupted, act, check, least=10)
 
 
-@pytest.mark.usefixtures("small_journal")
+@pytest.mark.usefixtures("small_journal", "unsynced")
 def test_every_step_of_creating(world, make_keys, outside, every_step):
     """A creation that breaks left no ledger, or a whole one; making it again always works."""
     make_keys(ORIGIN)

@@ -18,6 +18,8 @@ from counterfoil.errors import FormatError
 MODEL_PREDICATES = ("training", "evaluation", APPROVAL)
 """What is asked of a model, as far as it was observed."""
 
+_OF_ITSELF = frozenset({"stream", "batch", "clearance", "refusal", "promotion", "policy"})
+
 SAFE_FORMATS = ("skops", "safetensors", "onnx")
 """Formats whose loading runs no code that the file brings along."""
 
@@ -71,8 +73,12 @@ def suggest_policy(
         for one in observed
         if (principal := names.get(one.principal) or labels.get(one.principal))
     ]
-    rules = Stage(stage, mode, formats, _requirements(said, MODEL_PREDICATES))
+    former = next((one for one in policy.stages if one.name == stage), None)
+    # Where nobody has spoken yet, what was asked for stays: with nothing, nothing would get in.
+    asked = _requirements(said, MODEL_PREDICATES) or (former.requirements if former else ())
+    rules = Stage(stage, mode, formats, asked)
     data = _requirements(said, (DATASET,))
+    consent = policy.data.consent_when_personal if policy.data is not None else True
     return replace(
         policy,
         version=policy.version + 1,
@@ -80,26 +86,44 @@ def suggest_policy(
         principals=tuple(
             replace(
                 one,
-                may=_permissions({it for it in said if it.principal == one.name}),
+                may=_permissions({it for it in said if it.principal == one.name}, asked, one.name),
             )
             for one in policy.principals
         ),
         stages=(*(one for one in policy.stages if one.name != stage), rules),
-        data=DataRules(mode, purposes, data, consent_from=_speakers(said, CONSENT))
+        data=DataRules(
+            mode,
+            purposes,
+            data,
+            consent_when_personal=consent,
+            consent_from=_speakers(said, CONSENT),
+        )
         if data
         else policy.data,
     )
 
 
-def _permissions(said: set[Observed]) -> tuple[Permission, ...]:
-    pairs = sorted({(one.predicate, one.subject) for one in said})
-    for predicate, subject in pairs:
-        if "*" in predicate + subject:
+def _permissions(
+    said: set[Observed], asked: tuple[Requirement, ...], principal: str
+) -> tuple[Permission, ...]:
+    """Allow what was said, and what is asked of this principal.
+
+    What a ledger says of itself has a new subject each time, so that is allowed about anything.
+    """
+    for one in said:
+        if "*" in one.predicate + one.subject:
             raise FormatError(
-                f"{shown(predicate)} about {shown(subject)} has a * in its name",
+                f"{shown(one.predicate)} about {shown(one.subject)} has a * in its name",
                 hint="As a pattern it would allow more than was observed; rename the subject.",
             )
-    return tuple(Permission(predicate, subject) for predicate, subject in pairs)
+    pairs = {(one.predicate, "*" if one.predicate in _OF_ITSELF else one.subject) for one in said}
+    heard = {predicate for predicate, _ in pairs}
+    pairs |= {
+        (one.predicate, "*")
+        for one in asked
+        if principal in one.among and one.predicate not in heard
+    }
+    return tuple(Permission(predicate, subject) for predicate, subject in sorted(pairs))
 
 
 def _requirements(said: list[Observed], predicates: tuple[str, ...]) -> tuple[Requirement, ...]:

@@ -45,8 +45,8 @@ class Decision:
     stream: bytes
     index: int
     leaf: Hash
-    values: dict[str, JsonValue]
-    ticket: bytes | None
+    values: dict[str, JsonValue] = field(repr=False)
+    ticket: bytes | None = field(repr=False)
     _collect: Collect = field(repr=False, compare=False)
 
     def evidence(self, *, withhold: Sequence[str] = ()) -> Any:
@@ -221,9 +221,11 @@ class Decisions:
         assert isinstance(fresh, dict)  # noqa: S101 laid out above
         differences = [
             f"{key} was {output.get(key)!r} and is {fresh.get(key)!r}"
-            for key in ("outcome", "score", "threshold", "model")
+            for key in ("outcome", "score", "threshold")
             if output.get(key) != fresh.get(key)
         ]
+        if _digest_of(output) != model.digest:
+            differences.append(f"the model is another one: {model.name} {model.version}")
         if reasons != decision.values.get("reasons"):
             differences.append("the reasons differ")
         return Replay(not differences, tuple(differences))
@@ -282,6 +284,11 @@ class Decisions:
         finally:
             stream.close()
         return tuple(broken)
+
+
+def _digest_of(output: dict[str, JsonValue]) -> JsonValue:
+    model = output.get("model")
+    return model.get("digest") if isinstance(model, dict) else None
 
 
 def _of_length(values: Sequence[str | None] | None, count: int, what: str) -> list[str | None]:

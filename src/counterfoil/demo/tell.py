@@ -141,7 +141,8 @@ class _Teller:
             f"\n[bold green]Every step came out as told, in {total:.0f} s.[/] Now it is your "
             f"turn:\n  open [bold]{letter}[/] and [bold]{_short(scene.folder / 'report.html')}[/]\n"
             "  change one figure in the letter with any editor, then\n"
-            f"  [bold]{_command()} verify {letter} --trust {policy}[/]"
+            f"  [bold]{_command()} verify {letter} --trust {policy}[/]",
+            soft_wrap=True,  # a command broken over two lines cannot be pasted
         )
 
     def _say(self, words: str) -> None:

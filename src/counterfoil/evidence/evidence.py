@@ -126,6 +126,7 @@ class Evidence:
             self._statement("stream", declared),
             self._statement("batch", covering[0]),
             *self._behind(decision),
+            *(self._statement("policy", found) for found in heard_in(log, predicate="policy")),
         ]
         shown = {
             name: text for name, text in zip(fields, texts, strict=True) if name not in withhold

@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from counterfoil.data.rows import read_rows
 from counterfoil.errors import FormatError
+from counterfoil.models.optional import import_optional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,12 +121,37 @@ class EbmExplainer:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LinearExplainer:
+    """The terms of a linear model of scikit-learn: coefficient times value."""
+
+    model: Any
+
+    def explain(self, rows: Any) -> Explanation:
+        """Break the score of every row into one term for each attribute."""
+        np = import_optional("numpy", "numpy")
+        values = np.asarray(rows, dtype=float)
+        coefficients = np.asarray(self.model.coef_, dtype=float).ravel()
+        known = getattr(self.model, "feature_names_in_", None)
+        names = read_rows(rows, allow_missing=True).names if known is None else known
+        return Explanation(
+            baseline=float(np.ravel(self.model.intercept_)[0]),
+            contributions=values * coefficients,
+            names=tuple(map(str, names)),
+            method="linear-terms",
+            library=_library_version("scikit-learn"),
+        )
+
+
 def explainer_for(model: Any) -> Explainer | None:
     """The exact explainer of `model`, or None where there is none.
 
-    An EBM with interactions, or with more than two classes, has none: a term is then not the
-    contribution of one attribute to one outcome.
+    An EBM with interactions, or a model with more than two classes, has none: a term is then not
+    the contribution of one attribute to one outcome.
     """
+    if type(model).__module__.startswith("sklearn.linear_model.") and hasattr(model, "intercept_"):
+        is_single = model.coef_.size == model.coef_.shape[-1]
+        return LinearExplainer(model) if is_single else None
     if type(model).__module__.partition(".")[0] != "interpret" or not hasattr(model, "eval_terms"):
         return None
     single = all(len(features) == 1 for features in model.term_features_)

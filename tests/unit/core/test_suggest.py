@@ -60,7 +60,9 @@ def test_a_suggestion_allows_nothing_wider(bank):
 
 
 def test_nothing_observed_suggests_nothing_allowed(bank):
-    """An empty log suggests a stage that lets nothing in."""
-    policy = suggest_policy(replace(bank.policy(), data=None), [])
+    """An empty log asks for what was asked before; where nothing was, nothing gets in."""
+    asked = suggest_policy(bank.policy(), []).stages[0].requirements
+    assert asked == bank.policy().stages[0].requirements
+    policy = suggest_policy(replace(bank.policy(), data=None, stages=()), [])
     assert policy.stages[0].requirements == ()
     assert policy.data is None

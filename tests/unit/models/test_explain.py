@@ -123,3 +123,17 @@ def test_what_does_not_belong_together_is_refused():
         rank_reasons(told, Table(("a", "b"), ((1, 2), (3, 4))), {})
     with pytest.raises(FormatError, match="uses b"):
         rank_reasons(told, Table(("a", "c"), ((1, 2),)), {})
+
+
+def test_a_linear_models_reasons_are_its_own_sum():
+    """Coefficient times value, added to the intercept, is the model's score, exactly."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 slow to import
+
+    rows = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0], [-2.0, 1.0]])
+    model = LogisticRegression().fit(rows, [1, 0, 1, 0])
+    explanation = explainer_for(model).explain(rows)
+    sums = explanation.baseline + explanation.contributions.sum(axis=1)
+    assert np.allclose(sums, model.decision_function(rows), atol=1e-12)
+    assert explanation.names == ("column_0", "column_1")
+    three = LogisticRegression().fit(rows, [0, 1, 2, 0])
+    assert explainer_for(three) is None
