@@ -144,6 +144,8 @@ class Index:
         Raises:
             sqlite3.Error: it is damaged, or cannot be used.
         """
+        with contextlib.suppress(OSError):  # without a folder, the file cannot be opened either
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = sqlite3.connect(
             name, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
         )

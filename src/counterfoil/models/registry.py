@@ -8,6 +8,7 @@ What is loaded is what was hashed: the bytes are read once, compared, and opened
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -17,7 +18,7 @@ from typing import Any
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.requirements import Stage
 from counterfoil.core.statement import Subject
-from counterfoil.data.datasets import Dataset, check_name
+from counterfoil.data.datasets import Dataset, Datasets, check_name
 from counterfoil.errors import FormatError, RefusedError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
@@ -124,7 +125,7 @@ class Models:
         model: Any,
         name: str,
         *,
-        trained_on: Dataset | Sequence[Dataset] = (),
+        trained_on: Dataset | str | Sequence[Dataset | str] = (),
         terms: Terms | None = None,
         stage: str = PRODUCTION,
         by: Sequence[str] = ("operator",),
@@ -136,7 +137,7 @@ class Models:
         Args:
             model: A trained object, a function from rows to answers, or the path of a model file.
             name: Letters, digits, `. _ -` and spaces.
-            trained_on: The data sets it was trained on.
+            trained_on: The data sets it was trained on, or their names.
             terms: What is asked of it.
             stage: Where it is to be used.
             by: Local principals who attest it.
@@ -147,11 +148,16 @@ class Models:
         """
         check_name(name, "model")
         terms = terms or Terms()
-        data = [trained_on] if isinstance(trained_on, Dataset) else list(trained_on)
+        named = [trained_on] if isinstance(trained_on, Dataset | str) else list(trained_on)
+        data = [Datasets(self._log).show(one) if isinstance(one, str) else one for one in named]
         file, kind, loaded = self._take(model)
         digest = sha256(file).hexdigest()
         predictor = _predictor(loaded, terms)
-        known = [version for version in self.list(name) if version.digest == digest]
+        known = [
+            version
+            for version in self.list(name)
+            if version.digest == digest or self._is_same(version, kind, loaded)
+        ]
         if known:
             return self._model(known[-1], predictor, terms, stage)
         explainer = explainer_for(loaded)
@@ -341,6 +347,13 @@ class Models:
 
     def _policy_stages(self) -> Sequence[Stage]:
         return Trust(self._log).show().stages
+
+    def _is_same(self, version: Version, kind: str, loaded: Any) -> bool:
+        """Whether a stored version is the same model: skops writes other bytes at each dump."""
+        path = self._folder / version.digest
+        if kind != SKOPS.name or version.format != kind or not path.exists():
+            return False
+        return pickle.dumps(SKOPS.load(self._stored(version))) == pickle.dumps(loaded)
 
     def _keep(self, digest: str, file: bytes) -> None:
         with reported(f"cannot keep the model in {self._folder}"):
