@@ -83,12 +83,14 @@ class _Teller:
             )
             with self._step("Verification", "elsewhere: only the letter and the trust policy"):
                 verdict = steps.verify_elsewhere(scene.letter, scene.policy)
-            for said in verdict["proved"]:
-                self._say(f"[green]+[/] {said}")
-            for said in verdict["not_checked"]:
-                self._say(f"[yellow]-[/] {said}")
-            for said in verdict["trust"]:
-                self._say(f"[yellow]![/] {said}")
+            for heading, colour, part in (
+                ("proved", "green", "proved"),
+                ("not checked", "yellow", "not_checked"),
+                ("still to be trusted", "yellow", "trust"),
+            ):
+                self._say(f"[{colour}]{heading}[/]")
+                for said in verdict[part]:
+                    self._say(f"  {said}")
             self._say(f"grade: [bold]{verdict['grade']}[/]")
             caught = self._attack(scene)
             with self._step("Erasure", "of one person"):
