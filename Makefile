@@ -41,7 +41,7 @@ ladder: $(VENV)/.test ## Check that imports go down the ladder only
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test ## Measure side by side with peers; minutes, on a quiet machine
-	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS) || exit; done
+	@for file in benchmarks/*.py; do $(BIN)/python $$file $(ARGS) || exit; done
 
 soak: $(VENV)/.test ## Kill, fill and corrupt ledgers many more times than a test run does
 	COUNTERFOIL_SOAK=$${COUNTERFOIL_SOAK:-50} $(BIN)/python -m pytest tests/faults $(ARGS)

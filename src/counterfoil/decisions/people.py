@@ -13,7 +13,7 @@ from counterfoil.decisions.stream import DecisionStream, stream_folder
 from counterfoil.errors import FormatError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import heard_in
-from counterfoil.vault import StreamStore, check_hold
+from counterfoil.vault import Hold, HoldRule, StreamStore, check_hold
 from counterfoil.vault.erase import (
     ERASURE_FIELDS,
     Eraser,
@@ -21,6 +21,7 @@ from counterfoil.vault.erase import (
     ErasureRequest,
     request_digest,
 )
+from counterfoil.vault.hold import DEFAULT_RULES
 from counterfoil.vault.intent import INTENT_FILE, MAX_ERASED
 
 ERASURES = "counterfoil/erasures"  # no model can be called that
@@ -52,7 +53,14 @@ class People:
         return found
 
     def erase(
-        self, person: str, *, basis: str, approvers: tuple[str, str], request: bytes = b""
+        self,
+        person: str,
+        *,
+        basis: str,
+        approvers: tuple[str, str],
+        request: bytes = b"",
+        rules: tuple[HoldRule, ...] = DEFAULT_RULES,
+        placed: Sequence[Hold] = (),
     ) -> tuple[ErasureCertificate, ...]:
         """Erase a person from every stream, if no hold is running.
 
@@ -61,6 +69,8 @@ class People:
             basis: Why, for instance "GDPR Art. 17(1)(b): consent withdrawn".
             approvers: Two people or roles who agreed.
             request: The request as it was received; only its digest is kept.
+            rules: Retention that applies by itself; by default Regulation B's 25 months.
+            placed: Holds that somebody placed on these records, such as a court.
 
         Returns:
             A certificate for each stream.
@@ -79,7 +89,7 @@ class People:
             for declaration in self._declarations():
                 stream = DecisionStream.reopen(self._log, declaration, write=True)
                 opened.callback(stream.close)
-                eraser = Eraser(stream.store, audit.store, pad_to=ERASURE_PAD_TO)
+                eraser = Eraser(stream.store, audit.store, pad_to=ERASURE_PAD_TO, rules=rules)
                 eraser.finish()
                 # Every record is decrypted and asked, as an index may be damaged.
                 indices = stream.store.find(person, scan=True)
@@ -94,8 +104,11 @@ class People:
                 )
             # All holds before the first destruction: a person is erased everywhere or nowhere.
             for eraser, indices in found:
-                check_hold(_records(eraser.store, indices), self._log.clock(), rules=eraser.rules)
-            certificates = tuple(eraser.erase(indices, wanted) for eraser, indices in found)
+                records = _records(eraser.store, indices)
+                check_hold(records, self._log.clock(), rules=rules, placed=placed)
+            certificates = tuple(
+                eraser.erase(indices, wanted, placed=placed) for eraser, indices in found
+            )
             audit.publish()
         return certificates
 

@@ -282,9 +282,9 @@ class TreeStore(TreeView):
                 f"{(1 << 8 * width) - 1}",
                 hint="Store it elsewhere and log its digest.",
             )
-        parts: list[bytes] = []
-        for length, body in zip(lengths, bodies, strict=True):
-            parts += (length.to_bytes(width, "big"), body)
+        parts: list[bytes] = [b""] * (2 * len(lengths))
+        parts[0::2] = [length.to_bytes(width, "big") for length in lengths]
+        parts[1::2] = bodies
         slots = b"".join([payload[:slot] for payload in payloads]) if slot else b""
         return slots, b"".join(parts), list(accumulate([n + width for n in lengths]))
 

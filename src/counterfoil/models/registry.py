@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from counterfoil.core.canonical import JsonValue
@@ -417,7 +418,13 @@ def _code_of(model: Any) -> bytes:
                 f"a {type(model).__name__} can be neither saved nor hashed",
                 hint="Wrap it in a function of your own.",
             ) from None
-        return bytes(code.co_code)
+        return _all_of(code)
+
+
+def _all_of(code: CodeType) -> bytes:
+    """Write down code with its constants and names: two functions often differ in these alone."""
+    inner = [_all_of(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return repr((code.co_code, inner, code.co_names, code.co_varnames)).encode()
 
 
 def _version(found: Found) -> Version:
