@@ -20,6 +20,7 @@ from counterfoil.decisions.people import People
 from counterfoil.decisions.stream import TICKET_KEY
 from counterfoil.errors import ConflictError, FormatError
 from counterfoil.evidence.evidence import Evidence
+from counterfoil.ledger.audit import AuditReport, Progress, audit
 from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
@@ -67,6 +68,14 @@ class Ledger(Log):
     def policy(self) -> Trust:
         """The trust policy: `show`, `suggest`, `adopt`, `enforce`."""
         return Trust(self)
+
+    def audit(self, progress: Progress | None = None) -> AuditReport:
+        """Hash the whole log again; see `ledger.audit`.
+
+        Raises:
+            VerificationError: names the first bad place.
+        """
+        return audit(self, progress)
 
     def add_principal(self, name: str) -> VerifierKey:
         """Make a local key for a principal and return its public half, for the policy.

@@ -194,3 +194,10 @@ def test_tickets_hold_the_system_to_its_word(ledger, tmp_path):
     body["signatures"][0]["sig"] = "A" * 86 + "=="
     with pytest.raises(cf.SignatureError):
         ledger.decisions.reconcile("f", [json.dumps(body, separators=(",", ":")).encode()])
+
+
+def test_a_ledger_audits_itself(ledger):
+    """Every entry is hashed again, and progress is told."""
+    seen = []
+    report = ledger.audit(lambda done, total: seen.append((done, total)))
+    assert (report.size, seen) == (1, [(1, 1)])
