@@ -198,7 +198,7 @@ def test_an_older_head_signs_nothing(tmp_path, make_keys, outside):
     head.write_bytes(older)
     with Log(tmp_path / "ledger") as log:
         assert seen.look(tmp_path / "ledger") == 1
-        with pytest.raises(VerificationError, match="holds .* bytes where size"):
+        with pytest.raises(VerificationError, match=r"holds .* bytes where size"):
             log.append(b"other two")
     assert head.read_bytes() == older
     head.write_bytes(newer)
