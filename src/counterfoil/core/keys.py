@@ -12,6 +12,7 @@ Source:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import sha256
@@ -31,6 +32,9 @@ MAX_KEY_NAME_BYTES = 255
 
 MAX_VKEY_CHARACTERS = 4096
 """Longest verifier key that is read: the longest name, an ML-DSA-44 key in base64, and spare."""
+
+# Spaces of any script, control characters, `+`, and halves of UTF-16 pairs, which no UTF-8 carries.
+_NOT_IN_A_NAME = re.compile(r"[\s\x00-\x1f+\ud800-\udfff]")
 
 
 class Algorithm(IntEnum):
@@ -118,7 +122,7 @@ def check_key_name(name: str) -> None:
     Source:
         C2SP signed-note, "Format".
     """
-    if not name or any(c.isspace() or c < " " or c == "+" or _is_surrogate(c) for c in name):
+    if not name or _NOT_IN_A_NAME.search(name):
         raise FormatError(
             f"{shown(name)} cannot be a key's name",
             hint="Use a name like example.org/log: not empty, without spaces and `+`.",
@@ -239,8 +243,3 @@ def _public_key(key: VerifierKey) -> Ed25519PublicKey | MLDSA44PublicKey:
             "the installed cryptography package was built without ML-DSA-44",
             hint="Install the wheel of cryptography 50 or newer.",
         ) from error
-
-
-def _is_surrogate(character: str) -> bool:
-    """Whether this is half of a UTF-16 pair, which no UTF-8 can carry."""
-    return "\ud800" <= character <= "\udfff"

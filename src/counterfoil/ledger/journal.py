@@ -1,12 +1,15 @@
-"""The journal: where a commit becomes durable, by one sync.
+"""The journal: where a commit becomes durable, by the sync of one frame.
 
-A commit is one frame: the entries, their leaves and the signed head that covers them. The file is
+A frame holds the entries, their leaves and the signed head that covers them. The file is
 written with zeros beforehand, so that a sync has data to push and no new blocks to record, and is
 used from the start again once the flat files hold, durably, all that its frames say.
 
     frame = "CFJ1" ‖ u64 size before ‖ u32 count ‖ u32 slots ‖ u32 entries ‖ u32 head (bytes each)
-            ‖ SHA-256(checksum of the frame before ‖ all before ‖ all after)
-            ‖ leaves ‖ slots ‖ entries ‖ head
+            ‖ SHA-256(all after ‖ checksum of the frame before ‖ all before)
+            ‖ slots ‖ entries ‖ leaves ‖ head
+
+What is large of a frame, slots and entries, can be written before the rest is known: the disk
+works on it while the processor hashes (`staging`).
 
 Integers are big-endian. A frame counts only if its checksum holds and it begins at the size where
 the frame before it ended: what lies behind the last such frame is torn or stale, and was never
@@ -16,19 +19,27 @@ that still lies behind it: an entry that holds the bytes of a frame never become
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from counterfoil.core.merkle import HASH_BYTES, Hash
 from counterfoil.ledger.disk import Disk
 
+if TYPE_CHECKING:
+    from hashlib import _Hash as HASH
+
 # Bytes: long enough that recycling, which syncs every flat file, is rare; replayed in well under
 # a second.
 JOURNAL_BYTES = 8 << 20
+# Bytes: below it, the sync that is saved is shorter than what a second one costs.
+_STAGED_BYTES = 64 << 10
 _HEADER = struct.Struct(">4sQIIII")
 _MAGIC = b"CFJ1"
 _ZEROS = bytes(1 << 16)
@@ -62,6 +73,13 @@ class Frame:
         return _PREFIX_BYTES + hashes + len(self.slots) + len(self.entries) + len(self.head)
 
 
+class Staged(NamedTuple):
+    """What of the next frame lies in the file already: bytes, and their hash to be gone on with."""
+
+    length: int
+    hashed: HASH
+
+
 def entry_ends(entries: bytes, count: int, length_bytes: int) -> list[int] | None:
     """Find where each of `count` length-prefixed entries ends; None if they do not fill it."""
     ends: list[int] = []
@@ -88,6 +106,8 @@ class Journal:
         self._end = 0
         self._checksum = b""  # of the last frame that counts
         self._used = 0  # no byte behind this is anything but zero
+        self._staged: Staged | None = None
+        self._syncing: ThreadPoolExecutor | None = None
 
     @staticmethod
     def create(path: Path, disk: Disk) -> None:
@@ -99,17 +119,62 @@ class Journal:
         finally:
             os.close(fd)
 
-    def has_room(self, frame: Frame) -> bool:
-        """Tell whether a frame fits behind the last one, or the journal is unused."""
-        return self._end == 0 or self._end + frame.length <= JOURNAL_BYTES
+    def has_room(self, length: int) -> bool:
+        """Tell whether so many bytes fit behind the last frame, or the journal is unused."""
+        return self._end == 0 or self._end + length <= JOURNAL_BYTES
+
+    @contextlib.contextmanager
+    def staging(self, slots: bytes, entries: bytes) -> Iterator[None]:
+        """Write what the next frame will hold, and sync it while the caller goes on.
+
+        Until that frame is appended, these bytes mean nothing; leaving the context waits for the
+        disk. Little is left to `append`.
+        """
+        data = slots + entries
+        if len(data) < _STAGED_BYTES:
+            yield
+            return
+        at = self._end + _PREFIX_BYTES
+        self._used = max(self._used, at + len(data))
+        self._disk.write(self._fd, data, at)
+        if self._syncing is None:
+            self._syncing = ThreadPoolExecutor(1, "counterfoil-sync")
+        synced = self._syncing.submit(self._disk.sync, self._fd)
+        try:
+            # First, as hashing this much lets go of the interpreter lock, so that the sync begins.
+            self._staged = Staged(len(data), sha256(data))
+            yield
+        finally:
+            synced.result()
 
     def append(self, frame: Frame) -> None:
-        """Make a frame durable: one write, one sync."""
-        checksum, data = _encode(frame, self._checksum)
-        self._used = max(self._used, self._end + len(data))
-        self._disk.write(self._fd, data, self._end)
+        """Make a frame durable, by one sync; what was staged of it is not written again."""
+        staged, self._staged = self._staged, None
+        if staged is None:
+            large = frame.slots + frame.entries
+            staged = Staged(0, sha256(large))
+        else:
+            large = b""
+        header = _HEADER.pack(
+            _MAGIC,
+            frame.size_before,
+            len(frame.leaves),
+            len(frame.slots),
+            len(frame.entries),
+            len(frame.head),
+        )
+        rest = b"".join((*frame.leaves, frame.head))
+        staged.hashed.update(b"".join((rest, self._checksum, header)))
+        checksum = staged.hashed.digest()
+        end = self._end + frame.length
+        self._used = max(self._used, end)
+        if staged.length:
+            self._disk.write(self._fd, rest, self._end + _PREFIX_BYTES + staged.length)
+            self._disk.write(self._fd, header + checksum, self._end)
+        else:
+            self._disk.write(self._fd, b"".join((header, checksum, large, rest)), self._end)
         self._disk.sync(self._fd)
-        self._end += len(data)
+        self._end = end
         self._checksum = checksum
 
     def read(self) -> list[Frame]:
@@ -133,6 +198,7 @@ class Journal:
     def rewind(self) -> None:
         """Use the file from the start again; the flat files must be durable by now."""
         self._end = 0
+        self._staged = None
         self._checksum = b""
 
     def clear(self) -> None:
@@ -145,6 +211,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
+        if self._syncing is not None:
+            self._syncing.shutdown()
         os.close(self._fd)
 
     def _decode(self, data: bytes, offset: int) -> tuple[Frame, int] | None:
@@ -157,22 +225,22 @@ class Journal:
         end = body + count * HASH_BYTES + slots + entries + head
         if magic != _MAGIC or end > len(data):
             return None
-        checksum = sha256(self._checksum + header)
-        checksum.update(memoryview(data)[body:end])
+        checksum = sha256(memoryview(data)[body:end])
+        checksum.update(self._checksum + header)
         if checksum.digest() != data[offset + _HEADER.size : body]:
             return None
-        at_slots = body + count * HASH_BYTES
-        at_entries = at_slots + slots
-        at_head = at_entries + entries
-        ends = entry_ends(data[at_entries:at_head], count, self._length_bytes)
+        at_entries = body + slots
+        at_leaves = at_entries + entries
+        at_head = at_leaves + count * HASH_BYTES
+        ends = entry_ends(data[at_entries:at_leaves], count, self._length_bytes)
         if ends is None:
             return None
-        leaves = [Hash(data[at : at + HASH_BYTES]) for at in range(body, at_slots, HASH_BYTES)]
+        leaves = [Hash(data[at : at + HASH_BYTES]) for at in range(at_leaves, at_head, HASH_BYTES)]
         frame = Frame(
             size_before,
             leaves,
-            data[at_slots:at_entries],
-            data[at_entries:at_head],
+            data[body:at_entries],
+            data[at_entries:at_leaves],
             ends,
             data[at_head:end],
         )
@@ -186,20 +254,3 @@ def _used(data: bytes) -> int:
         if block != _ZEROS[: len(block)]:
             return start + len(block)
     return 0
-
-
-def _encode(frame: Frame, before: bytes) -> tuple[bytes, bytes]:
-    """Encode a frame as it lies in the journal behind the one with the checksum `before`."""
-    header = _HEADER.pack(
-        _MAGIC,
-        frame.size_before,
-        len(frame.leaves),
-        len(frame.slots),
-        len(frame.entries),
-        len(frame.head),
-    )
-    body = b"".join((*frame.leaves, frame.slots, frame.entries, frame.head))
-    hashed = sha256(before + header)
-    hashed.update(body)
-    checksum = hashed.digest()
-    return checksum, b"".join((header, checksum, body))

@@ -11,7 +11,8 @@
 
 A commit goes in this order, and recovery runs the same steps from the second on:
 
-    1. the frame is durable in the journal          (before: nothing happened)
+    1. the frame is durable in the journal          (before: nothing happened; a large one's
+                                                     entries are synced while it is hashed)
     2. the flat files are written                   (not synced: step 1 can redo them)
     3. countersignatures are asked for              (refused: it is never published)
     4. the head is published                        (before: committed, and nobody was told)
@@ -38,6 +39,10 @@ from counterfoil.ledger.disk import Disk, WriterLock, reported, require_posix
 from counterfoil.ledger.flatfiles import encode_head
 from counterfoil.ledger.journal import Frame, Journal
 from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, Published, TreeView
+
+# Bytes of the journal kept for a head, whose length is known only when it is signed: a checkpoint
+# with the most signatures that a note may have takes less.
+HEAD_ROOM = 64 << 10
 
 Seal = Callable[[int, Hash], bytes]
 Countersign = Callable[["TreeStore", bytes], bytes]
@@ -145,15 +150,16 @@ class TreeStore(TreeView):
 
     def commit(
         self,
-        leaves: Sequence[Hash],
         payloads: Sequence[bytes],
+        leaves: Callable[[], Sequence[Hash]],
         seal: Seal,
     ) -> bytes:
-        """Append, durably, with one data sync, and publish.
+        """Append, durably, and publish.
 
         Args:
-            leaves: Leaf hashes, 32 bytes each.
-            payloads: What they stand for, in the same order.
+            payloads: What is stored.
+            leaves: Gives their leaf hashes, 32 bytes each, in the same order; called once, while
+                the disk is busy with the payloads.
             seal: Makes the head from the new size and root. It is not called again for a size
                 unless the head made before was lost in a crash.
 
@@ -165,42 +171,51 @@ class TreeStore(TreeView):
             UnavailableError: the disk refused. The commit may or may not have happened; the next
                 call finds out before it does anything else, as opening the folder would.
         """
-        self._sound_writer()
+        journal = self._sound_writer()
         slots, entries, ends = self._lay_out(payloads)
         old = self._published.frontier
         frontier = old.copy()
-        completed = frontier.extend(leaves)
-        head = seal(frontier.size, frontier.root())
-        frame = Frame(old.size, leaves, slots, entries, ends, head)
         # From here on a failure leaves us not knowing what the disk holds.
         self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
-            self._make_durable(frame)  # 1
+            self._make_room(len(slots) + len(entries) + len(payloads) * HASH_BYTES + HEAD_ROOM)
+            with journal.staging(slots, entries):
+                added = leaves()
+                completed = frontier.extend(added)
+                root = frontier.root()
+                head = seal(frontier.size, root)
+            frame = Frame(old.size, added, slots, entries, ends, head)
+            journal.append(frame)  # 1
             # If we stop here, nothing was acknowledged; recovery does what follows.
             self._apply(frame, completed)  # 2
             if self._countersign is not None:
                 head = self._countersign(self, head)  # 3
             # If we stop here, countersigners know the new head before our readers do.
-            self._publish(frontier, head)  # 4
+            self._publish(frontier, root, head)  # 4
         self._is_sound = True
         self._before = old
         return head
 
     def publish(self, head: bytes) -> None:
         """Replace what is published for the present size, as when countersignatures arrive."""
-        self._sound_writer()
+        journal = self._sound_writer()
+        frame = Frame(self.size, (), b"", b"", (), head)
         self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
+            self._make_room(frame.length)
             # The head is rewritten in place: torn, it could not be read again without this.
-            self._make_durable(Frame(self.size, (), b"", b"", (), head))
-            self._publish(self._published.frontier, head)
+            journal.append(frame)
+            self._publish(self._published.frontier, self._published.root, head)
         self._is_sound = True
 
-    def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
-        """Prove as a reader does; the newest leaf's path is the edge it was appended to."""
-        if index == self._before.size and size in {None, index + 1} and self.size == index + 1:
+    def path(self, index: int, published: Published) -> tuple[Hash, ...]:
+        """Prove as a reader does; the newest leaf's path is the edge it was appended to.
+
+        That edge is in memory, and so is the root it leads to: no disk can have changed it.
+        """
+        if index == self._before.size and published.frontier.size == index + 1:
             return self._before.peaks
-        return super().inclusion(index, size)
+        return super().path(index, published)
 
     def settle(self) -> None:
         """Make the flat files hold everything, durably, and leave nothing in the journal."""
@@ -283,18 +298,18 @@ class TreeStore(TreeView):
                 hint="Store it elsewhere and log its digest.",
             )
         parts: list[bytes] = [b""] * (2 * len(lengths))
-        parts[0::2] = [length.to_bytes(width, "big") for length in lengths]
+        prefixes = {length: length.to_bytes(width, "big") for length in set(lengths)}
+        parts[0::2] = [prefixes[length] for length in lengths]
         parts[1::2] = bodies
         slots = b"".join([payload[:slot] for payload in payloads]) if slot else b""
         return slots, b"".join(parts), list(accumulate([n + width for n in lengths]))
 
-    def _make_durable(self, frame: Frame) -> None:
-        """Put a frame into the journal, emptied first if it is full."""
+    def _make_room(self, length: int) -> None:
+        """Begin the journal anew if so many bytes do not fit behind its last frame."""
         journal = self._require_writer()
-        if not journal.has_room(frame):
+        if not journal.has_room(length):
             self._files.sync()
             journal.rewind()
-        journal.append(frame)
 
     def _apply(self, frame: Frame, completed: Sequence[Sequence[Hash]]) -> None:
         """Write a durable frame into the flat files; doing it again changes nothing."""
@@ -311,9 +326,8 @@ class TreeStore(TreeView):
             self._files.write("slots", frame.slots, before * self._slot_bytes)
         self._entries_end += len(frame.entries)
 
-    def _publish(self, frontier: Frontier, head: bytes) -> None:
+    def _publish(self, frontier: Frontier, root: Hash, head: bytes) -> None:
         """Tell the readers."""
-        root = frontier.root()
         self._files.write_head(frontier.size, root, head)
         self._published = Published(frontier, root, head)
 
@@ -364,7 +378,7 @@ class TreeStore(TreeView):
             except BaseException:
                 self._published = before  # what was refused is shown to nobody
                 raise
-        self._publish(frontier, head)
+        self._publish(frontier, root, head)
         self._files.sync()
         journal.clear()
         self._is_sound = True

@@ -19,6 +19,7 @@ from counterfoil.core.merkle import (
     HASH_BYTES,
     Frontier,
     Hash,
+    check_inclusion,
     node_hash,
     prove_consistency,
     prove_inclusion,
@@ -93,6 +94,18 @@ class TreeView:
     def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove that the leaf at `index` is in the tree of `size` leaves (by default now)."""
         return prove_inclusion(index, self._known(size), self.node)
+
+    def path(self, index: int, published: Published) -> tuple[Hash, ...]:
+        """Prove as `inclusion`, in a tree that was published once, and check the proof.
+
+        Raises:
+            FormatError: there is no such entry.
+            ProofError: the disk no longer holds what was published.
+        """
+        path = self.inclusion(index, published.frontier.size)
+        # Checked before it leaves: a disk that changed must not make us hand out nonsense.
+        check_inclusion(self.leaf(index), index, published.frontier.size, path, published.root)
+        return path
 
     def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove that the tree of `size` leaves (by default now) extends that of `old_size`."""
