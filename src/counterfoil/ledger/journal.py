@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # a second.
 JOURNAL_BYTES = 8 << 20
 # Bytes: below it, the sync that is saved is shorter than what a second one costs.
-_STAGED_BYTES = 64 << 10
+STAGED_BYTES = 64 << 10
 _HEADER = struct.Struct(">4sQIIII")
 _MAGIC = b"CFJ1"
 _ZEROS = bytes(1 << 16)
@@ -131,7 +131,7 @@ class Journal:
         disk. Little is left to `append`.
         """
         data = slots + entries
-        if len(data) < _STAGED_BYTES:
+        if len(data) < STAGED_BYTES:
             yield
             return
         at = self._end + _PREFIX_BYTES
