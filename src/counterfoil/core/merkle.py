@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from typing import NewType
+from typing import NewType, cast
 
 from counterfoil.errors import FormatError, ProofError
 
@@ -53,7 +53,7 @@ def leaf_hash(entry: bytes) -> Hash:
 def leaf_hashes(entries: Iterable[bytes]) -> list[Hash]:
     """Hash many entries, as `leaf_hash` does, in the least time."""
     sha = sha256
-    return [Hash(sha(b"\x00" + entry).digest()) for entry in entries]
+    return cast("list[Hash]", [sha(b"\x00" + entry).digest() for entry in entries])
 
 
 def node_hash(left: bytes, right: bytes) -> Hash:
@@ -124,10 +124,10 @@ class Frontier:
                 layer.insert(0, waiting)
             self._peaks[level] = layer.pop() if len(layer) & 1 else None
             pairs = iter(layer)
-            layer = [
-                Hash(sha(b"\x01" + left + right).digest())
-                for left, right in zip(pairs, pairs, strict=True)
-            ]
+            layer = cast(
+                "list[Hash]",
+                [sha(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs)],  # noqa: B905 even
+            )
             level += 1
         return completed
 

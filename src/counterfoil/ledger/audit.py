@@ -6,7 +6,7 @@ others were shown another log; that takes witnesses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, leaf_hashes
@@ -14,7 +14,7 @@ from counterfoil.errors import VerificationError
 from counterfoil.ledger.blobs import REFERENCE
 from counterfoil.ledger.log import Log
 
-_CHUNK_ENTRIES = 1 << 14
+_CHUNK_ENTRIES = 1 << 12
 
 Progress = Callable[[int, int], None]
 
@@ -50,7 +50,7 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
     frontier = Frontier()
     for start in range(0, size, _CHUNK_ENTRIES):
         stop = min(size, start + _CHUNK_ENTRIES)
-        leaves = leaf_hashes(_entries(log, start, stop))
+        leaves = leaf_hashes(_read(log, start, stop))
         for tile_level, hashes in enumerate(frontier.extend(leaves)):
             first = start >> 8 * tile_level
             stored = log.stored_hashes(tile_level, first, first + len(hashes))
@@ -66,12 +66,12 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
     return AuditReport(log.origin, size, log.root)
 
 
-def _entries(log: Log, start: int, stop: int) -> Iterator[bytes]:
+def _read(log: Log, start: int, stop: int) -> list[bytes]:
     """Read entries, and check what they refer to beside the log."""
-    for entry in log.entries(start, stop):
-        if entry.startswith(REFERENCE):
-            log.resolve(entry)
-        yield entry
+    entries = log.read_entries(start, stop)
+    for entry in [entry for entry in entries if entry.startswith(REFERENCE)]:
+        log.resolve(entry)
+    return entries
 
 
 def _name_the_place(tile_level: int, first: int, stored: bytes, computed: list[Hash]) -> None:

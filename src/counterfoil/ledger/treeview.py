@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from counterfoil.core.canonical import parse_canonical
 from counterfoil.core.merkle import (
@@ -31,6 +31,7 @@ from counterfoil.ledger.flatfiles import FlatFiles
 TILE_WIDTH = 256
 TREE_FORMAT = "counterfoil tree v1"
 END_BYTES = 8
+_LENGTHS = {2: "H", 4: "I"}  # array types by width
 _READ_ENTRIES = 1024  # entries read at once when iterating
 _MAX_WIDTHS_BYTES = 1 << 10  # of tree.json, which has three short members
 
@@ -138,20 +139,27 @@ class TreeView:
         Raises:
             VerificationError: the files disagree about where an entry lies.
         """
-        width = self._length_bytes
         for first in range(start, stop, _READ_ENTRIES):
-            begin, ends = self._read_ends(first, min(stop, first + _READ_ENTRIES))
-            data = self._files.read("entries", begin, ends[-1] - begin)
-            offsets = [0, *(end - begin for end in ends)]
-            bodies = [data[at + width : end] for at, end in pairwise(offsets)]
-            said = b"".join([data[at : at + width] for at in offsets[:-1]])
-            if said != b"".join([len(body).to_bytes(width, "big") for body in bodies]):
-                raise VerificationError(
-                    f"{self.folder}: `entries` and `ends` disagree about an entry from {first} to "
-                    f"{first + len(ends) - 1}",
-                    hint="A file was changed; restore the folder from a backup.",
-                )
-            yield from bodies
+            yield from self.read_bodies(first, min(stop, first + _READ_ENTRIES))
+
+    def read_bodies(self, start: int, stop: int) -> list[bytes]:
+        """Read the bodies of entries [start, stop), at least one, at once; see `bodies`."""
+        width = self._length_bytes
+        begin, ends = self._read_ends(start, stop)
+        data = self._files.read("entries", begin, ends[-1] - begin)
+        offsets = [0, *[end - begin for end in ends]]
+        bodies = [data[at + width : end] for at, end in pairwise(offsets)]
+        said = b"".join([data[at : at + width] for at in offsets[:-1]])
+        lengths = array(_LENGTHS[width], map(len, bodies))
+        if sys.byteorder == "little":
+            lengths.byteswap()
+        if said != lengths.tobytes():
+            raise VerificationError(
+                f"{self.folder}: `entries` and `ends` disagree about an entry from {start} to "
+                f"{stop - 1}",
+                hint="A file was changed; restore the folder from a backup.",
+            )
+        return bodies
 
     def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
         """Read the stored hashes [start, stop) of level `8 * tile_level`."""
@@ -206,7 +214,9 @@ class TreeView:
 
     def _read_level(self, tile_level: int, start: int, count: int) -> list[Hash]:
         data = self.joined_hashes(tile_level, start, start + count)
-        return [Hash(data[at : at + HASH_BYTES]) for at in range(0, len(data), HASH_BYTES)]
+        return cast(
+            "list[Hash]", [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
+        )
 
     def _read_full_tile(self, tile_level: int, tile: int) -> list[list[Hash]]:
         return _layers(self._read_level(tile_level, tile * TILE_WIDTH, TILE_WIDTH))
