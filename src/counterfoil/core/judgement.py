@@ -7,7 +7,7 @@ Rules, the same for models and data:
    again revives nothing.
 2. Of what a principal said on a matter, the newest counts. An evaluation that turned out worse
    replaces the better one.
-3. What has expired does not count.
+3. What has expired does not count, nor an approval that says anything but yes to this stage.
 4. A revocation is final. Approvals count again only if they came after it and name its index in
    `after`; measurements stay what they were. Data that was revoked needs every required statement
    anew in that way.
@@ -311,6 +311,8 @@ class _Case:
             )
         if self.stage and body.get("stage") not in (None, self.stage):
             against.append(f"it is for stage {shown(str(body['stage']))}")
+        if requirement.predicate == APPROVAL:
+            against += _not_a_yes(body)
         if self.purpose and requirement.predicate in (DATASET, CONSENT):
             purposes = body.get("purposes")
             if not isinstance(purposes, list) or self.purpose not in purposes:
@@ -344,6 +346,16 @@ def _lateness(expires: JsonValue, now: int) -> str:
     except FormatError:
         return "its `expires` is no time"
     return f"it expired at {expires}"
+
+
+def _not_a_yes(body: Mapping[str, JsonValue]) -> list[str]:
+    """Say why an approval approves nothing: what anybody may write there is no yes yet."""
+    against: list[str] = []
+    if body.get("decision") != "approve":
+        against.append(f"its `decision` is {shown(str(body.get('decision')))}, not 'approve'")
+    if not isinstance(body.get("stage"), str):
+        against.append("it names no stage")
+    return against
 
 
 def _metrics(one: Testimony) -> Mapping[str, JsonValue]:

@@ -256,6 +256,24 @@ def test_an_approval_for_another_stage_does_not_count(bank):
     assert not stage_of(bank, evaluation, first, production, staging).reasons
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"decision": "reject"}, "its `decision` is 'reject', not 'approve'"),
+        ({"decision": None}, "its `decision` is 'None', not 'approve'"),
+        ({"decision": ["approve"]}, "not 'approve'"),
+        ({"stage": None}, "it names no stage"),
+    ],
+)
+def test_only_a_yes_is_a_yes(bank, body, reason):
+    """A rejection under the name of an approval never counts, and takes back an earlier yes."""
+    approvals = [bank.says("risk-a", "approval", {}), bank.says("risk-a", "approval", body)]
+    evaluation, _, other = complete(bank)
+    judgement = stage_of(bank, evaluation, other, *approvals)
+    assert [ground.principal for ground in judgement.grounds] == ["validation", "risk-c"]
+    assert any(reason in one for one in judgement.reasons)
+
+
 def test_old_words_said_again_revive_nothing(bank):
     """An envelope put into the log a second time counts where it first stood."""
     evaluation, first, second = complete(bank)
