@@ -27,7 +27,8 @@ from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.trust import PRODUCTION, Trust
 from counterfoil.ledger.witness import Witness as LocalWitness
-from counterfoil.models.registry import CALLABLE, Models
+from counterfoil.models.intake import CALLABLE
+from counterfoil.models.registry import Models
 
 OPERATOR = "operator"
 POLICY_YEARS = 1

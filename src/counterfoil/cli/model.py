@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +36,12 @@ TrainedOn = Annotated[
     list[str] | None,
     typer.Option("--trained-on", metavar="DATA", help="A data set's name; may be repeated."),
 ]
+TrustType = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust-type", metavar="TYPE", help="A Python type that the file may build; repeatable."
+    ),
+]
 OnlyName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only versions of this.")]
 Comment = Annotated[str, typer.Option(metavar="TEXT", help="What the approvers looked at.")]
 Expires = Annotated[
@@ -54,6 +61,7 @@ def add(
     name: NewName,
     trained_on: TrainedOn = None,
     stage: Stage = PRODUCTION,
+    trust_type: TrustType = None,
     by: By = None,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
@@ -62,7 +70,9 @@ def add(
     with counterfoil.open(ledger) as opened:
         before = opened.size
         data = [opened.data.show(one) for one in trained_on or ()]
-        model = opened.models.add(file, name, trained_on=data, stage=stage, by=signers(by))
+        model = opened.models.add(
+            file, name, trained_on=data, stage=stage, trust=trust_type or (), by=signers(by)
+        )
         is_new = opened.size > before
     said = "added" if is_new else "already there, unchanged:"
     output.show(
@@ -74,6 +84,7 @@ def add(
                 "entry": model.index,
                 "trained on": ", ".join(one.name for one in data) or None,
                 "reasons": "exact, its own" if model.explainer else "none: it gives only answers",
+                "builds": ", ".join(model.types) or None,
             }
         ),
         as_json=as_json,
@@ -142,11 +153,19 @@ def approve(
         made = opened.models.approve(
             version.digest, by=who, stage=stage, comment=comment, expires=expires, after=after
         )
+        missing = opened.models.judge(version.digest, stage).reasons
     entries = [one.index for one in made]
     output.show(
-        {**_body(version), "stage": stage, "by": list(who), "entries": entries},
-        f"approved {_called(version)} for {output.plain(stage)}",
+        {
+            **_body(version),
+            "stage": stage,
+            "by": list(who),
+            "entries": entries,
+            "missing": list(missing),
+        },
+        f"recorded: {_called(version)} approved for {output.plain(stage)}",
         output.fields(dict(zip(who, (f"entry {entry}" for entry in entries), strict=True))),
+        *_outlook(missing, stage),
         as_json=as_json,
     )
 
@@ -186,11 +205,23 @@ def revoke(
     with counterfoil.open(ledger) as opened:
         version = opened.models.show(name)
         made = opened.models.revoke(version.digest, reason, by=signers(by))
+        missing = opened.models.judge(version.digest).reasons
     output.show(
-        {**_body(version), "reason": reason, "revocation": made.index},
-        f"revoked {_called(version)} (entry {made.index})",
+        {**_body(version), "reason": reason, "revocation": made.index, "missing": list(missing)},
+        f"recorded: {_called(version)} revoked (entry {made.index})",
+        *_outlook(missing, PRODUCTION),
         as_json=as_json,
     )
+
+
+def _outlook(missing: Sequence[str], stage: str) -> list[Any]:
+    """Say what that means at the stage: a statement counts only as the policy lets it."""
+    if not missing:
+        return [f"at {output.plain(stage)} nothing is missing"]
+    return [
+        f"at {output.plain(stage)} the gate says no:",
+        *(f"  - {output.plain(one)}" for one in missing),
+    ]
 
 
 def _body(model: Model | Version) -> dict[str, Any]:

@@ -21,7 +21,7 @@ calls this hands over all of the log's.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -99,6 +99,7 @@ def evaluate_stage(
     found: Iterable[Testimony],
     *,
     model_format: str,
+    types: Collection[str] = (),
     now: int,
 ) -> Judgement:
     """Decide whether a model may be used at a stage.
@@ -109,6 +110,7 @@ def evaluate_stage(
         subject: Name and digest of the model.
         found: All statements of the log about the digest (`hear`).
         model_format: What the model's file was found to be (`skops`), not what it is called.
+        types: Python types that opening it builds and that its format does not vouch for.
         now: Unix seconds.
     """
     gate = f"{shown(subject.name)} at stage {shown(stage)}"
@@ -122,6 +124,12 @@ def evaluate_stage(
     if model_format not in rules.formats:
         allowed = f"only {', '.join(rules.formats)}" if rules.formats else "none at all"
         reasons.append(f"format {shown(model_format)} is not allowed here, {allowed}")
+    unknown = sorted(set(types) - set(rules.trusted_types))
+    if unknown:
+        reasons.append(
+            f"its file builds {', '.join(f'{one!a:.200}' for one in unknown)}; `trusted_types` "
+            "does not list that"
+        )
     grounds, more = case.judge(rules.requirements)
     return Judgement(gate, rules.mode, tuple(grounds), (*reasons, *more))
 

@@ -95,26 +95,31 @@ class Stage:
         mode: What to do with a model that lacks something.
         formats: Model formats that may be loaded; empty means none.
         requirements: All of them must be met; none at all means that nothing gets there.
+        trusted_types: Python types that a model's file may build beyond those that its format
+            is known to build safely (`sklearn.tree._tree.Tree`).
     """
 
     name: str
     mode: Mode
     formats: tuple[str, ...] = ()
     requirements: tuple[Requirement, ...] = ()
+    trusted_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "stage")
         _check_names(self.formats, "format")
+        _check_names(self.trusted_types, "trusted type")
 
     @classmethod
     def from_table(cls, name: str, table: Table) -> Stage:
         """Read `[stage.NAME]`."""
-        table.only("mode", "formats", "require")
+        table.only("mode", "formats", "trusted_types", "require")
         return cls(
             name=name,
             mode=_parse_mode(table.text("mode")),
             formats=table.texts("formats"),
             requirements=table.each("require", Requirement.from_table),
+            trusted_types=table.texts("trusted_types"),
         )
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -122,6 +127,7 @@ class Stage:
         return {
             "mode": self.mode.value,
             "formats": list(self.formats),
+            "trusted_types": list(self.trusted_types),
             "require": [one.to_json() for one in self.requirements],
         }
 

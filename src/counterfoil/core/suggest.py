@@ -45,6 +45,7 @@ def suggest_policy(
     *,
     stage: str = "production",
     formats: tuple[str, ...] = SAFE_FORMATS,
+    trusted_types: tuple[str, ...] = (),
     purposes: tuple[str, ...] = (),
     mode: Mode = Mode.ENFORCE,
 ) -> TrustPolicy:
@@ -60,6 +61,7 @@ def suggest_policy(
         observed: What was said.
         stage: The stage to write rules for; others stay as they are.
         formats: What may be loaded there.
+        trusted_types: Python types that model files may build there.
         purposes: What data may be used for.
         mode: What the new rules do.
 
@@ -76,7 +78,7 @@ def suggest_policy(
     former = next((one for one in policy.stages if one.name == stage), None)
     # Where nobody has spoken yet, what was asked for stays: with nothing, nothing would get in.
     asked = _requirements(said, MODEL_PREDICATES) or (former.requirements if former else ())
-    rules = Stage(stage, mode, formats, asked)
+    rules = Stage(stage, mode, formats, asked, trusted_types)
     data = _requirements(said, (DATASET,))
     consent = policy.data.consent_when_personal if policy.data is not None else True
     return replace(

@@ -52,6 +52,18 @@ def short_predicate(uri: str) -> str:
         return uri
 
 
+def stated_types(statement: Statement) -> tuple[str, ...]:
+    """Give the Python types that a `model` statement says its file builds, beyond safe ones.
+
+    Anything but a list of names counts as a type that no policy lists.
+    """
+    types = statement.predicate.get("types")
+    match types:
+        case [*names] if all(isinstance(name, str) for name in names):
+            return tuple(map(str, names))
+    return (f"types {types!r}",)
+
+
 def find_signers(policy: TrustPolicy, keys: Collection[VerifierKey], index: int) -> tuple[str, ...]:
     """Return the principals that have spoken, given keys whose signatures hold.
 

@@ -136,7 +136,9 @@ class Decisions:
             RefusedError: the stage enforces, and the model is not cleared.
             ConflictError: another process writes this system's stream.
         """
-        clearance = Gate(self._log).clear_model(model.subject, model.stage, model.format)
+        clearance = Gate(self._log).clear_model(
+            model.subject, model.stage, model.format, model.types
+        )
         decided = model.predictor.predict(rows)
         count = len(decided.table.rows)
         about = _of_length(data_subjects, count, "data_subjects")

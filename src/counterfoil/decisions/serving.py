@@ -34,7 +34,7 @@ class Serving:
     def __init__(self, log: Log, model: Model) -> None:
         self._log = log
         self._model = model
-        Gate(log).clear_model(model.subject, model.stage, model.format)
+        Gate(log).clear_model(model.subject, model.stage, model.format, model.types)
         stream = DecisionStream.open(log, model.name)
         stream.close()  # declared and made; from here on the recording process writes it
         fields = stream.declaration.fields

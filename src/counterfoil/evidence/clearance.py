@@ -10,7 +10,7 @@ from counterfoil.core.judgement import evaluate_stage
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import SHA256, Subject
-from counterfoil.core.testimony import hear, short_predicate
+from counterfoil.core.testimony import hear, short_predicate, stated_types
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.logged import Logged
 from counterfoil.ledger.trust import PRODUCTION
@@ -77,6 +77,7 @@ def _check_clearance(
         subject,
         heard,
         model_format=str(stated.statement.predicate.get("format")),
+        types=stated_types(stated.statement),
         now=parse_instant(decided, "time of the decision"),
     )
     which = f"The model is {subject.name}, SHA-256 {subject.digest[SHA256][:12]}…"

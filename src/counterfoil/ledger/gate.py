@@ -8,6 +8,7 @@ been. In enforce mode a no is a `RefusedError` with every reason.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from counterfoil.core.canonical import JsonValue
@@ -49,23 +50,29 @@ class Gate:
         self._policy = Trust(log).show()
         self._seen = (0, "")
 
-    def clear_model(self, subject: Subject, stage: str, model_format: str) -> Clearance:
+    def clear_model(
+        self, subject: Subject, stage: str, model_format: str, types: Collection[str] = ()
+    ) -> Clearance:
         """Let a model into a stage, or say why not.
 
         Args:
             subject: The model.
             stage: As the policy names it.
             model_format: What its file was found to be.
+            types: Python types that opening it builds and that its format does not vouch for.
 
         Raises:
             RefusedError: the stage enforces, and something is missing.
         """
         heard = self._hear(subject)
-        now = int(self._log.clock())
-        judgement = evaluate_stage(
-            self._policy, stage, subject, heard, model_format=model_format, now=now
-        )
+        judgement = self._judge_model(subject, stage, model_format, types, heard)
         return self._record("model", stage, subject, judgement, heard)
+
+    def judge_model(
+        self, subject: Subject, stage: str, model_format: str, types: Collection[str] = ()
+    ) -> Judgement:
+        """Find what `clear_model` would find, and write nothing down."""
+        return self._judge_model(subject, stage, model_format, types, self._hear(subject))
 
     def clear_data(self, subject: Subject, purpose: str) -> Clearance:
         """Let a data set be used for a purpose, or say why not.
@@ -76,6 +83,24 @@ class Gate:
         heard = self._hear(subject)
         judgement = evaluate_data(self._policy, purpose, subject, heard, now=int(self._log.clock()))
         return self._record("data", purpose, subject, judgement, heard)
+
+    def _judge_model(
+        self,
+        subject: Subject,
+        stage: str,
+        model_format: str,
+        types: Collection[str],
+        heard: list[Testimony],
+    ) -> Judgement:
+        return evaluate_stage(
+            self._policy,
+            stage,
+            subject,
+            heard,
+            model_format=model_format,
+            types=types,
+            now=int(self._log.clock()),
+        )
 
     def _hear(self, subject: Subject) -> list[Testimony]:
         """Hear all the log holds about the subject's digest, each under the policy of its time."""

@@ -17,7 +17,7 @@ from counterfoil.core.requirements import Mode, Stage
 from counterfoil.core.statement import format_statement
 from counterfoil.core.succession import check_successor, policy_history, policy_statement
 from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
-from counterfoil.core.testimony import hear, short_predicate
+from counterfoil.core.testimony import hear, short_predicate, stated_types
 from counterfoil.core.toml import MAX_TOML_BYTES
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import read_file, reported
@@ -93,7 +93,14 @@ class Trust:
             for signed in found.envelope.signatures
         ]
         purposes = policy.data.purposes if policy.data is not None else ()
-        return suggest_policy(policy, observed, stage=stage, purposes=purposes)
+        types = {
+            name
+            for found in heard_in(self._log, predicate="model")
+            for name in stated_types(found.statement)
+        }
+        return suggest_policy(
+            policy, observed, stage=stage, trusted_types=tuple(sorted(types)), purposes=purposes
+        )
 
     def enforce(
         self,

@@ -41,11 +41,17 @@ TRUSTED_TYPES = frozenset(
     {
         "interpret.glassbox._ebm._ebm.ExplainableBoostingClassifier",
         "interpret.glassbox._ebm._ebm.ExplainableBoostingRegressor",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.utils._bunch.Bunch",
     }
 )
 """Types that a skops file may hold beyond those that skops itself trusts (NumPy arrays and most of
-scikit-learn's estimators). Trees are left out on purpose, as skops does: a forged node index makes
-scikit-learn read outside its memory."""
+scikit-learn's estimators): plain Python that holds numbers. Trees are left out on purpose, as skops
+does: a forged node index makes scikit-learn read outside its memory. A policy may list them for a
+stage: there, only a file whose very bytes were approved is opened."""
 
 PICKLE_STEPS_READ = 1000
 """Instructions after which a file is taken for a pickle; nothing else comes near by chance."""
@@ -108,14 +114,19 @@ class Skops:
     suffixes = (".skops",)
     safe = True
 
+    def types(self, data: bytes) -> tuple[str, ...]:
+        """List the types that opening the file builds and that are not known to be harmless.
+
+        Raises:
+            FormatError: The bytes are not of this format.
+            UnavailableError: skops is not installed.
+        """
+        return tuple(sorted(self._asked(data) - TRUSTED_TYPES))
+
     def load(self, data: bytes, trusted: Collection[str] = ()) -> Any:
         """Open a model whose every type is trusted; see `ModelFormat.load`."""
-        _check_archive(data)
+        asked = self._asked(data)
         skops = import_optional("skops.io", "skops")
-        try:
-            asked = set(skops.get_untrusted_types(data=data))
-        except Exception as error:
-            raise _damaged(self.name, error) from error
         unknown = sorted(asked - TRUSTED_TYPES - set(trusted))
         if unknown:
             raise RefusedError(
@@ -125,6 +136,14 @@ class Skops:
             )
         try:
             return skops.loads(data, trusted=sorted(asked))
+        except Exception as error:
+            raise _damaged(self.name, error) from error
+
+    def _asked(self, data: bytes) -> set[str]:
+        _check_archive(data)
+        skops = import_optional("skops.io", "skops")
+        try:
+            return set(skops.get_untrusted_types(data=data))
         except Exception as error:
             raise _damaged(self.name, error) from error
 

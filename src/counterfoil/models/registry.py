@@ -7,38 +7,32 @@ What is loaded is what was hashed: the bytes are read once, compared, and opened
 
 from __future__ import annotations
 
-import inspect
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from pathlib import Path
-from types import CodeType
 from typing import Any
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.requirements import Stage
+from counterfoil.core.judgement import Judgement
 from counterfoil.core.statement import Subject
+from counterfoil.core.testimony import stated_types
 from counterfoil.data.datasets import Dataset, Datasets, check_name
-from counterfoil.errors import FormatError, RefusedError, UnavailableError, VerificationError
+from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Attested, Found, Log
 from counterfoil.ledger.trust import PRODUCTION, Trust, heard_in
 from counterfoil.models.explain import Explainer, explainer_for
 from counterfoil.models.formats import (
-    ONNX,
     PICKLE,
-    SAFETENSORS,
     SKOPS,
-    format_for,
     known_formats,
     read_model,
 )
+from counterfoil.models.intake import CALLABLE, code_of, take
 from counterfoil.models.predict import Predictor, as_predictor
 from counterfoil.models.terms import Terms
-
-CALLABLE = "callable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +49,7 @@ class Model:
         predictor: The model itself.
         explainer: Its own exact account of its scores, if it has one.
         terms: What is asked of it.
+        types: Python types that its file builds and that its format does not vouch for.
     """
 
     name: str
@@ -66,6 +61,7 @@ class Model:
     predictor: Predictor
     explainer: Explainer | None
     terms: Terms
+    types: tuple[str, ...]
     _decide: Callable[..., Any] = field(repr=False, compare=False)
 
     @property
@@ -92,6 +88,7 @@ class Version:
         digest: SHA-256, hex.
         format: What its file is.
         index: Of its statement in the log.
+        types: Python types that its file builds and that its format does not vouch for.
         about: The statement's predicate.
     """
 
@@ -100,6 +97,7 @@ class Version:
     digest: str
     format: str
     index: int
+    types: tuple[str, ...]
     about: dict[str, JsonValue]
 
     @property
@@ -129,6 +127,7 @@ class Models:
         trained_on: Dataset | str | Sequence[Dataset | str] = (),
         terms: Terms | None = None,
         stage: str = PRODUCTION,
+        trust: Collection[str] = (),
         by: Sequence[str] = ("operator",),
     ) -> Model:
         """Attest a version of a model; the same file or function again changes nothing.
@@ -141,17 +140,20 @@ class Models:
             trained_on: The data sets it was trained on, or their names.
             terms: What is asked of it.
             stage: Where it is to be used.
+            trust: Python types that a skops file you were given may build; those of an object
+                that you hand over are its own. The policy of a stage has to list them too.
             by: Local principals who attest it.
 
         Raises:
             FormatError: this is no model, or the name cannot be used.
+            RefusedError: opening the file would run code or build types that nobody vouched for.
             UnavailableError: the disk refuses.
         """
         check_name(name, "model")
         terms = terms or Terms()
         named = [trained_on] if isinstance(trained_on, Dataset | str) else list(trained_on)
         data = [Datasets(self._log).show(one) if isinstance(one, str) else one for one in named]
-        file, kind, loaded = self._take(model)
+        file, kind, types, loaded = take(model, trust, may_pickle=self._may_pickle())
         digest = sha256(file).hexdigest()
         predictor = _predictor(loaded, terms)
         known = [
@@ -170,6 +172,7 @@ class Models:
             "bytes": len(file),
             "reasons": "ebm-terms" if explainer is not None else None,
             "trained_on": [{"name": one.name, "digest": one.digest} for one in data],
+            "types": list(types),
             "files": [{"path": f"model.{kind}", "sha256": digest, "bytes": len(file)}],
             # A function's code is hashed, not what it calls: a hosted model may change behind it.
             "verifiable": kind != CALLABLE,
@@ -207,7 +210,8 @@ class Models:
         """Load a model through the gate of a stage.
 
         Args:
-            name: Name (its newest version) or digest.
+            name: Digest, or name: the version last promoted to the stage, or the newest one while
+                none was.
             stage: Where it is to be used.
             terms: What is asked of it.
             predictor: The function itself, for a model that only exists as one.
@@ -217,22 +221,22 @@ class Models:
             VerificationError: the file is not the one that was attested.
             UnavailableError: the file is not here, or its library is not installed.
         """
-        version = self.show(name)
+        version = self._promoted(name, stage) or self.show(name)
         terms = terms or Terms()
         if version.format == CALLABLE:
             if predictor is None:
                 raise FormatError(
                     f"{version.name} only exists as a function", hint="Pass it as `predictor`."
                 )
-            self._require_digest(version, _code_of(predictor))
+            self._require_digest(version, code_of(predictor))
             Gate(self._log).clear_model(version.subject, stage, CALLABLE)
             return self._model(version, _predictor(predictor, terms), terms, stage)
         file = self._stored(version)
-        Gate(self._log).clear_model(version.subject, stage, version.format)
-        # In whatever mode: a format that runs code is opened only where the policy names it.
-        allowed = [one for known in self._policy_stages() for one in known.formats]
-        trusted = (PICKLE.name,) if PICKLE.name in allowed else ()
-        loaded = known_formats()[version.format].load(file, trusted)
+        Gate(self._log).clear_model(version.subject, stage, version.format, version.types)
+        # In whatever mode: a format that runs code is opened only where the policy names it, and
+        # only types are built that whoever attested the file knew of.
+        trusted = (PICKLE.name,) if self._may_pickle() else ()
+        loaded = known_formats()[version.format].load(file, (*trusted, *version.types))
         return self._model(version, _predictor(loaded, terms), terms, stage)
 
     def check(self, name: str) -> Version:
@@ -248,7 +252,17 @@ class Models:
 
     def clear(self, model: Model | Version, stage: str) -> Clearance:
         """Ask the gate of a stage about a model; see `Gate.clear_model`."""
-        return Gate(self._log).clear_model(model.subject, stage, model.format)
+        return Gate(self._log).clear_model(model.subject, stage, model.format, model.types)
+
+    def judge(self, name: str, stage: str = PRODUCTION) -> Judgement:
+        """Find what the gate of a stage would say now, writing nothing down.
+
+        Args:
+            name: Name (its newest version) or digest.
+            stage: Where it would be used.
+        """
+        version = self.show(name)
+        return Gate(self._log).judge_model(version.subject, stage, version.format, version.types)
 
     def attest_training(
         self,
@@ -310,9 +324,14 @@ class Models:
         version = self.show(name)
         clearance = self.clear(version, stage)
         digest = self._log.envelope(clearance.index).digest.hex()
-        return self._log.attest(
-            [version.subject], "promotion", {"stage": stage, "clearance": digest}
-        )
+        before = self._promotions(version.name, stage)
+        body: dict[str, JsonValue] = {
+            "stage": stage,
+            "clearance": digest,
+            # The same words count once: going back to a version has to be said in other ones.
+            "replaces": before[-1].index if before else None,
+        }
+        return self._log.attest([version.subject], "promotion", body)
 
     def revoke(self, name: str, reason: str, *, by: Sequence[str] = ("operator",)) -> Attested:
         """Revoke a version for good: only approvals that name this revocation count afterwards."""
@@ -321,40 +340,29 @@ class Models:
             [version.subject], "revocation", {"reason": reason, "final": True}, by=by
         )
 
-    def _take(self, model: Any) -> tuple[bytes, str, Any]:
-        """Get a model's bytes, what they are, and the model."""
-        if isinstance(model, str | Path):
-            path = Path(model)
-            file, kind = read_model(path), format_for(path)
-            # A pickle runs when it is opened, so that is done only where the policy allows it.
-            allowed = [one for stage in self._policy_stages() for one in stage.formats]
-            return (
-                file,
-                kind.name,
-                kind.load(file, (PICKLE.name,) if PICKLE.name in allowed else ()),
-            )
-        as_predictor(model)  # says clearly what is no model
-        if not (hasattr(model, "predict") or hasattr(model, "predict_proba")):
-            # A function, or an object that is called: pickled, it is little more than its name.
-            return _code_of(model), CALLABLE, model
-        for kind in (ONNX, SKOPS, SAFETENSORS, PICKLE):
-            try:
-                file = kind.dump(model)
-                # What decides is what was hashed: the copy read back, not the caller's object.
-                return file, kind.name, model if kind is PICKLE else kind.load(file)
-            except (FormatError, RefusedError, UnavailableError):
-                continue
-        return _code_of(model), CALLABLE, model
-
-    def _policy_stages(self) -> Sequence[Stage]:
-        return Trust(self._log).show().stages
+    def _may_pickle(self) -> bool:
+        """Whether the policy names a format that runs when it is opened."""
+        return any(PICKLE.name in stage.formats for stage in Trust(self._log).show().stages)
 
     def _is_same(self, version: Version, kind: str, loaded: Any) -> bool:
         """Whether a stored version is the same model: skops writes other bytes at each dump."""
         path = self._folder / version.digest
         if kind != SKOPS.name or version.format != kind or not path.exists():
             return False
-        return pickle.dumps(SKOPS.load(self._stored(version))) == pickle.dumps(loaded)
+        known = SKOPS.load(self._stored(version), version.types)
+        return pickle.dumps(known) == pickle.dumps(loaded)
+
+    def _promoted(self, name: str, stage: str) -> Version | None:
+        """Find the version that was last put to a stage, if any was."""
+        promoted = self._promotions(name, stage)
+        return self.show(promoted[-1].statement.subjects[0].digest["sha256"]) if promoted else None
+
+    def _promotions(self, name: str, stage: str) -> Sequence[Found]:
+        return [
+            found
+            for found in heard_in(self._log, predicate="promotion", subject=name)
+            if found.statement.predicate.get("stage") == stage
+        ]
 
     def _keep(self, digest: str, file: bytes) -> None:
         with reported(f"cannot keep the model in {self._folder}"):
@@ -393,6 +401,7 @@ class Models:
             predictor=predictor,
             explainer=explainer_for(predictor.model),
             terms=terms,
+            types=version.types,
             _decide=self._decide,
         )
 
@@ -407,26 +416,6 @@ def _predictor(model: Any, terms: Terms) -> Predictor:
     )
 
 
-def _code_of(model: Any) -> bytes:
-    """Get what can be hashed of something that cannot be saved: its source, or its bytecode."""
-    try:
-        return inspect.getsource(model if inspect.isroutine(model) else type(model)).encode()
-    except (OSError, TypeError):
-        code = getattr(model, "__code__", None) or getattr(type(model).__call__, "__code__", None)
-        if code is None:
-            raise FormatError(
-                f"a {type(model).__name__} can be neither saved nor hashed",
-                hint="Wrap it in a function of your own.",
-            ) from None
-        return _all_of(code)
-
-
-def _all_of(code: CodeType) -> bytes:
-    """Write down code with its constants and names: two functions often differ in these alone."""
-    inner = [_all_of(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
-    return repr((code.co_code, inner, code.co_names, code.co_varnames)).encode()
-
-
 def _version(found: Found) -> Version:
     about = dict(found.statement.predicate)
     subject = found.statement.subjects[0]
@@ -436,5 +425,6 @@ def _version(found: Found) -> Version:
         subject.digest["sha256"],
         str(about.get("format")),
         found.index,
+        stated_types(found.statement),
         about,
     )

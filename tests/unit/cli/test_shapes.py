@@ -44,9 +44,13 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "model add": (["credit.pkl", "--name", "again"], 0, VERSION | {"added", "trained_on"}),
     "model show": (["credit"], 0, VERSION | {"about", "statements"}),
     "model list": ([], 0, {"models"}),
-    "model approve": (["credit"], 0, VERSION | {"stage", "by", "entries"}),
+    "model approve": (["credit"], 0, VERSION | {"stage", "by", "entries", "missing"}),
     "model promote": (["credit"], 0, VERSION | {"stage", "promotion", "gate"}),
-    "model revoke": (["credit", "--reason", "drift"], 0, VERSION | {"reason", "revocation"}),
+    "model revoke": (
+        ["credit", "--reason", "drift"],
+        0,
+        VERSION | {"reason", "revocation", "missing"},
+    ),
     "decision make": (
         ["credit", "rows.csv"],
         0,

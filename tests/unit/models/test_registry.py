@@ -6,7 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 import counterfoil as cf
 from counterfoil.core.requirements import Mode
@@ -117,3 +131,81 @@ def test_a_revoked_model_comes_back_only_by_name_of_its_revocation(ledger):
         ledger.models.load("m")
     ledger.models.approve("m", by=("operator",), after=revoked.index)
     assert len(ledger.models.load("m").decide(ROWS)) == 4
+
+
+TREE = "sklearn.tree._tree.Tree"
+MIXED = ColumnTransformer([("a", StandardScaler(), [0]), ("b", OneHotEncoder(), [1])])
+MANY = np.vstack([ROWS] * 8)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "needs_a_word"),
+    [
+        (DecisionTreeClassifier(), True),
+        (RandomForestClassifier(3), True),
+        (ExtraTreesClassifier(3), True),
+        (GradientBoostingClassifier(n_estimators=3), True),
+        (HistGradientBoostingClassifier(max_iter=3), True),
+        (CalibratedClassifierCV(LogisticRegression(), cv=2), False),
+        (make_pipeline(MIXED, RandomForestClassifier(3)), True),
+        (make_pipeline(MIXED, LogisticRegression()), False),
+        (KNeighborsClassifier(2), True),
+        (MLPClassifier(2, max_iter=20), False),
+        (SVC(), False),
+    ],
+    ids=lambda one: one.steps[-1][0] if hasattr(one, "steps") else type(one).__name__,
+)
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_what_people_train_reaches_production(ledger, estimator, needs_a_word):
+    """As skops, under the policy that is suggested, and, if trees are in it, under no narrower."""
+    model = ledger.models.add(estimator.fit(MANY, [1, 0, 1, 0] * 8), name="m")
+    assert (model.format, bool(model.types)) == ("skops", needs_a_word)
+    expected = list(model.decide(ROWS).output)
+    ledger.models.attest_evaluation(model, {"metrics": {"auc": "0.9"}})
+    ledger.models.approve("m", by=("operator",))
+    draft = ledger.policy.suggest()
+    assert draft.stages[0].trusted_types == model.types
+    ledger.policy.adopt(draft)
+    assert list(ledger.models.load("m").decide(ROWS).output) == expected
+    if needs_a_word:
+        closed = (replace(draft.stages[0], trusted_types=()),)
+        previous = draft.digest.hex()
+        ledger.policy.adopt(replace(draft, version=3, previous=previous, stages=closed))
+        with pytest.raises(cf.RefusedError, match=f"builds .*'{model.types[0]}'"):
+            ledger.models.load("m")
+
+
+def test_a_file_of_somebody_else_builds_only_what_its_reader_names(ledger, tmp_path):
+    """A skops file with a tree is refused until its type is named, and has that on record then."""
+    mine = ledger.models.add(DecisionTreeClassifier().fit(ROWS, [1, 0, 1, 0]), name="mine")
+    path = tmp_path / "theirs.skops"
+    path.write_bytes((ledger.folder / "private" / "models" / mine.digest).read_bytes())
+    before = ledger.size
+    with pytest.raises(cf.RefusedError, match="nobody vouched for"):
+        ledger.models.add(path, name="theirs")
+    assert ledger.size == before
+    theirs = ledger.models.add(path, name="theirs", trust=[TREE])
+    assert ledger.models.show("theirs").types == theirs.types == (TREE,)
+
+
+def test_what_was_promoted_is_what_a_name_means(ledger):
+    """A newer version that waits for approval takes nothing out of service, and one can go back."""
+    ledger.models.add(trained(), name="m")
+    ledger.models.promote("m")
+    ledger.models.add(trained(C=0.01), name="m")
+    assert ledger.models.load("m").version == "1"
+    ledger.models.promote("m")
+    assert ledger.models.load("m").version == "2"
+    ledger.models.promote(ledger.models.list("m")[0].digest)
+    assert ledger.models.load("m").version == "1"
+
+
+def test_what_a_gate_would_say_is_told_and_not_recorded(ledger):
+    """An approval that is not enough, or does not count, is followed by what is still missing."""
+    ledger.models.add(trained(), name="m")
+    ledger.models.approve("m", by=("operator",))
+    before = ledger.size
+    assert ledger.models.judge("m").reasons == (
+        "evaluation needs 1 of operator; what counts is by nobody",
+    )
+    assert ledger.size == before
