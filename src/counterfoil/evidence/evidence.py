@@ -174,12 +174,16 @@ class Evidence:
         return statements
 
     def _statement(self, role: str, found: Found) -> JsonValue:
-        receipt = self._log.receipt(found.index)
-        return {
+        entry = self._log.entry(found.index)
+        statement: dict[str, JsonValue] = {
             "role": role,
-            "entry": format_base64(self._log.entry(found.index)),
-            "receipt": format_receipt(receipt).decode(),
+            "entry": format_base64(entry),
+            "receipt": format_receipt(self._log.receipt(found.index)).decode(),
         }
+        beside = self._log.resolve(entry)
+        if beside != entry:
+            statement["beside"] = format_base64(beside)
+        return statement
 
 
 def _digests(trained_on: JsonValue) -> list[str]:

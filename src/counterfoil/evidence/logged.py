@@ -18,6 +18,7 @@ from counterfoil.core.statement import Statement, parse_statement
 from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import parse_base64
 from counterfoil.errors import FormatError, VerificationError
+from counterfoil.ledger.blobs import is_reference
 
 MAX_STATEMENTS = 256  # of one decision; each costs a signature check
 
@@ -55,12 +56,23 @@ def read_logged(
 
 def _logged(entry: JsonValue, log_key: VerifierKey, policy: TrustPolicy | None) -> Logged:
     match entry:
-        case {"role": str(role), "entry": str(encoded), "receipt": str(text)}:
-            data = parse_base64(encoded, f"entry of the {role} statement")
+        case {"role": str(role), "entry": str(encoded), "receipt": str(text), **rest} if (
+            not rest or (rest.keys() == {"beside"} and isinstance(rest["beside"], str))
+        ):
+            large = rest.get("beside")
         case _:
             raise malformed("statements")
+    data = parse_base64(encoded, f"entry of the {role} statement")
     receipt = parse_receipt(text.encode())
     checkpoint = check_receipt(data, receipt, log_key)
+    if large is not None:
+        beside = parse_base64(str(large), f"bytes beside the {role} statement")
+        if not is_reference(data, beside):
+            raise VerificationError(
+                f"the bytes beside the {role} statement are not those that its entry stands for",
+                hint="They were changed, or belong to another statement; ask for the file again.",
+            )
+        data = beside
     envelope = parse_envelope(data)
     statement = parse_statement(envelope.in_toto)
     if short_predicate(statement.predicate_type) != role:

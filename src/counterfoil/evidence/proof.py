@@ -109,8 +109,9 @@ def read_proof(evidence: Mapping[str, JsonValue]) -> Proof:
 def _read_statement(entry: JsonValue) -> tuple[ProvenStatement, bytes]:
     """Read one item of `statements`; return also its payload."""
     match entry:
-        case {"role": str(role), "entry": str(encoded), "receipt": str(receipt)}:
-            envelope = parse_envelope(parse_base64(encoded, "log entry"))
+        case {"role": str(role), "entry": str(encoded), "receipt": str(receipt), **rest}:
+            large = rest.get("beside", encoded)
+            envelope = parse_envelope(parse_base64(str(large), "envelope"))
             subjects = parse_statement(envelope.in_toto).subjects
             about = ", ".join(subject.name for subject in subjects)
             index = parse_receipt(receipt.encode("utf-8")).index

@@ -62,11 +62,17 @@ def resolve(entry: bytes, folder: Path) -> bytes:
             hint="Copy the `blobs` folder with the ledger.",
         )
     data = read_file(path, MAX_BLOB_BYTES)
-    if len(data) != size or sha256(data).hexdigest() != digest:
+    if not is_reference(entry, data):
         raise VerificationError(
             f"{path} is not what the log says", hint="Restore the file from a backup."
         )
     return data
+
+
+def is_reference(entry: bytes, data: bytes) -> bool:
+    """Tell whether an entry stands for these bytes, by digest and size."""
+    found = _read_reference(entry) if entry.startswith(REFERENCE) else None
+    return found == (sha256(data).hexdigest(), len(data))
 
 
 def _read_reference(entry: bytes) -> tuple[str, int] | None:

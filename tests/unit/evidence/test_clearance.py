@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 
@@ -183,3 +184,28 @@ def test_letters_sent_before_enforcing_still_verify_and_say_by_what(bank):
     assert "Whether version 3 of the trust policy was still in force" in str(verdict.not_checked)
     with pytest.raises(cf.PolicyError, match="not cleared"):
         cf.verify(without(bank.evidence.make(letter), "policy"))
+
+
+def test_a_statement_too_large_for_an_entry_travels_beside_it(bank):
+    """Evidence holds its bytes, and no others: each byte of them is bound by the entry."""
+    model = bank.models.add(say_no, name="credit")
+    bank.models.attest_training(model, {"parameters": {"notes": "n" * 40_000}})
+    bank.models.approve("credit", by=("operator",))
+    evidence = model.decide([[1], [2]])[1].evidence()
+    trust = bank.policy.show()
+    assert cf.verify(evidence, trust=trust).proved
+    large = next(one for one in evidence.body["statements"] if "beside" in one)
+    assert large["role"] == "training"
+    data = bytearray(base64.b64decode(large["beside"]))
+    data[len(data) // 2] ^= 1
+    changes = (
+        ({**large, "beside": base64.b64encode(data).decode()}, "not those that its entry"),
+        ({**large, "beside": large["entry"]}, "not those that its entry"),
+        ({key: large[key] for key in ("role", "entry", "receipt")}, "envelope"),
+        ({**large, "aside": ""}, "malformed"),
+    )
+    for changed, message in changes:
+        statements = [changed if one is large else one for one in evidence.body["statements"]]
+        body = {**evidence.body, "statements": statements}
+        with pytest.raises((cf.VerificationError, cf.FormatError), match=message):
+            cf.verify(format_json(body), trust=trust)
