@@ -33,7 +33,12 @@ def decision_rows(
             "score": decided.score(index),
             "threshold": model.terms.threshold,
             "decided": time,
-            "model": {"name": model.name, "version": model.version, "digest": model.digest},
+            "model": {
+                "name": model.name,
+                "version": model.version,
+                "digest": model.digest,
+                "stage": model.stage,
+            },
             "notice": notice_of(model, reference),
         }
         rows.append(["decision", None, dict(decided.table.as_dict(index)), output, accounts[index]])

@@ -44,6 +44,7 @@ class Serving:
             "name": model.name,
             "version": model.version,
             "digest": model.digest,
+            "stage": model.stage,
         }
         self._kind = encode("decision")
         self._second = (-1, "")

@@ -11,9 +11,9 @@ from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.testimony import hear, short_predicate, stated_types
+from counterfoil.core.text import shown
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.logged import Logged
-from counterfoil.ledger.trust import PRODUCTION
 
 _OTHER_KINDS = {"override", "pad"}  # records that are about a decision, or about nothing
 
@@ -28,7 +28,7 @@ def check_model(
     """
     match facts.get("output"):
         case {
-            "model": {"name": str(name), "digest": str(digest)},
+            "model": {"name": str(name), "digest": str(digest), "stage": str(stage)},
             "decided": str(decided),
         }:
             subject = Subject(name, {SHA256: digest})
@@ -38,7 +38,7 @@ def check_model(
             return (), ("Which model decided, and whether it was cleared: that is withheld.",)
         case _:
             raise FormatError(
-                "the record does not say which model decided, or when",
+                "the record does not say which model decided, at which stage, or when",
                 hint="A decision without that cannot be judged; ask for its whole output.",
             )
     about = [one for one in logged if one.index < before]
@@ -58,13 +58,17 @@ def check_model(
     )
     if policy is None:
         return (f"The model is stated to be {name}, SHA-256 {digest[:12]}….",), unknown
-    proved, not_seen = _check_clearance(subject, decided, stated[-1], about, policy)
+    proved, not_seen = _check_clearance(
+        subject, stage, decided, stated=stated[-1], about=about, policy=policy
+    )
     return proved, (*not_seen, *unknown)
 
 
 def _check_clearance(
     subject: Subject,
+    stage: str,
     decided: str,
+    *,
     stated: Logged,
     about: Sequence[Logged],
     policy: TrustPolicy,
@@ -73,7 +77,7 @@ def _check_clearance(
     heard = [hear(policy, one.envelope, one.index) for one in about]
     judgement = evaluate_stage(
         policy,
-        PRODUCTION,
+        stage,
         subject,
         heard,
         model_format=str(stated.statement.predicate.get("format")),
@@ -81,32 +85,34 @@ def _check_clearance(
         now=parse_instant(decided, "time of the decision"),
     )
     which = f"The model is {subject.name}, SHA-256 {subject.digest[SHA256][:12]}…"
+    where = f"stage {shown(stage)}"
     cleared = [
         one
         for one in heard
         if one.principals
         and short_predicate(one.statement.predicate_type) == "clearance"
         and subject in one.statement.subjects
-        and one.statement.predicate.get("stage") == PRODUCTION
+        and one.statement.predicate.get("stage") == stage
     ]
     missing = list(judgement.reasons)
     if not cleared:
         missing.append("no gate's clearance, made before the decision, is in the file")
     if missing and judgement.mode is Mode.ENFORCE:
         raise PolicyError(
-            f"the model {subject.name} was not cleared for {PRODUCTION}: {'; '.join(missing)}",
+            f"the model {subject.name} was not cleared for {shown(stage)}: {'; '.join(missing)}",
             have=", ".join(str(ground) for ground in judgement.grounds) or "nothing",
-            need=f"what the policy asks for at {PRODUCTION}",
+            need=f"what the policy asks for at {shown(stage)}",
             hint="The decision was made by a model that the policy does not let decide.",
         )
     if missing:
-        told = f"{which}. The policy does not enforce; if it did, it would refuse this model: "
-        return (f"{told}{'; '.join(missing)}.",), ()
+        told = f"{which}. The policy does not enforce at {where}; if it did, it would refuse this"
+        return (f"{told} model: {'; '.join(missing)}.",), ()
     gate = cleared[-1]
     size = gate.statement.predicate.get("size")
     voices = ", ".join(f"{one.principal} said `{one.predicate}`" for one in judgement.grounds)
     scanned = f"having looked at the first {size} entries of the log"
-    told = f"{which}. {voices}; a gate of {', '.join(gate.principals)} cleared it, {scanned}."
+    whose = ", ".join(gate.principals)
+    told = f"{which}. {voices}; a gate of {whose} cleared it for {where}, {scanned}."
     unseen = (
         f"Whether the model was revoked after those {size} entries: no revocation is in this "
         "file, and a file cannot show that there is none."

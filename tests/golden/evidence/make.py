@@ -94,7 +94,12 @@ OUTPUT: dict[str, JsonValue] = {
     "score": 0.3127,
     "threshold": 0.5,
     "decided": "2026-11-22T10:04:31Z",
-    "model": {"name": "credit", "version": "1", "digest": hashlib.sha256(b"model").hexdigest()},
+    "model": {
+        "name": "credit",
+        "version": "1",
+        "digest": hashlib.sha256(b"model").hexdigest(),
+        "stage": "production",
+    },
     "notice": {
         "organisation": "North Bank",
         "system": "the credit scoring system \u201ccredit-decisions\u201d",

@@ -209,3 +209,20 @@ def test_a_statement_too_large_for_an_entry_travels_beside_it(bank):
         body = {**evidence.body, "statements": statements}
         with pytest.raises((cf.VerificationError, cf.FormatError), match=message):
             cf.verify(format_json(body), trust=trust)
+
+
+def test_a_decision_is_judged_at_the_stage_it_was_made_at(bank):
+    """A clearance for a lax stage covers decisions made there, and the verdict names the stage."""
+    policy = bank.policy.show()
+    lax = Stage("trial", Mode.OBSERVE, ("callable",), (Requirement("approval", 1, ("operator",)),))
+    stages = (*policy.stages, lax)
+    bank.policy.adopt(
+        replace(policy, version=3, previous=policy.digest.hex(), stages=stages), by=("operator",)
+    )
+    tried = bank.models.add(say_no, name="credit", stage="trial")
+    evidence = tried.decide([[1]])[0].evidence()
+    said = cf.verify(evidence).proved[-1]
+    assert "does not enforce at stage 'trial'" in said
+    unknown = bank.models.add(say_no, name="credit", stage="nowhere")
+    with pytest.raises(cf.RefusedError, match="knows no stage 'nowhere'"):
+        unknown.decide([[1]])
