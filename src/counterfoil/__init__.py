@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from counterfoil.front import init as init
     from counterfoil.front import open_ledger
     from counterfoil.models.recourse import Action as Action
-    from counterfoil.models.registry import Model as Model
     from counterfoil.models.terms import Terms as Terms
+    from counterfoil.models.version import Model as Model
     from counterfoil.vault.hold import Hold as Hold
     from counterfoil.vault.hold import RetentionRule as RetentionRule
 
@@ -58,7 +58,7 @@ _HOMES = {
     "FormatError": ".errors",
     "Hold": ".vault.hold",
     "Ledger": ".front",
-    "Model": ".models.registry",
+    "Model": ".models.version",
     "PolicyError": ".errors",
     "ProofError": ".errors",
     "RefusedError": ".errors",

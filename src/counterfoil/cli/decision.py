@@ -48,6 +48,18 @@ Tickets = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Sign a ticket for each decision, and write them there."),
 ]
+TermsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--terms", metavar="FILE.toml", help="Threshold, outcomes, labels and notice of a letter."
+    ),
+]
+ReferenceColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The column a letter refers to a person by; the model does not see it."
+    ),
+]
 OnlySystem = Annotated[
     str | None, typer.Argument(metavar="[SYSTEM]", help="The model's name. [default: list systems]")
 ]
@@ -79,19 +91,26 @@ def make(
     *,
     out: Out = None,
     subject_column: SubjectColumn = None,
+    reference_column: ReferenceColumn = None,
+    terms: TermsFile = None,
     tickets: Tickets = None,
     stage: Stage = PRODUCTION,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
     """Let a model decide on a CSV file, and record every decision."""
-    rows, subjects = files.read_rows(data, subject_column)
+    rows, (subjects, references) = files.read_rows(data, (subject_column, reference_column))
+    asked = None if terms is None else files.read_terms(terms)
     with counterfoil.open(ledger) as opened:
-        loaded = opened.models.load(model, stage=stage)
+        loaded = opened.models.load(model, stage=stage, terms=asked)
         decided = opened.models.clear(loaded, stage)
         rows, left_out = files.fit_rows(rows, loaded)
         batch = opened.decisions.make(
-            loaded, rows, data_subjects=subjects, tickets=tickets is not None
+            loaded,
+            rows,
+            data_subjects=subjects,
+            references=references,
+            tickets=tickets is not None,
         )
         made = [_brief(one) for one in batch]
         signed = {one.index: one.ticket for one in batch if one.ticket is not None}

@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil.cli import output
 from counterfoil.errors import FormatError, UnavailableError
-from counterfoil.models import import_optional
+from counterfoil.models import import_optional, parse_terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from counterfoil import Model
+    from counterfoil import Model, Terms
 
 TICKET_SUFFIX = ".ticket.json"
 
 
-def read_rows(path: Path, subject_column: str | None) -> tuple[Any, list[str | None] | None]:
-    """Read the rows to decide on, and whom each is about.
+def read_rows(
+    path: Path, columns: Sequence[str | None] = ()
+) -> tuple[Any, list[list[str | None] | None]]:
+    """Read rows, and apart from them columns that a model is not to see.
+
+    Args:
+        path: A CSV file.
+        columns: Names of such columns; None for one that is not asked for.
+
+    Returns:
+        The other columns as a table, and the values of each of `columns` as they are written.
 
     Raises:
         FormatError: it is no table, or has no such column.
@@ -39,17 +48,34 @@ def read_rows(path: Path, subject_column: str | None) -> tuple[Any, list[str | N
             f"{path} is no table that can be read: {error}",
             hint="Give a CSV file in UTF-8, with a header and as many values in every row.",
         ) from error
-    if subject_column is None:
-        return rows, None
-    if subject_column not in header:
+    if len(header) == 1 and ";" in header[0]:
         raise FormatError(
-            f"{path} has no column {subject_column!r}",
-            hint=f"Its columns are {', '.join(header)}.",
+            f"{path} has one column, called {header[0]!r}: it seems to be separated by semicolons",
+            hint="Save it with commas between the values.",
         )
-    del rows[subject_column]
-    # Not as pandas reads them: the names 007 and NA stay what they are.
-    place = header.index(subject_column)
-    return rows, [line[place] or None for line in lines]
+    apart: list[list[str | None] | None] = []
+    for column in columns:
+        if column is None:
+            apart.append(None)
+            continue
+        if column not in header:
+            raise FormatError(
+                f"{path} has no column {column!r}", hint=f"Its columns are {', '.join(header)}."
+            )
+        # Not as pandas reads them: the names 007 and NA stay what they are.
+        place = header.index(column)
+        apart.append([line[place] or None for line in lines])
+    return rows.drop(columns=[one for one in columns if one is not None]), apart
+
+
+def read_terms(path: Path) -> Terms:
+    """Read the terms on which a model decides.
+
+    Raises:
+        FormatError: the file holds no terms.
+        UnavailableError: it cannot be read.
+    """
+    return parse_terms(read_file(path), str(path))
 
 
 def _even_rows(text: str) -> list[list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import counterfoil
-from counterfoil.cli import output, views
+from counterfoil.cli import files, output, views
 from counterfoil.cli.options import (
     LEDGER,
     PRODUCTION,
@@ -41,6 +41,20 @@ TrustType = Annotated[
     typer.Option(
         "--trust-type", metavar="TYPE", help="A Python type that the file may build; repeatable."
     ),
+]
+Rows = Annotated[
+    Path, typer.Argument(metavar="DATA.csv", help="Rows whose outcome is known, with a header.")
+]
+Label = Annotated[str, typer.Option(metavar="COLUMN", help="The column that says what came true.")]
+Positive = Annotated[
+    str, typer.Option(metavar="VALUE", help="What stands there where the model should score high.")
+]
+Group = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Report errors for each value of this column.")
+]
+Threshold = Annotated[float, typer.Option(metavar="NUMBER", help="From which score on it is yes.")]
+Tested = Annotated[
+    str, typer.Option("--data", metavar="NAME", help="The data set that DATA.csv is, as attested.")
 ]
 OnlyName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only versions of this.")]
 Comment = Annotated[str, typer.Option(metavar="TEXT", help="What the approvers looked at.")]
@@ -130,6 +144,54 @@ def list_(name: OnlyName = None, *, ledger: Ledger = LEDGER, as_json: AsJson = F
         output.table(("entry", "name", "version", "format", "digest"), rows)
         if rows
         else "no models yet; next: counterfoil model add FILE --name NAME",
+        as_json=as_json,
+    )
+
+
+@verb(
+    app,
+    "evaluate",
+    "counterfoil model evaluate credit held-out.csv --data held-out --label repaid",
+)
+def evaluate(
+    name: ModelName,
+    rows: Rows,
+    *,
+    data: Tested,
+    label: Label,
+    positive: Positive = "1",
+    group: Group = None,
+    threshold: Threshold = 0.5,
+    by: By = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Test the newest version on known outcomes, and state what came out."""
+    table, (labels, groups) = files.read_rows(rows, (label, group))
+    with counterfoil.open(ledger) as opened:
+        tested = opened.data.check(data, rows)
+        version = opened.models.show(name)
+        made = opened.models.evaluate(
+            version.digest,
+            table,
+            [int(one == positive) for one in labels or ()],
+            data=tested,
+            groups=[one or "" for one in groups or ()],
+            terms=counterfoil.Terms(threshold=threshold),
+            by=signers(by),
+        )
+    said: Any = made.statement.predicate
+    figures = said["metrics"]
+    output.show(
+        {**_body(version), "evaluation": made.index, "data": tested.name, "metrics": figures},
+        f"evaluated {_called(version)} on {output.plain(tested.name)} (entry {made.index})",
+        output.fields({key: str(figures[key]) for key in ("n", "auc", "brier", "error")}),
+        output.table(
+            ("group", "n", "error"),
+            [(one["group"], one["n"], one["metrics"]["error"]) for one in said["groups"]],
+        )
+        if said["groups"]
+        else "",
         as_json=as_json,
     )
 

@@ -18,7 +18,7 @@ from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
-from counterfoil.models.registry import Model
+from counterfoil.models.version import Model
 
 
 class Collect(Protocol):

@@ -9,7 +9,7 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.models.explain import Reason, principal_reasons, rank_reasons
 from counterfoil.models.predict import Prediction
 from counterfoil.models.recourse import find_changes
-from counterfoil.models.registry import Model
+from counterfoil.models.version import Model
 
 
 def decision_rows(

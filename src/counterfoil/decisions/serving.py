@@ -15,7 +15,7 @@ from counterfoil.decisions.rows import notice_of
 from counterfoil.decisions.stream import DecisionStream
 from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
-from counterfoil.models.registry import Model
+from counterfoil.models.version import Model
 from counterfoil.vault.keystore import FileKeyStore
 
 

@@ -9,18 +9,20 @@ from counterfoil.lazy import offer
 if TYPE_CHECKING:
     from counterfoil.models.optional import import_optional as import_optional
     from counterfoil.models.recourse import Action as Action
-    from counterfoil.models.registry import Model as Model
     from counterfoil.models.registry import Models as Models
-    from counterfoil.models.registry import Version as Version
     from counterfoil.models.terms import Terms as Terms
+    from counterfoil.models.terms import parse_terms as parse_terms
+    from counterfoil.models.version import Model as Model
+    from counterfoil.models.version import Version as Version
 
 _HOMES = {
     "Action": ".recourse",
-    "Model": ".registry",
+    "Model": ".version",
     "Models": ".registry",
     "Terms": ".terms",
-    "Version": ".registry",
+    "Version": ".version",
     "import_optional": ".optional",
+    "parse_terms": ".terms",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string

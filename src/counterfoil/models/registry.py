@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import Judgement
 from counterfoil.core.statement import Subject
-from counterfoil.core.testimony import stated_types
 from counterfoil.data.datasets import Dataset, Datasets, check_name
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Attested, Found, Log
 from counterfoil.ledger.trust import PRODUCTION, Trust, heard_in
-from counterfoil.models.explain import Explainer, explainer_for
+from counterfoil.models.evaluate import evaluate
+from counterfoil.models.explain import explainer_for
 from counterfoil.models.formats import (
     PICKLE,
     SKOPS,
@@ -31,79 +30,9 @@ from counterfoil.models.formats import (
     read_model,
 )
 from counterfoil.models.intake import CALLABLE, code_of, take
-from counterfoil.models.predict import Predictor, as_predictor
+from counterfoil.models.predict import Predictor
 from counterfoil.models.terms import Terms
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """One version of a model, ready to decide.
-
-    Args:
-        name: What people call it.
-        version: `1`, `2`, … by name.
-        digest: SHA-256 of its file, hex; of its code, where it only exists as a function.
-        format: `skops`, `safetensors`, `onnx`, `pickle` or `callable`.
-        index: Of its statement in the log.
-        stage: Where it is used.
-        predictor: The model itself.
-        explainer: Its own exact account of its scores, if it has one.
-        terms: What is asked of it.
-        types: Python types that its file builds and that its format does not vouch for.
-    """
-
-    name: str
-    version: str
-    digest: str
-    format: str
-    index: int
-    stage: str
-    predictor: Predictor
-    explainer: Explainer | None
-    terms: Terms
-    types: tuple[str, ...]
-    _decide: Callable[..., Any] = field(repr=False, compare=False)
-
-    @property
-    def subject(self) -> Subject:
-        """The model as the subject of a statement."""
-        return Subject(self.name, {"sha256": self.digest})
-
-    def on(self, terms: Terms) -> Model:
-        """Give the same model on other terms."""
-        return replace(self, terms=terms, predictor=_predictor(self.predictor.model, terms))
-
-    def decide(self, rows: Any, **options: Any) -> Any:
-        """Decide on a batch and record it; see `Decisions.make`."""
-        return self._decide(self, rows, **options)
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A version of a model as the log has it, not loaded.
-
-    Args:
-        name: What people call it.
-        version: `1`, `2`, … by name.
-        digest: SHA-256, hex.
-        format: What its file is.
-        index: Of its statement in the log.
-        types: Python types that its file builds and that its format does not vouch for.
-        about: The statement's predicate.
-    """
-
-    name: str
-    version: str
-    digest: str
-    format: str
-    index: int
-    types: tuple[str, ...]
-    about: dict[str, JsonValue]
-
-    @property
-    def subject(self) -> Subject:
-        """The version as the subject of a statement."""
-        return Subject(self.name, {"sha256": self.digest})
+from counterfoil.models.version import Model, Version, predictor_on, read_version
 
 
 class Models:
@@ -155,7 +84,7 @@ class Models:
         data = [Datasets(self._log).show(one) if isinstance(one, str) else one for one in named]
         file, kind, types, loaded = take(model, trust, may_pickle=self._may_pickle())
         digest = sha256(file).hexdigest()
-        predictor = _predictor(loaded, terms)
+        predictor = predictor_on(loaded, terms)
         known = [
             version
             for version in self.list(name)
@@ -179,11 +108,13 @@ class Models:
         }
         self._keep(digest, file)
         made = self._log.attest([Subject(name, {"sha256": digest})], "model", about, by=by)
-        return self._model(_version(made), predictor, terms, stage)
+        return self._model(read_version(made), predictor, terms, stage)
 
     def list(self, name: str | None = None) -> list[Version]:
         """List versions, oldest first."""
-        return [_version(found) for found in heard_in(self._log, predicate="model", subject=name)]
+        return [
+            read_version(found) for found in heard_in(self._log, predicate="model", subject=name)
+        ]
 
     def show(self, name: str) -> Version:
         """Give the newest version of this name, or the one with this digest.
@@ -222,22 +153,59 @@ class Models:
             UnavailableError: the file is not here, or its library is not installed.
         """
         version = self._promoted(name, stage) or self.show(name)
-        terms = terms or Terms()
-        if version.format == CALLABLE:
-            if predictor is None:
-                raise FormatError(
-                    f"{version.name} only exists as a function", hint="Pass it as `predictor`."
-                )
-            self._require_digest(version, code_of(predictor))
-            Gate(self._log).clear_model(version.subject, stage, CALLABLE)
-            return self._model(version, _predictor(predictor, terms), terms, stage)
-        file = self._stored(version)
+        # In this order, so that nothing of a file is opened that the gate does not let through.
         Gate(self._log).clear_model(version.subject, stage, version.format, version.types)
-        # In whatever mode: a format that runs code is opened only where the policy names it, and
-        # only types are built that whoever attested the file knew of.
-        trusted = (PICKLE.name,) if self._may_pickle() else ()
-        loaded = known_formats()[version.format].load(file, (*trusted, *version.types))
-        return self._model(version, _predictor(loaded, terms), terms, stage)
+        return self._open(version, stage, terms or Terms(), predictor)
+
+    def evaluate(
+        self,
+        name: str,
+        rows: Any,
+        outcomes: Sequence[int],
+        *,
+        data: Dataset | str,
+        groups: Sequence[str] = (),
+        terms: Terms | None = None,
+        predictor: Any = None,
+        by: Sequence[str] = ("operator",),
+    ) -> Attested:
+        """Test a version on rows whose outcomes are known, and state what came out.
+
+        No gate is asked: a model is tested before it is approved.
+
+        Args:
+            name: Name (its newest version) or digest.
+            rows: What it is asked, as for `decide`; other columns than its own are left out.
+            outcomes: What came true: 1 for the class whose probability is the score, else 0.
+            data: The data set that rows and outcomes are from; that they are is not checked.
+            groups: The group each row belongs to; empty for no groups.
+            terms: What is asked of it; without a threshold, 0.5.
+            predictor: The function itself, for a model that only exists as one.
+            by: Local principals who state it.
+
+        Raises:
+            FormatError: the model gives no probabilities, or lengths differ.
+            VerificationError: the file is not the one that was attested.
+            UnavailableError: the file is not here, or a library is not installed.
+        """
+        version = self.show(name)
+        terms = terms or Terms()
+        model = self._open(version, "", terms, predictor)
+        scores = model.predictor.predict(_columns(rows, model)).scores
+        if scores is None:
+            raise FormatError(
+                f"{version.name} gives no number to be compared with what came true",
+                hint="Evaluate it yourself and state the figures with `attest_evaluation`.",
+            )
+        figures = evaluate(
+            outcomes,
+            scores.tolist(),
+            threshold=0.5 if terms.threshold is None else terms.threshold,
+            groups=groups,
+        )
+        tested = Datasets(self._log).show(data) if isinstance(data, str) else data
+        named: JsonValue = {"name": tested.name, "digest": tested.digest}
+        return self.attest_evaluation(version, {"data": named, **figures.as_json()}, by=by)
 
     def check(self, name: str) -> Version:
         """Check that the stored file is, byte for byte, the one that was attested.
@@ -364,6 +332,22 @@ class Models:
             if found.statement.predicate.get("stage") == stage
         ]
 
+    def _open(self, version: Version, stage: str, terms: Terms, predictor: Any) -> Model:
+        """Open a version; whether it may be used is asked elsewhere."""
+        if version.format == CALLABLE:
+            if predictor is None:
+                raise FormatError(
+                    f"{version.name} only exists as a function", hint="Pass it as `predictor`."
+                )
+            self._require_digest(version, code_of(predictor))
+            return self._model(version, predictor_on(predictor, terms), terms, stage)
+        # In whatever mode: a format that runs code is opened only where the policy names it, and
+        # only types are built that whoever attested the file knew of.
+        trusted = (PICKLE.name,) if self._may_pickle() else ()
+        file = self._stored(version)
+        loaded = known_formats()[version.format].load(file, (*trusted, *version.types))
+        return self._model(version, predictor_on(loaded, terms), terms, stage)
+
     def _keep(self, digest: str, file: bytes) -> None:
         with reported(f"cannot keep the model in {self._folder}"):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -406,25 +390,15 @@ class Models:
         )
 
 
-def _predictor(model: Any, terms: Terms) -> Predictor:
-    return as_predictor(
-        model,
-        threshold=terms.threshold,
-        positive=terms.positive,
-        labels=terms.outcomes,
-        allow_missing=terms.allow_missing,
-    )
-
-
-def _version(found: Found) -> Version:
-    about = dict(found.statement.predicate)
-    subject = found.statement.subjects[0]
-    return Version(
-        subject.name,
-        str(about.get("version")),
-        subject.digest["sha256"],
-        str(about.get("format")),
-        found.index,
-        stated_types(found.statement),
-        about,
-    )
+def _columns(rows: Any, model: Model) -> Any:
+    """Give the columns that a model was trained with, where rows and model name theirs."""
+    names = list(model.predictor.names)
+    if not names or not hasattr(rows, "columns"):
+        return rows
+    missing = [name for name in names if name not in rows.columns]
+    if missing:
+        raise FormatError(
+            f"the rows have no column {', '.join(missing)}",
+            hint=f"{model.name} was trained on {', '.join(names)}.",
+        )
+    return rows[names]

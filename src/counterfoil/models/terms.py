@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from counterfoil.core.toml import Table, parse_toml
 from counterfoil.models.explain import Reference
 from counterfoil.models.recourse import Action
 
@@ -35,3 +37,91 @@ class Terms:
     reference: Reference | None = None
     notice: Mapping[str, str] = field(default_factory=dict)
     allow_missing: bool = True
+
+
+def parse_terms(data: str | bytes, what: str = "terms.toml") -> Terms:
+    """Read the terms on which a model decides from TOML.
+
+    What reasons are measured against cannot be written down: it takes rows (`Terms.reference`).
+
+    Args:
+        data: The file's text.
+        what: Its name, for messages.
+
+    Raises:
+        FormatError: Not TOML, an unknown key, or a value that cannot be meant; with the line.
+    """
+    return parse_toml(data, what).read(_read_terms)
+
+
+_KEYS = (
+    "threshold",
+    "outcomes",
+    "positive",
+    "adverse",
+    "allow_missing",
+    "labels",
+    "action",
+    "notice",
+)
+
+
+def _read_terms(table: Table) -> Terms:
+    table.only(*_KEYS)
+    outcomes = table.texts("outcomes")
+    if len(outcomes) not in {0, 2}:
+        raise table.error(
+            "outcomes are two: below the threshold, and from it on",
+            key="outcomes",
+            hint='Write outcomes = ["refused", "granted"].',
+        )
+    match table.text("adverse", "low"):
+        case "low" | "high" as adverse:
+            pass
+        case _:
+            raise table.error('"adverse" must be "low" or "high"', key="adverse")
+    return Terms(
+        threshold=_number(table, "threshold"),
+        outcomes=(outcomes[0], outcomes[1]) if outcomes else None,
+        positive=table.values.get("positive"),
+        adverse=adverse,
+        labels=table.optional("labels", _read_texts, {}),
+        actions=table.each("action", _read_action),
+        notice=table.optional("notice", _read_notice, {}),
+        allow_missing=table.flag("allow_missing", default=True),
+    )
+
+
+def _read_action(table: Table) -> Action:
+    table.only("feature", "values", "direction")
+    values = table.values.get("values")
+    if not isinstance(values, list) or not all(_is_value(one) for one in values) or not values:
+        raise table.error('"values" must be a list of numbers or texts', key="values")
+    match table.text("direction", "either"):
+        case "up" | "down" | "either" as direction:
+            return Action(table.text("feature"), tuple(values), direction)
+    raise table.error('"direction" must be "up", "down" or "either"', key="direction")
+
+
+def _read_notice(table: Table) -> dict[str, str]:
+    table.only("organisation", "contact", "contest")
+    return {key: table.text(key) for key in ("organisation", "contact", "contest")}
+
+
+def _read_texts(table: Table) -> dict[str, str]:
+    return {key: table.text(key) for key in table.values}
+
+
+def _number(table: Table, key: str) -> float | None:
+    value = table.values.get(key)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise table.error(f'"{key}" must be a number', key=key, hint=f"Write {key} = 0.5.")
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return isinstance(value, str)
+    return math.isfinite(value)

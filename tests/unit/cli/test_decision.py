@@ -178,3 +178,37 @@ def test_reconcile_refuses_what_is_no_ticket(run, place):
     forged["payload"] = forged["payload"][::-1]
     ticket.write_text(json.dumps(forged))
     run("decision", "reconcile", "credit", "tickets", exit_code=3)
+
+
+TERMS = """
+threshold = 0.5
+outcomes = ["refused", "granted"]
+
+[labels]
+income = "Your yearly income"
+
+[notice]
+organisation = "Example Bank"
+contact = "credit@bank.example"
+contest = "Write to us within 30 days."
+"""
+
+
+def test_a_letter_can_be_made_by_commands_alone(place, ask, run):
+    """Terms come from a file, the reference from a column that the model does not see."""
+    (place / "terms.toml").write_text(TERMS)
+    columns = ("--subject-column", "id", "--reference-column", "id")
+    made = ask("decision", "make", "credit", "rows.csv", *columns, "--terms", "terms.toml")
+    assert set(made["outcomes"]) <= {"refused", "granted"}
+    run("evidence", "make", "credit", "8", "--out", "letter.html")
+    page = (place / "letter.html").read_text()
+    for text in ("Your yearly income", "credit@bank.example", "007", "within 30 days"):
+        assert text in page
+    ask("decision", "make", "credit", "rows.csv", "--terms", "nowhere.toml", exit_code=11)
+
+
+def test_a_table_with_semicolons_is_said_to_be_one(place, ask):
+    """The usual export of a spreadsheet in half of Europe gets an error that says what it is."""
+    (place / "half.csv").write_text("income;debt\n1;2\n")
+    wrong = ask("decision", "make", "credit", "half.csv", exit_code=3)
+    assert "separated by semicolons" in wrong["message"]

@@ -44,6 +44,11 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "model add": (["credit.pkl", "--name", "again"], 0, VERSION | {"added", "trained_on"}),
     "model show": (["credit"], 0, VERSION | {"about", "statements"}),
     "model list": ([], 0, {"models"}),
+    "model evaluate": (
+        ["credit", "train.csv", "--data", "applicants", "--label", "outcome"],
+        0,
+        VERSION | {"evaluation", "data", "metrics"},
+    ),
     "model approve": (["credit"], 0, VERSION | {"stage", "by", "entries", "missing"}),
     "model promote": (["credit"], 0, VERSION | {"stage", "promotion", "gate"}),
     "model revoke": (

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from counterfoil.errors import FormatError
+from counterfoil.models.recourse import Action
+from counterfoil.models.terms import Terms, parse_terms
+
+WHOLE = """
+threshold = 0.5
+outcomes = ["refused", "granted"]
+positive = 1
+adverse = "low"
+allow_missing = false
+
+[labels]
+income = "Your yearly income"
+
+[notice]
+organisation = "Example Bank"
+contact = "credit@bank.example"
+contest = "Write to us within 30 days."
+
+[[action]]
+feature = "months"
+values = [6, 12, 24]
+direction = "down"
+"""
+
+
+def test_a_file_says_what_the_terms_say():
+    """Every key of the file is a field of `Terms`, and an empty file is no terms of one's own."""
+    assert parse_terms(WHOLE) == Terms(
+        threshold=0.5,
+        outcomes=("refused", "granted"),
+        positive=1,
+        labels={"income": "Your yearly income"},
+        actions=(Action("months", (6, 12, 24), "down"),),
+        notice={
+            "organisation": "Example Bank",
+            "contact": "credit@bank.example",
+            "contest": "Write to us within 30 days.",
+        },
+        allow_missing=False,
+    )
+    assert parse_terms("") == Terms()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("threshold", "treshold", "line 2.*unknown key 'treshold'"),
+        ("0.5", '"0.5"', '"threshold" must be a number'),
+        ("0.5", "nan", '"threshold" must be a number'),
+        ("0.5", "true", '"threshold" must be a number'),
+        ('["refused", "granted"]', '["refused"]', "outcomes are two"),
+        ('"low"', '"bad"', '"adverse" must be "low" or "high"'),
+        ("[6, 12, 24]", "[]", '"values" must be a list'),
+        ("[6, 12, 24]", "[[6]]", '"values" must be a list'),
+        ("[6, 12, 24]", "[inf]", '"values" must be a list'),
+        ('"down"', '"left"', '"direction" must be "up", "down" or "either"'),
+        ("contest =", "appeal =", "unknown key 'appeal'"),
+        ('contact = "credit@bank.example"', "", '"contact" is missing'),
+        ("[notice]", "[notice", "is not TOML"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_place(old, new, says):
+    """A misspelt key is no term that is silently left out of a letter."""
+    with pytest.raises(FormatError, match=says):
+        parse_terms(WHOLE.replace(old, new, 1))
