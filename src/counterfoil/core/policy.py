@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from counterfoil.core.anchoring import ChainRules
 from counterfoil.core.canonical import JsonValue, format_json
 from counterfoil.core.instant import parse_instant
 from counterfoil.core.keys import VerifierKey
@@ -65,6 +66,7 @@ class TrustPolicy:
         stages: What a model needs, sorted by stage.
         data: What a data set needs; `None` clears nothing.
         succession: Who may replace the policy; `None` means nobody.
+        chain: Where anchors of the log count; `None` means nowhere.
     """
 
     name: str
@@ -78,6 +80,7 @@ class TrustPolicy:
     stages: tuple[Stage, ...] = ()
     data: DataRules | None = None
     succession: Succession | None = None
+    chain: ChainRules | None = None
 
     def __post_init__(self) -> None:
         check_text(self.name, "name of the policy")
@@ -99,6 +102,14 @@ class TrustPolicy:
         holders = {self.log.key.public: "the log itself"}
         for witness in self.witnesses:
             _claim(holders, witness.key, f"witness {witness.name}")
+        anchors = [witness.anchor.address for witness in self.witnesses if witness.anchor]
+        check_distinct(anchors, "anchor key")
+        if self.chain is not None and self.chain.threshold > len(anchors):
+            raise FormatError(
+                f"{self.chain.threshold} members must sign an anchor and {len(anchors)} witnesses "
+                "have an anchor key",
+                hint="Add `anchor = …` to the witnesses that sign anchors.",
+            )
         if not 0 <= self.quorum <= len(self.witnesses):
             raise FormatError(
                 f"quorum {self.quorum} with {len(self.witnesses)} witnesses",
@@ -176,6 +187,8 @@ def policy_to_json(policy: TrustPolicy) -> dict[str, JsonValue]:
         form["policy"] = policy.succession.to_json()
     if policy.data is not None:
         form["data"] = policy.data.to_json()
+    if policy.chain is not None:
+        form["chain"] = policy.chain.to_json()
     return form
 
 
@@ -213,6 +226,7 @@ def _read_policy(table: Table) -> TrustPolicy:
     table.only(
         "version", "name", "expires", "previous",
         "log", "witnesses", "witness", "principal", "policy", "stage", "data",
+        "chain",
     )  # fmt: skip
     return TrustPolicy(
         name=table.text("name"),
@@ -226,6 +240,7 @@ def _read_policy(table: Table) -> TrustPolicy:
         succession=table.optional("policy", Succession.from_table, None),
         stages=table.optional("stage", _read_stages, ()),
         data=table.optional("data", DataRules.from_table, None),
+        chain=table.optional("chain", ChainRules.from_table, None),
     )
 
 
@@ -245,7 +260,11 @@ def format_policy(policy: TrustPolicy) -> str:
     parts += [_LOG, "[log]", _pairs(policy.log.to_json())]
     parts += [_WITNESSES, "[witnesses]", _pairs({"quorum": policy.quorum})]
     for witness in policy.witnesses:
-        parts += ["", "[[witness]]", _pairs(witness.to_json())]
+        form = witness.to_json()
+        form.pop("anchor", None)
+        parts += ["", "[[witness]]", _pairs(form)]
+        if witness.anchor is not None:
+            parts += ["", "[witness.anchor]", _pairs(witness.anchor.to_json())]
     parts += [_PRINCIPALS]
     for principal in policy.principals:
         form = principal.to_json()
@@ -262,6 +281,8 @@ def format_policy(policy: TrustPolicy) -> str:
     parts += [_DATA]
     if policy.data is not None:
         parts += ["", "[data]", *_rules("data", policy.data.to_json(), policy.data.requirements)]
+    if policy.chain is not None:
+        parts += [_CHAIN, "", "[chain]", _pairs(policy.chain.to_json())]
     return "\n".join(parts).strip("\n") + "\n"
 
 
@@ -308,3 +329,7 @@ _STAGES = """
 _DATA = """
 # What a data set needs before it is used, and what for. Data count as personal unless every
 # `dataset` statement that is counted says personal = false."""
+_CHAIN = """
+# The chain and the contract in which the log's checkpoints are anchored. A chain that only the
+# log's operator runs lifts no verdict. Offline a block counts if validators sealed it or it is
+# pinned here."""

@@ -62,6 +62,7 @@ PREDICATES = {
         Predicate("stream", "The system keeps a stream.", "the system", "the system's operator"),
         Predicate("batch", "The stream grew to this root.", "the stream", "the stream's writer"),
         Predicate("ticket", "This record will be there.", "the stream", "a ticket key"),
+        Predicate("anchor", "A chain holds this root of the log.", "the log", "operator"),
     )
 }
 """Every predicate by its short name."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from counterfoil.core.anchoring import AnchorKey
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.keys import Algorithm, VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.principals import check_name, check_text
@@ -78,11 +79,13 @@ class Witness:
         name: Its name in the policy.
         key: What it cosigns with, of type 04 or 06.
         operator: The organisation that runs it.
+        anchor: Its second key, if it also signs anchors.
     """
 
     name: str
     key: VerifierKey
     operator: str
+    anchor: AnchorKey | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "witness")
@@ -92,16 +95,30 @@ class Witness:
                 f"key {self.key.label} of witness {self.name} does not make cosignatures",
                 hint="A witness's key has type 04 or 06.",
             )
+        if self.anchor is not None:
+            self.anchor.check(self.key)
 
     @classmethod
     def from_table(cls, table: Table) -> Witness:
         """Read one `[[witness]]`."""
-        table.only("name", "key", "operator")
-        return cls(table.text("name"), parse_vkey(table.text("key")), table.text("operator"))
+        table.only("name", "key", "operator", "anchor")
+        return cls(
+            table.text("name"),
+            parse_vkey(table.text("key")),
+            table.text("operator"),
+            table.optional("anchor", AnchorKey.from_table, None),
+        )
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return what `from_table` reads."""
-        return {"name": self.name, "key": format_vkey(self.key), "operator": self.operator}
+        form: dict[str, JsonValue] = {
+            "name": self.name,
+            "key": format_vkey(self.key),
+            "operator": self.operator,
+        }
+        if self.anchor is not None:
+            form["anchor"] = self.anchor.to_json()
+        return form
 
 
 def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, int]]) -> Grade:
@@ -136,10 +153,15 @@ def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, 
             need=f"{policy.quorum} of {len(policy.witnesses)} witnesses",
             hint=f"Ask for a cosignature of {' or '.join(missing)}.",
         )
-    own = _folded(policy.log.operator)
-    if any(_folded(witness.operator) != own for witness in signed):
+    if is_outside(policy, (witness.operator for witness in signed)):
         return Grade.WITNESSED
     return Grade.SELF_WITNESSED
+
+
+def is_outside(policy: TrustPolicy, operators: Iterable[str]) -> bool:
+    """Whether one of these organisations is another than the log's operator."""
+    own = _folded(policy.log.operator)
+    return any(_folded(operator) != own for operator in operators)
 
 
 def _folded(operator: str) -> str:

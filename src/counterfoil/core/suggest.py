@@ -18,7 +18,7 @@ from counterfoil.errors import FormatError
 MODEL_PREDICATES = ("training", "evaluation", APPROVAL)
 """What is asked of a model, as far as it was observed."""
 
-_OF_ITSELF = frozenset({"stream", "batch", "clearance", "refusal", "promotion", "policy"})
+_OF_ITSELF = frozenset({"stream", "batch", "clearance", "refusal", "promotion", "policy", "anchor"})
 
 SAFE_FORMATS = ("skops", "safetensors", "onnx")
 """Formats whose loading runs no code that the file brings along."""

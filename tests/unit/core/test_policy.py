@@ -279,7 +279,8 @@ def test_every_key_is_in_the_reference():
                 yield from keys(value)
 
     assert {key for key in keys(SCHEMA.schema) if f"`{key}`" not in PAGE} <= {
-        "log", "witnesses", "witness", "principal", "policy", "stage", "data", "require",
+        "log", "witnesses", "witness", "anchor", "principal", "policy", "stage", "data", "require",
+        "chain",
     }  # fmt: skip
 
 
