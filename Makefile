@@ -52,7 +52,7 @@ fuzz: $(VENV)/.test ## Run the property tests with many more examples
 lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.lock $(ARGS)
 	$(COMPILE) pyproject.toml requirements/demo.in --extra demo --output-file requirements/demo.lock $(ARGS)
-	$(COMPILE) pyproject.toml requirements/demo.in requirements/test.in --extra demo \
+	$(COMPILE) pyproject.toml requirements/demo.in requirements/test.in --extra demo --extra chain \
 		--output-file requirements/test.lock $(ARGS)
 
 upgrade: ## Resolve the locks anew, with the newest versions
