@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
+    from counterfoil import chain as chain
     from counterfoil.core.policy import TrustPolicy as TrustPolicy
     from counterfoil.data.datasets import Dataset as Dataset
     from counterfoil.decisions.decisions import Decision as Decision
@@ -70,6 +71,7 @@ _HOMES = {
     "UnavailableError": ".errors",
     "Verdict": ".evidence.verdict",
     "VerificationError": ".errors",
+    "chain": ".chain:",
     "init": ".front",
     "open": ".front:open_ledger",
     "verify": ".evidence.anything",

@@ -14,21 +14,35 @@ from collections.abc import Callable, Mapping
 
 
 def offer(
-    package: str, homes: Mapping[str, str]
+    package: str, homes: Mapping[str, str], *, extra: str = ""
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Make the `__getattr__` and `__dir__` of a package (PEP 562).
 
     Args:
         package: Its full name.
         homes: For each name the module that has it, seen from the package (`.log`), and after a
-            colon what it is called there, where that differs (`.front:open_ledger`).
+            colon what it is called there, where that differs (`.front:open_ledger`). Nothing after
+            the colon is the module itself.
+        extra: Which extra of counterfoil brings the libraries that the modules import. Without
+            it, a name that needs one of them is an `UnavailableError` that says how to get it.
     """
 
     def load(name: str) -> object:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, _, called = homes[name].partition(":")
-        value: object = getattr(importlib.import_module(module, package), called or name)
+        module, colon, called = homes[name].partition(":")
+        try:
+            home = importlib.import_module(module, package)
+        except ModuleNotFoundError as error:
+            if not extra or (error.name or "").startswith("counterfoil"):
+                raise
+            from counterfoil.errors import UnavailableError  # noqa: PLC0415 importing this is free
+
+            raise UnavailableError(
+                f"the Python library {error.name} is needed here and is not installed",
+                hint=f"pip install 'counterfoil[{extra}]'",
+            ) from error
+        value: object = home if colon and not called else getattr(home, called or name)
         setattr(sys.modules[package], name, value)  # asked for once
         return value
 

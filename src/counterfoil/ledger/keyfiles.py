@@ -63,7 +63,7 @@ def home() -> Path:
             "this user has no home directory", hint=f"Set {HOME_VARIABLE} to a folder of yours."
         ) from error
     with reported(f"making {folder}"):
-        _make_private(folder)
+        make_private(folder)
         mode = folder.stat().st_mode
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise RefusedError(
@@ -112,29 +112,39 @@ def save_key(path: Path, key: PrivateKey, passphrase: str | None = None) -> None
     pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _encryption(passphrase))
     disk = Disk()
     with reported(f"saving the key {path}"):
-        _make_private(path.parent)
+        make_private(path.parent)
         if os.path.lexists(path):
             raise _there_already(path)
         # If we stop after this, a public half stands alone; nobody has used it, and the next
         # attempt replaces it. A private half alone could not say what it is for.
         disk.replace(path.parent, public_path.name, f"{format_vkey(key.key)}\n".encode())
-        # The file gets its name when it is complete, and a link, unlike a rename, never replaces.
-        # If we stop before, the next attempt clears the unfinished file away.
-        unfinished = path.with_name(f".{path.name}.new")
-        unfinished.unlink(missing_ok=True)
-        fd = os.open(
-            unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        try:
-            disk.write(fd, pem, 0)
-            disk.sync(fd)
-            os.link(unfinished, path, follow_symlinks=False)
-        except FileExistsError as error:
-            raise _there_already(path) from error
-        finally:
-            os.close(fd)
-            unfinished.unlink()
-        disk.sync_folder(path.parent)
+        write_private(path, pem, disk)
+
+
+def write_private(path: Path, data: bytes, disk: Disk) -> None:
+    """Write a new file that only its owner can read; it is durable on return.
+
+    Raises:
+        ConflictError: There is one already; it is never overwritten.
+        OSError: The disk did not take it.
+    """
+    # The file gets its name when it is complete, and a link, unlike a rename, never replaces.
+    # If we stop before, the next attempt clears the unfinished file away.
+    unfinished = path.with_name(f".{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    fd = os.open(
+        unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+    )
+    try:
+        disk.write(fd, data, 0)
+        disk.sync(fd)
+        os.link(unfinished, path, follow_symlinks=False)
+    except FileExistsError as error:
+        raise _there_already(path) from error
+    finally:
+        os.close(fd)
+        unfinished.unlink()
+    disk.sync_folder(path.parent)
 
 
 def load_key(path: Path, passphrase: str | None = None) -> PrivateKey:
@@ -155,7 +165,7 @@ def load_key(path: Path, passphrase: str | None = None) -> PrivateKey:
             f"there is no key {path}", hint=f"Look into {path.parent}, or make the key first."
         )
     public = _load_public(_public_path(path))
-    pem = _read_private(path)
+    pem = read_private(path)
     if not pem.startswith(_PEM_HEADS):
         raise FormatError(
             f"{path} is not a private key in PKCS#8 PEM",
@@ -204,7 +214,13 @@ def _load_public(path: Path) -> VerifierKey:
     return parse_vkey(text[:-1])
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
+    """Read a file that nobody else could have read, `MAX_KEY_FILE_BYTES` of it at most.
+
+    Raises:
+        RefusedError: Others may read it, or it is a link or no plain file.
+        UnavailableError: It cannot be read.
+    """
     if path.is_symlink():
         raise RefusedError(
             f"{path} is a symbolic link",
@@ -231,10 +247,10 @@ def _read_private(path: Path) -> bytes:
             os.close(fd)
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Make a folder, and those above it that are missing, for the owner alone."""
     if not folder.parent.exists():
-        _make_private(folder.parent)
+        make_private(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 

@@ -6,6 +6,7 @@
       witness/<slug>/           the local witness: its key and what it cosigned last
       index/<slug>.sqlite       which entries say what; made again when it is missing
       trust/<slug>.toml         the trust policy this user adopted for that log
+      accounts/, chain/         on EVM chains: keys of accounts, transactions under way
 
 The slug is made from the log's origin, so two folders that claim one origin share a witness, and
 it sees them both.
@@ -46,13 +47,7 @@ class Places:
         Raises:
             FormatError: `principal` is no name of one, and might lead elsewhere.
         """
-        check_name(principal, "principal")
-        if "/" in principal or principal.startswith("."):
-            raise FormatError(
-                f"{principal!r} cannot be the name of a principal on this machine",
-                hint="It names a file: no /, and no dot at its beginning.",
-            )
-        return self.keys / f"{principal}.pem"
+        return self.keys / f"{file_name(principal, 'principal')}.pem"
 
     @property
     def vault_keys(self) -> Path:
@@ -73,3 +68,18 @@ class Places:
     def trust(self) -> Path:
         """The adopted trust policy."""
         return home() / "trust" / f"{self.slug}.toml"
+
+
+def file_name(name: str, what: str) -> str:
+    """Give a name back if it can be that of a file in a folder of ours.
+
+    Raises:
+        FormatError: it is no name, or might lead elsewhere.
+    """
+    check_name(name, what)
+    if "/" in name or name.startswith("."):
+        raise FormatError(
+            f"{name!r} cannot be the name of a {what} on this machine",
+            hint="It names a file: no /, and no dot at its beginning.",
+        )
+    return name

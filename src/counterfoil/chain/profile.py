@@ -1,0 +1,154 @@
+"""Chain profiles: which chain it is, what it can run, and when a block of it is final.
+
+    finality      a block is final once                            fits
+    finalized     it is not above the node's `finalized` block     public chains, `chain dev`
+    immediate     it is in the chain                               QBFT and IBFT networks
+    n             n blocks are on top of it                        chains without finality
+
+A profile is what the operator believes about a chain, and nothing that a node says. `n` blocks on
+top are a bet against a reorganisation, and no proof that there will be none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from counterfoil.core.text import parse_decimal
+from counterfoil.errors import FormatError
+
+MAX_CHAIN_ID = 2**53 - 1
+"""Largest chain id: what JSON holds exactly; EIP-2294 allows somewhat more."""
+
+MAX_CONFIRMATIONS = 100_000
+"""Blocks on top of one: two weeks of Ethereum; whoever waits longer waits for nothing."""
+
+_EVM_VERSIONS = ("paris", "shanghai", "cancun", "prague", "osaka")
+_GWEI = 10**9
+_HASH_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Finality:
+    """When a block is final.
+
+    Args:
+        rule: `finalized`, `immediate` or `confirmations`.
+        confirmations: Blocks on top, from 1, where the rule asks for them; else 0.
+    """
+
+    rule: str
+    confirmations: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that there is such a rule.
+
+        Raises:
+            FormatError: there is not.
+        """
+        counted = self.rule == "confirmations"
+        if self.rule not in {"finalized", "immediate", "confirmations"} or not (
+            1 <= self.confirmations <= MAX_CONFIRMATIONS if counted else self.confirmations == 0
+        ):
+            raise FormatError(
+                f"there is no finality rule {self.rule!r} with {self.confirmations} confirmations",
+                hint=f"finalized, immediate, or confirmations from 1 to {MAX_CONFIRMATIONS}.",
+            )
+
+    def __str__(self) -> str:
+        return format_finality(self)
+
+
+def format_finality(finality: Finality) -> str:
+    """Write a rule as it stands in files: `finalized`, `immediate`, or a number of blocks."""
+    return str(finality.confirmations) if finality.confirmations else finality.rule
+
+
+def parse_finality(text: str) -> Finality:
+    """Read a rule; the inverse of `format_finality`.
+
+    Raises:
+        FormatError: it is none.
+    """
+    if text in {"finalized", "immediate"}:
+        return Finality(text)
+    return Finality("confirmations", parse_decimal(text, "finality", MAX_CONFIRMATIONS))
+
+
+@dataclass(frozen=True, slots=True)
+class ChainProfile:
+    """What is believed about a chain, before any node of it is asked.
+
+    Args:
+        name: For people.
+        chain_id: As in EIP-155; every transaction and every signature names it.
+        finality: When a block is final.
+        evm_version: The newest instructions that its contracts may use.
+        genesis: Hash of block 0, 32 bytes, where another chain could have the same id.
+        poll_s: Seconds between two looks.
+        bump_after_s: Seconds after which a transaction that nobody took offers more.
+        max_fee_wei: The most that is offered for a unit of gas, whatever a node advises.
+    """
+
+    name: str
+    chain_id: int
+    finality: Finality
+    evm_version: str = "paris"
+    genesis: bytes | None = None
+    poll_s: float = 4.0
+    bump_after_s: float = 90.0
+    max_fee_wei: int = 500 * _GWEI
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            FormatError: one is out of its range.
+        """
+        if not 1 <= self.chain_id <= MAX_CHAIN_ID:
+            raise FormatError(
+                f"{self.chain_id} is no chain id", hint=f"It is from 1 to {MAX_CHAIN_ID}."
+            )
+        if self.evm_version not in _EVM_VERSIONS:
+            raise FormatError(
+                f"contracts here cannot run on the EVM of {self.evm_version!r}",
+                hint=f"Known versions: {', '.join(_EVM_VERSIONS)}.",
+            )
+        if self.genesis is not None and len(self.genesis) != _HASH_BYTES:
+            raise FormatError("a genesis hash has 32 bytes", hint="Take the hash of block 0.")
+        if not (self.poll_s > 0 and self.bump_after_s > 0 and self.max_fee_wei >= 0):
+            raise FormatError(
+                f"the profile {self.name!r} has a time or a fee below zero",
+                hint="poll_s and bump_after_s are above 0, max_fee_wei is 0 or more.",
+            )
+
+    def runs(self, evm_version: str) -> bool:
+        """Whether code compiled for that version of the EVM runs here, by what is believed."""
+        return evm_version in _EVM_VERSIONS[: _EVM_VERSIONS.index(self.evm_version) + 1]
+
+
+DEV = ChainProfile("dev", 31337, Finality("finalized"), "prague", poll_s=0.2, bump_after_s=20.0)
+"""What `counterfoil chain dev` runs. A block is final there once it is on the disk."""
+
+PROFILES = (
+    DEV,
+    ChainProfile("ethereum", 1, Finality("finalized"), "prague", poll_s=12.0),
+    ChainProfile("sepolia", 11155111, Finality("finalized"), "prague", poll_s=12.0),
+    ChainProfile("base", 8453, Finality("finalized"), "prague"),
+    ChainProfile("gnosis", 100, Finality("finalized"), "prague"),
+)
+"""Chains that are known by their ids. Others are given as a `ChainProfile` of your own."""
+
+
+def known_profile(chain_id: int) -> ChainProfile:
+    """Find the profile of a chain.
+
+    Raises:
+        FormatError: nothing is known about it.
+    """
+    for profile in PROFILES:
+        if profile.chain_id == chain_id:
+            return profile
+    raise FormatError(
+        f"nothing is known about the chain {chain_id}",
+        hint="Give its profile: name, chain_id, and when a block of it is final.",
+    )
