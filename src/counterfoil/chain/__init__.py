@@ -1,6 +1,6 @@
 """Consensus: checkpoints on an EVM chain that refuses to be rewritten. Needs the extra `chain`.
 
-connect     a node, its answers held against each other     rpc       JSON-RPC with bounds
+node        one node, its answers held against each other   rpc       JSON-RPC with bounds
 profile     which chain, and when a block is final           answers   what a node says, strictly
 account     the organisation's key, or a signer elsewhere    typed     what members sign
 outbox      transactions that are sent once                  shelf     the same on the disk
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from counterfoil.chain.account import create_account as create_account
     from counterfoil.chain.account import import_account as import_account
     from counterfoil.chain.account import load_account as load_account
-    from counterfoil.chain.connect import Chain as Chain
-    from counterfoil.chain.connect import connect as connect
+    from counterfoil.chain.node import Chain as Chain
+    from counterfoil.chain.node import connect as connect
     from counterfoil.chain.outbox import Outbox as Outbox
     from counterfoil.chain.profile import DEV as DEV
     from counterfoil.chain.profile import ChainProfile as ChainProfile
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Account": ".account",
     "Call": ".transaction",
-    "Chain": ".connect",
+    "Chain": ".node",
     "ChainProfile": ".profile",
     "DEV": ".profile",
     "Finality": ".profile",
@@ -41,7 +41,7 @@ _HOMES = {
     "Outbox": ".outbox",
     "RemoteAccount": ".account",
     "account_path": ".account",
-    "connect": ".connect:connect",
+    "connect": ".node",
     "create_account": ".account",
     "import_account": ".account",
     "load_account": ".account",

@@ -21,7 +21,7 @@ transaction have it: however often it is sent, and in however many versions, one
 What is dropped, or in a block that was reorganised away, has no receipt any more, and is sent
 again, byte for byte. What nobody takes is signed anew at the same nonce, for an eighth more.
 
-Not checked: that the node tells the truth about finality; see `connect`. And a key that is used
+Not checked: that the node tells the truth about finality; see `node`. And a key that is used
 elsewhere as well can have its nonce taken: that is `displaced`, and never tried again by itself.
 """
 
@@ -36,7 +36,7 @@ from typing import Self
 
 from counterfoil.chain.account import Account
 from counterfoil.chain.answers import TxReceipt
-from counterfoil.chain.connect import Chain
+from counterfoil.chain.node import Chain
 from counterfoil.chain.rpc import NodeError
 from counterfoil.chain.shelf import (
     DISPLACED,
