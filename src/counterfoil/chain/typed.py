@@ -26,6 +26,9 @@ Message: TypeAlias = "Mapping[str, Any]"
 
 SIGNATURE_BYTES = 64
 
+CHECKPOINT = "bytes32 log,uint64 epoch,uint64 size,bytes32 root"
+ROTATION = "bytes32 committee,uint64 epoch,uint64 threshold,address[] members"
+
 _WORD = 32
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _PARITY_BIT = 1 << 255
@@ -104,6 +107,42 @@ class Signature:
         return int.from_bytes(self.vs, "big") & (_PARITY_BIT - 1)
 
 
+def typed_message(
+    chain_id: int, contract: str, kind: str, fields: str, **values: object
+) -> Message:
+    """Make what is signed for a contract of ours.
+
+    Args:
+        chain_id: The chain.
+        contract: Address of the contract.
+        kind: What is signed, for instance `Checkpoint`.
+        fields: Its fields as the artifact lists them: `bytes32 log,uint64 epoch`.
+        values: A value for each; 32 bytes for `bytes32`.
+
+    Raises:
+        FormatError: values and fields do not fit.
+    """
+    types = [
+        dict(zip(("type", "name"), field.split(" "), strict=True)) for field in fields.split(",")
+    ]
+    if [one["name"] for one in types] != list(values):
+        raise FormatError(
+            f"a {kind} has the fields {fields}, in this order",
+            hint="Sign for the contract that this version of counterfoil deploys.",
+        )
+    return {
+        "types": {"EIP712Domain": _DOMAIN_TYPE, kind: types},
+        "primaryType": kind,
+        "domain": {
+            "name": "counterfoil",
+            "version": "1",
+            "chainId": chain_id,
+            "verifyingContract": contract,
+        },
+        "message": {name: _json(value) for name, value in values.items()},
+    }
+
+
 def checkpoint_message(
     chain_id: int, contract: str, *, log: bytes, epoch: int, size: int, root: bytes
 ) -> Message:
@@ -117,9 +156,9 @@ def checkpoint_message(
         size: Leaves.
         root: Root hash, 32 bytes.
     """
-    fields = ("bytes32 log", "uint64 epoch", "uint64 size", "bytes32 root")
-    values = (_hex32(log), epoch, size, _hex32(root))
-    return _message(chain_id, contract, "Checkpoint", fields, values)
+    return typed_message(
+        chain_id, contract, "Checkpoint", CHECKPOINT, log=log, epoch=epoch, size=size, root=root
+    )
 
 
 def rotation_message(
@@ -141,9 +180,16 @@ def rotation_message(
         threshold: How many of the new members have to sign.
         members: The new members, ascending.
     """
-    fields = ("bytes32 committee", "uint64 epoch", "uint64 threshold", "address[] members")
-    values = (_hex32(committee), epoch, threshold, list(members))
-    return _message(chain_id, contract, "Rotation", fields, values)
+    return typed_message(
+        chain_id,
+        contract,
+        "Rotation",
+        ROTATION,
+        committee=committee,
+        epoch=epoch,
+        threshold=threshold,
+        members=list(members),
+    )
 
 
 def digest(message: Message) -> bytes:
@@ -152,29 +198,11 @@ def digest(message: Message) -> bytes:
     return bytes(keccak(b"\x19" + signable.version + signable.header + signable.body))
 
 
-def _message(
-    chain_id: int, contract: str, kind: str, fields: Sequence[str], values: Sequence[Any]
-) -> Message:
-    split = [field.partition(" ") for field in fields]
-    return {
-        "types": {
-            "EIP712Domain": _DOMAIN_TYPE,
-            kind: [{"name": name, "type": of} for of, _, name in split],
-        },
-        "primaryType": kind,
-        "domain": {
-            "name": "counterfoil",
-            "version": "1",
-            "chainId": chain_id,
-            "verifyingContract": contract,
-        },
-        "message": {name: value for (_, _, name), value in zip(split, values, strict=True)},
-    }
-
-
-def _hex32(data: bytes) -> str:
-    if len(data) != _WORD:
+def _json(value: object) -> object:
+    if not isinstance(value, bytes):
+        return value
+    if len(value) != _WORD:
         raise FormatError(
-            f"{len(data)} bytes where a contract takes 32", hint="Give the whole hash or id."
+            f"{len(value)} bytes where a contract takes 32", hint="Give the whole hash or id."
         )
-    return "0x" + data.hex()
+    return "0x" + value.hex()
