@@ -1,15 +1,18 @@
-"""What every test has: a home of its own, and a number of examples chosen from outside."""
+"""What every test has: a home of its own, and a number of examples chosen from outside.
+
+Tests of the chain also have anvil: what COUNTERFOIL_ANVIL or PATH name, or else installed once into
+the virtual environment, by the same code as `counterfoil chain install`.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # No deadline: two busy cores make a slow example, not a wrong one. `make fuzz` picks the big one.
 settings.register_profile(
@@ -29,3 +32,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "counterfoil-home"
     monkeypatch.setenv("COUNTERFOIL_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def anvil_program() -> Path:
+    """The program that runs a development chain; without one, whatever needs it is skipped."""
+    from counterfoil.chain.anvil import find_anvil, install_anvil  # noqa: PLC0415 an extra
+    from counterfoil.errors import UnavailableError  # noqa: PLC0415 only if it is needed
+
+    place = Path(sys.prefix) / "anvil-for-tests"
+    place.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch, (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # workers of one run install it once
+        patch.setenv("COUNTERFOIL_HOME", str(place))
+        try:
+            return find_anvil() or install_anvil()
+        except UnavailableError as error:
+            pytest.skip(f"NO ANVIL, SO THE CHAIN IS NOT TESTED: {error}")
+
+
+@pytest.fixture
+def anvil(anvil_program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, and found by what is tested."""
+    monkeypatch.setenv("COUNTERFOIL_ANVIL", str(anvil_program))
+    return anvil_program

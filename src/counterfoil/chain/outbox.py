@@ -100,12 +100,13 @@ class Outbox:
             self._lock = WriterLock(
                 self._shelf.folder / "writer.lock", f"the outbox of {account.address}"
             )
+        self._is_closed = False
         self._suspected: dict[int, float] = {}
         self._said: dict[int, str] = {}
         try:
             self._shelf.tidy()
         except BaseException:
-            self._lock.close()
+            self.close()
             raise
 
     def __enter__(self) -> Self:
@@ -115,8 +116,10 @@ class Outbox:
         self.close()
 
     def close(self) -> None:
-        """Let another process send; what is under way stays so."""
-        self._lock.close()
+        """Let another process send; what is under way stays so. Safe to repeat."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._lock.close()
 
     def submit(self, key: str, call: Call, *, gas: int | None = None, again: bool = False) -> None:
         """Make sure that `call` is sent, once. Safe to repeat, before and after a crash.
@@ -134,6 +137,7 @@ class Outbox:
                 refuses. Nothing was sent.
         """
         check_key(key)
+        self._check_open()
         pending = self._shelf.pending()
         if self._is_known(key, call, pending, again=again):
             return
@@ -160,6 +164,7 @@ class Outbox:
             VerificationError: the node lies, or serves another chain.
             UnavailableError: no answer; everything stays as it is.
         """
+        self._check_open()
         pending = self._shelf.pending()
         if not pending:
             return
@@ -221,6 +226,12 @@ class Outbox:
     def settled(self) -> Iterator[Settled]:
         """Read what is settled, in no order; what it cost is in the receipts."""
         return self._shelf.settled()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ConflictError(
+                "this outbox is closed, and another may send by now", hint="Open a new one."
+            )
 
     def _is_known(self, key: str, call: Call, pending: tuple[Pending, ...], *, again: bool) -> bool:
         for entry in pending:
