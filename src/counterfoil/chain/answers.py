@@ -156,14 +156,15 @@ def read_tx_receipt(value: JsonValue) -> TxReceipt:
     Raises:
         UnavailableError: it is nothing of the kind.
     """
-    if not isinstance(value, dict) or value.get("status") not in {"0x0", "0x1"}:
+    status = value.get("status") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(status, str) or status not in {"0x0", "0x1"}:
         raise _nonsense("receipt of a transaction", value)
     contract = value.get("contractAddress")
     return TxReceipt(
         tx_hash=read_data(value.get("transactionHash"), "transaction hash", HASH_BYTES),
         block_number=read_quantity(value.get("blockNumber"), "number of its block", MAX_NUMBER),
         block_hash=read_data(value.get("blockHash"), "hash of its block", HASH_BYTES),
-        succeeded=value["status"] == "0x1",
+        succeeded=status == "0x1",
         gas_used=read_quantity(value.get("gasUsed"), "gas used", MAX_NUMBER),
         gas_price_wei=read_quantity(value.get("effectiveGasPrice"), "gas price"),
         contract=None if contract is None else read_address(contract, "contract"),
