@@ -219,7 +219,7 @@ def load_account(path: Path, passphrase: str) -> LocalAccount:
     return _open(_read(path), passphrase, str(path))
 
 
-def read_address(path: Path) -> str:
+def stated_address(path: Path) -> str:
     """Read whose key a file holds, without opening it. Nothing shows that it is so.
 
     Raises:
@@ -259,7 +259,7 @@ def _open(box: bytes, passphrase: str, what: str) -> LocalAccount:
             hint="Check the passphrase, or restore the file from a backup.",
         ) from error
     stated = fields.get("address")
-    if stated is not None and stated != account.address[2:].lower():
+    if stated is not None and str(stated).lower() != account.address[2:].lower():
         raise FormatError(
             f"{what} names the account {stated!r:.50}, and holds the key of {account.address}",
             hint="Do not use it before you know which one is meant.",

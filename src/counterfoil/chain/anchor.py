@@ -15,7 +15,7 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from counterfoil.chain.answers import ADDRESS_BYTES, parse_address
-from counterfoil.chain.contracts import Contract, hashes
+from counterfoil.chain.contracts import Contract, hashes, pairs
 from counterfoil.chain.transaction import Call
 from counterfoil.chain.typed import Message, Signature, checkpoint_message, rotation_message
 from counterfoil.errors import FormatError
@@ -104,7 +104,7 @@ class CheckpointAnchor(Contract):
             proof: RFC 9162 consistency proof from the newest anchor; empty for the first.
             signatures: Of `checkpoint_message`, by a quorum, in any order.
         """
-        signed = [(one.r, one.vs) for one in signatures]
+        signed = pairs(signatures)
         return self._call("advance", *hashes([log]), size, *hashes([root]), hashes(proof), signed)
 
     def rotate(
@@ -117,8 +117,8 @@ class CheckpointAnchor(Contract):
     ) -> Call:
         """Replace the committee: `rotation_message`, signed by a quorum of the old and the new."""
         check_members(members, threshold)
-        old = [(one.r, one.vs) for one in signatures]
-        new = [(one.r, one.vs) for one in acceptances]
+        old = pairs(signatures)
+        new = pairs(acceptances)
         return self._call("rotate", *hashes([log]), list(members), threshold, old, new)
 
     def report_split(
@@ -133,8 +133,8 @@ class CheckpointAnchor(Contract):
         signatures_b: Sequence[Signature],
     ) -> Call:
         """Put a split view on record; `signatures_a` may be empty where `root_a` is anchored."""
-        a = [(one.r, one.vs) for one in signatures_a]
-        b = [(one.r, one.vs) for one in signatures_b]
+        a = pairs(signatures_a)
+        b = pairs(signatures_b)
         roots = hashes([root_a, root_b])
         return self._call("report_split", *hashes([log]), epoch, size, roots[0], a, roots[1], b)
 

@@ -24,6 +24,7 @@ from counterfoil.chain.node import Chain
 from counterfoil.chain.outbox import FINAL_WITHIN_S, Outbox
 from counterfoil.chain.shelf import Settled
 from counterfoil.chain.transaction import Call, made_contract
+from counterfoil.chain.typed import Signature
 from counterfoil.core.canonical import parse_json
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 
@@ -256,6 +257,11 @@ def hashes(values: Sequence[bytes]) -> list[bytes]:
                 f"{len(value)} bytes where a contract takes 32", hint="Give the whole hash."
             )
     return list(values)
+
+
+def pairs(signatures: Sequence[Signature]) -> list[tuple[bytes, bytes]]:
+    """Write signatures as contracts take them."""
+    return [(one.r, one.vs) for one in signatures]
 
 
 def _unhex(text: str) -> bytes:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from counterfoil.chain import guard
-from counterfoil.chain.account import read_address
+from counterfoil.chain.account import stated_address
 from counterfoil.chain.answers import MAX_NUMBER, read_data, read_quantity
 from counterfoil.chain.anvil import need_anvil
 from counterfoil.chain.node import Chain, connect
@@ -229,7 +229,7 @@ class DevChain:
                 continue
             self._granted.add(path)
             with contextlib.suppress(CounterfoilError):  # a file that is no key gets nothing
-                address = read_address(path)
+                address = stated_address(path)
                 if read_quantity(self.raw.call("eth_getBalance", address, "latest"), "") == 0:
                     self.raw.call("anvil_setBalance", address, hex(GRANT_WEI))
                     self._save()

@@ -392,5 +392,10 @@ def outbox_folder(chain: Chain, address: str) -> Path:
     return home() / "chain" / place / address.lower()
 
 
+def read_outbox(chain: Chain, address: str) -> Shelf:
+    """Read what is under way and settled for an account, while another process may send for it."""
+    return Shelf(outbox_folder(chain, address))
+
+
 def _more(wei: int) -> int:
     return max(wei + 1, -(-wei * _BUMP[0] // _BUMP[1]))

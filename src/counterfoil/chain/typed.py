@@ -108,7 +108,7 @@ class Signature:
 
 
 def typed_message(
-    chain_id: int, contract: str, kind: str, fields: str, **values: object
+    chain_id: int, contract: str, kind: str, fields: str, values: Mapping[str, object]
 ) -> Message:
     """Make what is signed for a contract of ours.
 
@@ -156,9 +156,8 @@ def checkpoint_message(
         size: Leaves.
         root: Root hash, 32 bytes.
     """
-    return typed_message(
-        chain_id, contract, "Checkpoint", CHECKPOINT, log=log, epoch=epoch, size=size, root=root
-    )
+    values = {"log": log, "epoch": epoch, "size": size, "root": root}
+    return typed_message(chain_id, contract, "Checkpoint", CHECKPOINT, values)
 
 
 def rotation_message(
@@ -180,16 +179,13 @@ def rotation_message(
         threshold: How many of the new members have to sign.
         members: The new members, ascending.
     """
-    return typed_message(
-        chain_id,
-        contract,
-        "Rotation",
-        ROTATION,
-        committee=committee,
-        epoch=epoch,
-        threshold=threshold,
-        members=list(members),
-    )
+    values = {
+        "committee": committee,
+        "epoch": epoch,
+        "threshold": threshold,
+        "members": list(members),
+    }
+    return typed_message(chain_id, contract, "Rotation", ROTATION, values)
 
 
 def digest(message: Message) -> bytes:

@@ -4,7 +4,7 @@ run       errors, exit codes, help            output   the one way to print
 options   what several commands take          views    what several commands show
 files     what they read and write
 start     init, demo, verify                  data, model, decision, evidence, person   things
-policy, log   operations
+policy, log, chain   operations
 
 Each command opens the ledger, calls what a user would call in Python, and prints the result. What
 is heavy is imported by the names of `counterfoil` when a command first uses them.
@@ -20,7 +20,18 @@ from typing import Annotated
 import typer
 
 import counterfoil
-from counterfoil.cli import data, decision, evidence, log, model, output, person, policy, start
+from counterfoil.cli import (
+    chain,
+    data,
+    decision,
+    evidence,
+    log,
+    model,
+    output,
+    person,
+    policy,
+    start,
+)
 from counterfoil.cli.run import Program
 
 FIRST_STEPS, THINGS, OPERATIONS = "First steps", "Things", "Operations"
@@ -43,7 +54,7 @@ for name, group in (
     ("person", person.app),
 ):
     app.add_typer(group, name=name, rich_help_panel=THINGS)
-for name, group in (("policy", policy.app), ("log", log.app)):
+for name, group in (("policy", policy.app), ("log", log.app), ("chain", chain.app)):
     app.add_typer(group, name=name, rich_help_panel=OPERATIONS)
 
 

@@ -110,6 +110,6 @@ def test_hashes_have_32_bytes(changed):
 def test_values_that_do_not_fit_the_fields_are_refused():
     """A message with a field missing, or in another order, is not made."""
     with pytest.raises(FormatError, match="has the fields"):
-        typed_message(*PLACE, "Key", "uint64 a,uint64 b", a=1)
+        typed_message(*PLACE, "Key", "uint64 a,uint64 b", {"a": 1})
     with pytest.raises(FormatError, match="in this order"):
-        typed_message(*PLACE, "Key", "uint64 a,uint64 b", b=1, a=1)
+        typed_message(*PLACE, "Key", "uint64 a,uint64 b", {"b": 1, "a": 1})

@@ -1,0 +1,318 @@
+"""The chain: one to develop on, the organisation's account, contracts deployed, how it stands."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from counterfoil import chain as chains
+from counterfoil.cli import files, output
+from counterfoil.cli.accounts import (
+    AccountName,
+    Address,
+    ChainId,
+    FinalityRule,
+    Node,
+    PassphraseFile,
+    Signer,
+    account,
+    connect,
+    passphrase,
+)
+from counterfoil.cli.options import OPERATOR, AsJson
+from counterfoil.cli.run import noun, verb
+from counterfoil.errors import FormatError, UnavailableError
+
+if TYPE_CHECKING:
+    from counterfoil.chain import Chain
+
+app = noun("The chain: one to develop on, accounts, contracts, how it stands.")
+
+_WEI = 10**18  # of one ether, or whatever the chain's money is called
+_HASH_DIGITS = 64
+_PROVES = "That your side works, on a real EVM: contracts, accounts, transactions, finality."
+_PROVES_NOT = (
+    "Anything against you. One process makes every block, and whoever operates it can rewrite,"
+    " reset and censor."
+)
+
+Port = Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes a free one.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Import = Annotated[
+    Path | None,
+    typer.Option("--import", metavar="FILE", help="Take over the key of a JSON keystore."),
+]
+ContractName = Annotated[
+    str, typer.Argument(metavar="[CONTRACT]", help="CheckpointAnchor or ConsentRegistry.")
+]
+AnchorAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--anchor", metavar="0x…", help="Address of the CheckpointAnchor. [default: yours]"
+    ),
+]
+LogId = Annotated[str | None, typer.Option("--log", metavar="HEX", help="A log's id in it.")]
+
+
+@verb(app, "dev", "counterfoil chain dev")
+def dev(*, port: Port = 0, as_json: AsJson = False) -> None:
+    """Run a chain on this machine, to develop on, until interrupted."""
+    # A plain `kill` ends it as Ctrl-C does: the last block is written, the child is gone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with chains.DevChain(port=port) as running:
+            output.show(
+                {
+                    "url": running.url,
+                    "chain_id": chains.DEV.chain_id,
+                    "folder": str(running.folder),
+                    "proves": _PROVES,
+                    "does_not_prove": _PROVES_NOT,
+                },
+                f"the development chain runs at {running.url}",
+                output.fields(
+                    {
+                        "chain id": chains.DEV.chain_id,
+                        "state": running.folder,
+                        "proves": _PROVES,
+                        "not proven": _PROVES_NOT,
+                    }
+                ),
+                "next: counterfoil chain key, then counterfoil chain deploy. Ctrl-C ends it.",
+                as_json=as_json,
+            )
+            told = ""
+            while True:
+                time.sleep(1)
+                if running.trouble and running.trouble != told:
+                    told = running.trouble
+                    output.remark("warning", told)
+    except KeyboardInterrupt:
+        output.remark("note", "the development chain has ended; its state is kept")
+
+
+@verb(app, "install", "counterfoil chain install")
+def install(*, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Install anvil, which runs the development chain, by npm."""
+    found = chains.find_anvil()
+    if found is None and not yes:
+        if not sys.stdin.isatty():
+            raise FormatError(
+                f"installing anvil {chains.ANVIL_VERSION} needs a yes", hint="Give --yes."
+            )
+        typer.confirm(
+            f"Install anvil {chains.ANVIL_VERSION} (MIT or Apache-2.0, 30 MB) by npm?",
+            abort=True,
+            err=True,
+        )
+    path = found or chains.install_anvil()
+    output.show(
+        {"anvil": str(path), "installed": found is None},
+        f"{'installed anvil: ' if found is None else 'there is an anvil already: '}{path}",
+        as_json=as_json,
+    )
+
+
+@verb(app, "key", "counterfoil chain key --account operator")
+def key(
+    *,
+    name: AccountName = OPERATOR,
+    keystore: Import = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an account's key, or show its address if there is one."""
+    path = chains.account_path(name)
+    is_new = keystore is not None or not path.exists()
+    if keystore is not None:
+        secret = passphrase(name, passphrase_file, is_new=False)
+        address = chains.import_account(path, files.read_file(keystore), secret).address
+    elif is_new:
+        secret = passphrase(name, passphrase_file, is_new=True)
+        address = chains.create_account(path, secret).address
+    else:
+        address = chains.stated_address(path)
+    output.show(
+        {"account": name, "address": address, "made": is_new, "file": str(path)},
+        f"{'made' if is_new else 'there is'} the account {output.plain(name)}",
+        output.fields({"address": address, "file": path}),
+        *(["next: back the file up, with its passphrase elsewhere"] if is_new else []),
+        as_json=as_json,
+    )
+
+
+@verb(app, "deploy", "counterfoil chain deploy")
+def deploy(
+    contract: ContractName = "CheckpointAnchor",
+    *,
+    rpc: Node = None,
+    chain_id: ChainId = None,
+    finality: FinalityRule = None,
+    name: AccountName = OPERATOR,
+    passphrase_file: PassphraseFile = None,
+    signer: Signer = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy a contract and check its code. Safe to repeat."""
+    if contract not in {"CheckpointAnchor", "ConsentRegistry"}:
+        raise FormatError(
+            f"{contract!r} cannot be deployed from here",
+            hint="CheckpointAnchor and ConsentRegistry can; registries with a committee are"
+            " deployed from Python: counterfoil.chain.deploy.",
+        )
+    chain = connect(rpc, chain_id, finality)
+    who = account(name, passphrase_file, signer, address)
+    with chains.Outbox(chain, who) as outbox:
+        made = chains.deploy(outbox, contract)
+    cost = made.receipt.gas_used * made.receipt.gas_price_wei
+    output.show(
+        {
+            "contract": contract,
+            "address": made.address,
+            "chain_id": chain.chain_id,
+            "block": made.receipt.block_number,
+            "transaction": made.receipt.tx_hash.hex(),
+            "gas_used": made.receipt.gas_used,
+            "cost_wei": str(cost),
+        },
+        f"{contract} is at {made.address}",
+        output.fields(
+            {
+                "chain": chain.chain_id,
+                "block": f"{made.receipt.block_number}, final",
+                "cost": f"{made.receipt.gas_used:,} gas, {_money(cost)}",
+            }
+        ),
+        as_json=as_json,
+    )
+
+
+@verb(app, "status", "counterfoil chain status")
+def status(
+    *,
+    rpc: Node = None,
+    chain_id: ChainId = None,
+    finality: FinalityRule = None,
+    name: AccountName = OPERATOR,
+    address: Address = None,
+    anchor: AnchorAddress = None,
+    log: LogId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show chain, account, what is under way, and the anchor."""
+    chain = connect(rpc, chain_id, finality)
+    head, final = chain.head(), chain.final()
+    who = _address(name, address)
+    wallet = None if who is None else _wallet(chain, who)
+    place = anchor or (None if who is None else _deployed(chain, who))
+    anchored = None if place is None else _anchor(chain, place, log)
+    under_way = [] if wallet is None else wallet["under_way"]
+    output.show(
+        {
+            "chain_id": chain.chain_id,
+            "profile": chain.profile.name,
+            "finality": str(chain.profile.finality),
+            "head": head.number,
+            "final": None if final is None else final.number,
+            "account": wallet,
+            "anchor": anchored,
+        },
+        f"chain {chain.chain_id} ({output.plain(chain.profile.name)})",
+        output.fields(
+            {
+                "finality": chain.profile.finality,
+                "newest block": head.number,
+                "final": "none yet" if final is None else final.number,
+                "account": who or "none",
+                "has": None if wallet is None else _money(int(wallet["balance_wei"])),
+                "spent": None if wallet is None else _money(int(wallet["spent_wei"])),
+                "under way": None if wallet is None else f"{len(under_way)}",
+                "anchor": "none"
+                if anchored is None
+                else f"{anchored['address']}, code as released",
+                "log": None if anchored is None else _log_line(anchored["log"]),
+            }
+        ),
+        *(f"  - {output.plain(one['key'])}, nonce {one['nonce']}" for one in under_way),
+        as_json=as_json,
+    )
+
+
+def _address(name: str, address: str | None) -> str | None:
+    if address is not None:
+        return chains.parse_address(address)
+    try:
+        return chains.stated_address(chains.account_path(name))
+    except UnavailableError:  # looking at a chain needs no account
+        return None
+
+
+def _wallet(chain: Chain, who: str) -> dict[str, Any]:
+    box = chains.read_outbox(chain, who)
+    receipts = [done.receipt for done in box.settled() if done.receipt is not None]
+    return {
+        "address": who,
+        "balance_wei": str(chain.balance_wei(who)),
+        "spent_wei": str(sum(one.gas_used * one.gas_price_wei for one in receipts)),
+        "under_way": [
+            {"key": one.key, "nonce": one.nonce, "versions": len(one.attempts)}
+            for one in box.pending()
+        ],
+    }
+
+
+def _deployed(chain: Chain, who: str) -> str | None:
+    """Find the anchor that this account deployed."""
+    made = chains.read_outbox(chain, who).find_settled(chains.deployment_key("CheckpointAnchor"))
+    return None if made is None or made.receipt is None else made.receipt.contract
+
+
+def _anchor(chain: Chain, place: str, log: str | None) -> dict[str, Any]:
+    contract = chains.CheckpointAnchor.open(chain, place)
+    return {
+        "address": contract.address,
+        "code_hash": contract.artifact.code_hash.hex(),
+        "log": None if log is None else _log(contract, log),
+    }
+
+
+def _log(contract: chains.CheckpointAnchor, log: str) -> dict[str, Any]:
+    digits = log.removeprefix("0x").lower()
+    if len(digits) != _HASH_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        raise FormatError(f"{log!r:.80} is no log's id", hint="It has 64 hexadecimal digits.")
+    number = bytes.fromhex(digits)
+    committee = contract.committee_of(number)
+    count = contract.anchors(number)
+    latest = contract.latest(number) if count else None
+    return {
+        "id": digits,
+        "epoch": committee.epoch,
+        "threshold": committee.threshold,
+        "members": list(committee.members),
+        "stopped": contract.is_stopped(number),
+        "anchors": count,
+        "size": latest.size if latest else 0,
+        "root": latest.root.hex() if latest else None,
+        "time": latest.time if latest else None,
+    }
+
+
+def _log_line(found: dict[str, Any] | None) -> str | None:
+    if found is None:
+        return None
+    stopped = "; STOPPED by a split view" if found["stopped"] else ""
+    return (
+        f"{output.count(found['anchors'], 'anchor')}, newest at size {found['size']:,};"
+        f" {found['threshold']} of {len(found['members'])} members sign{stopped}"
+    )
+
+
+def _money(wei: int) -> str:
+    whole, rest = divmod(wei, _WEI)
+    return f"{whole:,}.{rest:018d}".rstrip("0").rstrip(".")
