@@ -160,11 +160,3 @@ def liar(node):
     yield server
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture
-def to_nobody():
-    """A call that does nothing, at no cost."""
-    from counterfoil.chain.transaction import Call
-
-    return Call("0x00000000000000000000000000000000000000AA", b"", 1)

@@ -120,7 +120,7 @@ def test_a_node_that_swallows_is_given_it_again_until_it_is_there(liar, node, op
     outbox = open_outbox(liar.url)
     hashes = []
 
-    def swallow(method, params, answer):
+    def swallow(method, _params, answer):
         # The transaction did reach the node behind; take it out of there again.
         if method == "eth_sendRawTransaction" and "result" in answer:
             hashes.append(answer["result"])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_a_dropped_transaction_is_sent_again(start_node, open_outbox):
 
 
 def test_a_reorganised_transaction_is_sent_again(start_node, open_outbox, profile):
-    """A block that is replaced by one without the transaction does not make it final, or lose it."""
+    """A block replaced by one without the transaction does not make it final, or lose it."""
     node = start_node("--no-mining")
     outbox = open_outbox(node.url, profile("confirmations", 3))
     outbox.submit("pay", Call(TO, b"", 1))
@@ -140,7 +141,7 @@ def test_a_snapshot_taken_back_loses_nothing(node, open_outbox, profile):
 
 
 def test_a_transaction_nobody_takes_offers_more(start_node, open_outbox, profile):
-    """After a while the offer is raised at the same nonce, up to the profile's limit and no more."""
+    """After a while more is offered at the same nonce, up to the profile's limit."""
     node = start_node("--no-mining")
     now = [1_000_000.0]
     limit = 4 * 10**9
@@ -156,7 +157,7 @@ def test_a_transaction_nobody_takes_offers_more(start_node, open_outbox, profile
     (entry,) = outbox.pending()
     fees = [one.signed.transaction.max_fee_wei for one in entry.attempts]
     assert 2 < len(fees) < 12
-    assert all(8 * new >= 9 * old for old, new in zip(fees, fees[1:], strict=False))
+    assert all(8 * new >= 9 * old for old, new in pairwise(fees))
     assert fees[-1] <= limit
     assert {one.signed.transaction.nonce for one in entry.attempts} == {0}
     assert pool(node) == 1
@@ -243,7 +244,7 @@ def test_fees_above_the_profile_are_not_paid(node, open_outbox, profile):
 
 
 def test_a_node_that_is_killed_and_comes_back_is_given_the_rest(start_node, open_outbox, tmp_path):
-    """anvil SIGKILLed while a transaction waits: it is sent again to the node that comes back."""
+    """A node killed while a transaction waits: it is sent again to the node that comes back."""
     node = start_node("--no-mining", "--state", tmp_path / "state.json")
     outbox = open_outbox(node.url)
     outbox.submit("first", Call(TO, b"", 1))
@@ -283,7 +284,7 @@ with Outbox(chain, LocalAccount(key)) as outbox:
 
 
 def test_a_process_killed_at_any_moment_sends_nothing_twice(node, open_outbox, account):
-    """Killed again and again while it pays, it has paid each thing at most once, and told no lie."""
+    """Killed again and again while it pays, it pays each thing once at most, and tells no lie."""
     final = 0
     for delay in (0.0, 0.003, 0.006, 0.009, 0.012, 0.02):
         child = subprocess.Popen(

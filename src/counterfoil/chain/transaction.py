@@ -12,7 +12,7 @@ import rlp  # type: ignore[import-untyped]
 from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
-from counterfoil.chain.answers import MAX_NUMBER, MAX_WORD
+from counterfoil.chain.answers import MAX_NUMBER, MAX_WORD, parse_address
 from counterfoil.chain.profile import MAX_CHAIN_ID
 from counterfoil.chain.typed import Signature
 from counterfoil.errors import FormatError, SignatureError, VerificationError
@@ -44,11 +44,13 @@ class Call:
     value_wei: int = 0
 
     def __post_init__(self) -> None:
-        """Check sizes.
+        """Check sizes, and give the address its checksum.
 
         Raises:
-            FormatError: the call is too long, or the value no amount.
+            FormatError: the call is too long, the value no amount, or the address none.
         """
+        if self.to is not None:
+            object.__setattr__(self, "to", parse_address(self.to))
         if len(self.data) > MAX_CALL_BYTES or not 0 <= self.value_wei <= MAX_WORD:
             raise FormatError(
                 f"a call of {len(self.data)} bytes that sends {self.value_wei} wei is none",

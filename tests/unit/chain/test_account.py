@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
@@ -58,14 +57,9 @@ PUBLISHED_KEY = "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9
 
 
 @pytest.fixture
-def cheap(monkeypatch):
-    """Key files that cost little, so that tests are quick; the cost stands in the file."""
+def path(monkeypatch):
+    """Where an account lies; opening its file costs little, as the file itself says."""
     monkeypatch.setattr(accounts, "_SCRYPT_N", 2)
-
-
-@pytest.fixture
-def path(home, cheap):
-    """Where an account lies."""
     return account_path("operator")
 
 
@@ -101,10 +95,10 @@ def test_published_key_files_open(kdf, path):
 def test_a_file_that_others_may_read_is_refused(path):
     """A key that somebody else may have read, or a link to one, is not used."""
     create_account(path, "x")
-    os.chmod(path, 0o640)
+    path.chmod(0o640)
     with pytest.raises(RefusedError, match="others may use"):
         load_account(path, "x")
-    os.chmod(path, 0o600)
+    path.chmod(0o600)
     link = path.with_name("link.json")
     link.symlink_to(path)
     with pytest.raises(RefusedError, match="symbolic link"):
@@ -115,7 +109,7 @@ def test_a_file_that_others_may_read_is_refused(path):
 
 DAMAGE = {
     "cut": lambda box: box[:-20],
-    "no JSON": lambda box: b"secret",
+    "no JSON": lambda _: b"secret",
     "another version": lambda box: box.replace(b'"version": 3', b'"version": 1'),
     "another cipher": lambda box: box.replace(b"aes-128-ctr", b"aes-128-cbc"),
     "another kdf": lambda box: box.replace(b'"scrypt"', b'"argon2"'),
@@ -165,7 +159,7 @@ def test_a_useless_random_number_is_drawn_again(path):
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 200])
-def test_a_name_leads_nowhere_else(name, home):
+def test_a_name_leads_nowhere_else(name):
     """The name of an account is that of a file in one folder."""
     with pytest.raises(FormatError):
         account_path(name)

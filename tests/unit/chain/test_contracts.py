@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib import resources
+
 import pytest
 from web3 import Web3
 
@@ -14,8 +16,6 @@ A, B = "0x" + "11" * 20, "0x" + "22" * 20
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_calls_are_encoded_as_web3_does(name):
     """Every function of every artifact is encoded to the bytes that web3.py makes of it."""
-    from importlib import resources
-
     file = resources.files("counterfoil.chain") / "artifacts" / f"{name}.json"
     abi = parse_json(file.read_bytes())["abi"]
     reference = Web3().eth.contract(abi=abi)
@@ -26,17 +26,7 @@ def test_calls_are_encoded_as_web3_does(name):
     functions = [entry for entry in abi if entry["type"] == "function"]
     for entry in functions:
         values = [sample[one["type"]] for one in entry["inputs"]]
-        expected = reference.encode_abi(
-            entry["name"],
-            args=[
-                Web3.to_checksum_address(v)
-                if v == A
-                else [Web3.to_checksum_address(x) for x in v]
-                if v == [A, B]
-                else v
-                for v in values
-            ],
-        )
+        expected = reference.encode_abi(entry["name"], args=values)
         assert artifact.encode(entry["name"], *values).hex() == expected.removeprefix("0x")
     assert set(artifact.functions) == {"", *(entry["name"] for entry in functions)}
 
@@ -51,7 +41,7 @@ def test_values_that_do_not_fit_are_refused():
         (b"\x01" * 32,),
         ("x", 1),
     ):
-        with pytest.raises(FormatError, match="CheckpointAnchor.root_at does not take this"):
+        with pytest.raises(FormatError, match=r"CheckpointAnchor\.root_at does not take this"):
             artifact.encode("root_at", *values)
 
 

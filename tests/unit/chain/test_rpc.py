@@ -91,7 +91,7 @@ def test_no_answer_is_read_beyond_its_bound(serve):
 
 
 BROKEN = {
-    "closed": lambda connection: None,
+    "closed": lambda _: None,
     "no HTTP": lambda connection: connection.sendall(b"hello\r\n\r\n"),
     "cut short": lambda connection: connection.sendall(
         b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
