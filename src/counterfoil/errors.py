@@ -7,9 +7,9 @@
     │   ├── ProofError       a Merkle proof leads elsewhere
     │   ├── PolicyError      true, but not enough for the trust policy
     │   └── SplitViewError   two checkpoints of one log that cannot both be honest
-    ├── RefusedError         a gate said no, and lists every reason
+    ├── RefusedError         a gate or a contract said no, and lists every reason
     ├── ConflictError        somebody else writes here, or wrote first; reload
-    └── UnavailableError     a store, witness or disk did not do its part; retry
+    └── UnavailableError     a store, witness, chain or disk did not do its part; retry
 
 A bad input, a false claim, a lost race and an outage are different things and get different
 classes. Our own bug is an `AssertionError`, never one of these.
@@ -120,6 +120,6 @@ class ConflictError(CounterfoilError):
 
 
 class UnavailableError(CounterfoilError):
-    """A disk, store or witness did not answer or has no room; nothing was half-done; retry."""
+    """A disk, store, witness or chain did not answer or has no room; nothing was half-done."""
 
     exit_code = 11

@@ -94,8 +94,15 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_examples_run(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+):
     """What this page shows can be pasted and works."""
+    if "DevChain" in page.read_text("utf-8"):
+        request.getfixturevalue("anvil")
     folder, commands = tmp_path / "reader", tmp_path / "bin"
     folder.mkdir()
     commands.mkdir()

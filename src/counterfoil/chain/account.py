@@ -119,10 +119,11 @@ class LocalAccount:
 
 
 class RemoteAccount:
-    """An account whose key a signer elsewhere holds, asked by RPC: Web3signer, Clef, a node.
+    """An account whose key a signer elsewhere holds, asked by RPC.
 
     It is asked for `eth_signTransaction` and `eth_signTypedData_v4`, never to send: a transaction
-    has to be on the disk before anyone sends it.
+    has to be on the disk before anyone sends it. Tested with anvil; signers that call these
+    methods otherwise need something in front that translates.
 
     Args:
         rpc: The signer.
@@ -152,7 +153,7 @@ class RemoteAccount:
         if transaction.call.to is not None:
             what["to"] = transaction.call.to
         answer = self._rpc.call("eth_signTransaction", what)
-        # geth and Clef answer with an object, others with the bytes alone.
+        # geth answers with an object, others with the bytes alone.
         raw = answer.get("raw") if isinstance(answer, dict) else answer
         return check_signed(read_data(raw, "signed transaction"), transaction, self.address)
 

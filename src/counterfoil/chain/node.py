@@ -161,7 +161,7 @@ class Chain:
             raise self._lie("answers with the receipt of another transaction than was asked for")
         return receipt
 
-    def is_canonical(self, receipt: TxReceipt) -> bool:
+    def contains(self, receipt: TxReceipt) -> bool:
         """Tell whether the block that a receipt names is in the chain now, as far as nodes tell.
 
         Raises:

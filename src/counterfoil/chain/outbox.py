@@ -175,7 +175,7 @@ class Outbox:
             receipt = self._receipt(entry)
             if receipt is None:
                 self._chase(entry, is_taken=entry.nonce < taken)
-            elif receipt.block_number <= final and self.chain.is_canonical(receipt):
+            elif receipt.block_number <= final and self.chain.contains(receipt):
                 outcome = SUCCEEDED if receipt.succeeded else REVERTED
                 self._settle(entry, outcome, receipt)
 
