@@ -38,6 +38,9 @@ def methods(noun: type) -> set[str]:
     }
 
 
+ROWS = r"\n\| --- \| --- \|\n((?:\|.*\n)+)"
+
+
 def table(heading: str) -> set[str]:
     """The calls in the table below a heading row."""
     rows = re.search(

@@ -125,7 +125,9 @@ class DevChain:
             self._save()
 
     def close(self) -> None:
-        """Write down what is not yet, and end."""
+        """Write down what is not yet, and end. Safe to repeat."""
+        if self._ending.is_set():
+            return
         self._ending.set()
         self._thread.join()
         with contextlib.suppress(UnavailableError):  # what is on the disk was final, the rest not
