@@ -166,6 +166,34 @@ def test_a_transaction_nobody_takes_offers_more(start_node, open_outbox, profile
     assert paid(node) == 1
 
 
+def test_a_clock_that_is_set_back_or_far_ahead_does_no_harm(start_node, open_outbox, profile):
+    """Whatever the clock says, it is offered more once at most, and sent once."""
+    node = start_node("--no-mining")
+    now = [1_000_000.0]
+    outbox = open_outbox(node.url, profile(bump_after_s=60), clock=lambda: now[0])
+    outbox.submit("pay", Call(TO, b"", 1))
+    for moment in (0.0, 10**9, 10**9 + 1, 5.0):
+        now[0] = moment
+        outbox.step()
+    assert len(outbox.pending()[0].attempts) == 2
+    node("evm_mine")
+    assert outbox.wait("pay", 10).succeeded
+    assert paid(node) == 1
+
+
+def test_an_entry_on_both_sides_is_settled_again(node, open_outbox):
+    """If we stopped while settling, the next look finishes it, and nothing is sent."""
+    outbox = open_outbox(node.url)
+    outbox.submit("pay", Call(TO, b"", 1))
+    (entry,) = outbox.pending()
+    outbox.wait("pay", 10)
+    outbox._shelf.put(entry)
+    outbox.submit("pay", Call(TO, b"", 1))
+    assert outbox.wait("pay", 10).succeeded
+    assert outbox.pending() == ()
+    assert paid(node) == 1
+
+
 def test_an_old_version_that_is_mined_after_all_counts(start_node, open_outbox, profile):
     """Whichever version gets into a block settles the key; the others can never count."""
     node = start_node("--no-mining")

@@ -103,11 +103,6 @@ class Outbox:
         self._is_closed = False
         self._suspected: dict[int, float] = {}
         self._said: dict[int, str] = {}
-        try:
-            self._shelf.tidy()
-        except BaseException:
-            self.close()
-            raise
 
     def __enter__(self) -> Self:
         return self

@@ -171,15 +171,8 @@ class Shelf:
         """
         path = self._settled_path(done.key)
         self._replace(self._settled, path.name, format_settled(done))
-        # If we stop here, it is on both sides; `tidy` takes it away from here.
+        # If we stop here, it is on both sides, and the next look settles it again.
         self._forget(done.nonce)
-
-    def tidy(self) -> None:
-        """Take away what was settled and is still listed as under way."""
-        for entry in self.pending():
-            done = self.find_settled(entry.key)
-            if done is not None and done.nonce == entry.nonce:
-                self._forget(entry.nonce)
 
     def _settled_path(self, key: str) -> Path:
         return self._settled / f"{sha256(key.encode()).hexdigest()}.json"

@@ -118,18 +118,6 @@ def test_what_is_settled_is_no_longer_under_way(tmp_path):
     assert list(shelf.settled()) == [DONE]
 
 
-def test_an_entry_on_both_sides_is_settled(tmp_path):
-    """If we stopped while settling, what is settled counts; a new try of the same key stays."""
-    shelf = Shelf(tmp_path / "shelf")
-    shelf.make()
-    shelf.settle(DONE)
-    again = Pending(ENTRY.key, (attempt(nonce=4),))
-    shelf.put(ENTRY)
-    shelf.put(again)
-    shelf.tidy()
-    assert shelf.pending() == (again,)
-
-
 def test_a_file_under_another_name_is_refused(tmp_path):
     """A file that was copied to another nonce is not sent as that."""
     shelf = Shelf(tmp_path / "shelf")
