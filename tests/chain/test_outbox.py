@@ -42,6 +42,19 @@ def test_a_call_is_sent_once_however_often_it_is_submitted(node, open_outbox):
     assert [done.key for done in outbox.settled()] == ["pay"]
 
 
+def test_several_are_under_way_at_once(start_node, open_outbox):
+    """Each has a nonce of its own, and all become final."""
+    node = start_node("--no-mining")
+    outbox = open_outbox(node.url)
+    for number in range(5):
+        outbox.submit(f"pay {number}", Call(TO, b"", 1))
+    assert [entry.nonce for entry in outbox.pending()] == [0, 1, 2, 3, 4]
+    node("evm_mine")
+    for number in reversed(range(5)):
+        assert outbox.wait(f"pay {number}", 10).succeeded
+    assert paid(node) == 5
+
+
 def test_a_key_means_one_thing(node, open_outbox):
     """Another call under a key that is known is refused, while under way and when settled."""
     outbox = open_outbox(node.url)
