@@ -11,6 +11,10 @@ anvil       its program, found or installed           guard        which ends wh
 rpc         requests with bounds                      answers      what nodes say, read strictly
 transaction signed bytes, checked                     reverts      why a contract said no
 provider    web3.py over all that
+anchorproof a root in a contract's storage, offline   fetchproof   got from a node
+header      headers of blocks                         storageproof what a contract stores
+qbft        who sealed a consortium's block           encoding     RLP
+genesis     a consortium's chain and its members      besufiles    a folder for each member
 """
 
 from __future__ import annotations
@@ -32,16 +36,33 @@ if TYPE_CHECKING:
     from counterfoil.chain.anchor import CheckpointAnchor as CheckpointAnchor
     from counterfoil.chain.anchor import Committee as Committee
     from counterfoil.chain.anchor import log_id as log_id
+    from counterfoil.chain.anchorproof import AnchoredAt as AnchoredAt
+    from counterfoil.chain.anchorproof import AnchorProof as AnchorProof
+    from counterfoil.chain.anchorproof import PinnedBlocks as PinnedBlocks
+    from counterfoil.chain.anchorproof import UnauthenticatedAnchor as UnauthenticatedAnchor
+    from counterfoil.chain.anchorproof import check_anchor_proof as check_anchor_proof
+    from counterfoil.chain.anchorproof import format_anchor_proof as format_anchor_proof
+    from counterfoil.chain.anchorproof import parse_anchor_proof as parse_anchor_proof
     from counterfoil.chain.answers import parse_address as parse_address
     from counterfoil.chain.anvil import ANVIL_VERSION as ANVIL_VERSION
     from counterfoil.chain.anvil import find_anvil as find_anvil
     from counterfoil.chain.anvil import install_anvil as install_anvil
+    from counterfoil.chain.besufiles import make_node_key as make_node_key
+    from counterfoil.chain.besufiles import make_trial as make_trial
+    from counterfoil.chain.besufiles import write_network as write_network
+    from counterfoil.chain.besufiles import write_node as write_node
     from counterfoil.chain.contracts import CONTRACTS as CONTRACTS
     from counterfoil.chain.contracts import Deployed as Deployed
     from counterfoil.chain.contracts import deploy as deploy
     from counterfoil.chain.contracts import deployment_key as deployment_key
     from counterfoil.chain.devchain import DevChain as DevChain
     from counterfoil.chain.devchain import dev_url as dev_url
+    from counterfoil.chain.fetchproof import fetch_anchor_proof as fetch_anchor_proof
+    from counterfoil.chain.genesis import Member as Member
+    from counterfoil.chain.genesis import Network as Network
+    from counterfoil.chain.genesis import format_member as format_member
+    from counterfoil.chain.genesis import parse_member as parse_member
+    from counterfoil.chain.genesis import parse_place as parse_place
     from counterfoil.chain.node import Chain as Chain
     from counterfoil.chain.node import connect as connect
     from counterfoil.chain.outbox import Outbox as Outbox
@@ -50,6 +71,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.profile import ChainProfile as ChainProfile
     from counterfoil.chain.profile import Finality as Finality
     from counterfoil.chain.profile import parse_finality as parse_finality
+    from counterfoil.chain.qbft import QbftValidators as QbftValidators
     from counterfoil.chain.registries import ConsentRegistry as ConsentRegistry
     from counterfoil.chain.registries import IssuerRegistry as IssuerRegistry
     from counterfoil.chain.registries import ModelRegistry as ModelRegistry
@@ -64,6 +86,8 @@ _HOMES = {
     "ANVIL_VERSION": ".anvil",
     "Account": ".account",
     "Anchor": ".anchor",
+    "AnchorProof": ".anchorproof",
+    "AnchoredAt": ".anchorproof",
     "CONTRACTS": ".contracts",
     "Call": ".transaction",
     "Chain": ".node",
@@ -77,29 +101,45 @@ _HOMES = {
     "Finality": ".profile",
     "IssuerRegistry": ".registries",
     "LocalAccount": ".account",
+    "Member": ".genesis",
     "ModelRegistry": ".registries",
+    "Network": ".genesis",
     "Outbox": ".outbox",
     "Pending": ".shelf",
+    "PinnedBlocks": ".anchorproof",
+    "QbftValidators": ".qbft",
     "RemoteAccount": ".account",
     "Rpc": ".rpc",
     "Settled": ".shelf",
     "Signature": ".typed",
+    "UnauthenticatedAnchor": ".anchorproof",
     "account_path": ".account",
+    "check_anchor_proof": ".anchorproof",
     "connect": ".node",
     "create_account": ".account",
     "deploy": ".contracts",
     "deployment_key": ".contracts",
     "dev_url": ".devchain",
+    "fetch_anchor_proof": ".fetchproof",
     "find_anvil": ".anvil",
+    "format_anchor_proof": ".anchorproof",
+    "format_member": ".genesis",
     "import_account": ".account",
     "install_anvil": ".anvil",
     "load_account": ".account",
     "log_id": ".anchor",
     "made_contract": ".transaction",
+    "make_node_key": ".besufiles",
+    "make_trial": ".besufiles",
     "parse_address": ".answers",
+    "parse_anchor_proof": ".anchorproof",
     "parse_finality": ".profile",
+    "parse_member": ".genesis",
+    "parse_place": ".genesis",
     "read_outbox": ".outbox",
     "stated_address": ".account",
+    "write_network": ".besufiles",
+    "write_node": ".besufiles",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string
