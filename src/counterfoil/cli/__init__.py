@@ -4,7 +4,7 @@ run       errors, exit codes, help            output   the one way to print
 options   what several commands take          views    what several commands show
 files     what they read and write
 start     init, demo, verify                  data, model, decision, evidence, person   things
-policy, log, chain   operations
+policy, log, chain   operations                genesis  of a consortium's chain
 
 Each command opens the ledger, calls what a user would call in Python, and prints the result. What
 is heavy is imported by the names of `counterfoil` when a command first uses them.

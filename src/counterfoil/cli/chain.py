@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from counterfoil import chain as chains
-from counterfoil.cli import files, output
+from counterfoil.cli import files, genesis, output
 from counterfoil.cli.accounts import (
     AccountName,
     Address,
@@ -242,6 +242,9 @@ def status(
         *(f"  - {output.plain(one['key'])}, nonce {one['nonce']}" for one in under_way),
         as_json=as_json,
     )
+
+
+genesis.add_to(app)
 
 
 def _address(name: str, address: str | None) -> str | None:

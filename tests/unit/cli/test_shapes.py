@@ -14,7 +14,7 @@ from counterfoil.cli import app
 
 ERASURE = ["--basis", "withdrawn", "--approver", "a", "--approver", "b"]
 REVIEW = ["--outcome", "granted", "--reason", "misread", "--reviewer", "r4"]
-CHAIN = ("dev", "install", "key", "deploy", "status")
+CHAIN = ("dev", "install", "key", "deploy", "status", "node", "genesis")
 VERSION = {"name", "version", "digest", "format", "entry"}
 DATASET = {"name", "digest", "entry", "about"}
 GATE = {"cleared", "mode", "reasons", "entry"}
@@ -118,6 +118,16 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     ),
     "chain deploy": ([], 3, ERROR),
     "chain status": ([], 3, ERROR),
+    "chain node": (
+        ["ada", "--at", "10.0.0.1:30303"],
+        0,
+        {"name", "folder", "validator", "enode", "member"},
+    ),
+    "chain genesis": (
+        ["--members", "4"],
+        0,
+        {"folder", "chain_id", "genesis", "trial", "members", "files"},
+    ),
 }
 # One takes its path as an argument, one makes its own, and a chain has no ledger in it.
 WITHOUT_LEDGER = {"init", "demo", *(f"chain {verb}" for verb in CHAIN)}
