@@ -24,6 +24,7 @@ from counterfoil.core.keys import VerifierKey
 from counterfoil.core.principals import Principal, check_distinct, check_text
 from counterfoil.core.quorum import LogIdentity, Witness
 from counterfoil.core.requirements import DataRules, Requirement, Stage, check_threshold
+from counterfoil.core.retention import RetentionRule
 from counterfoil.core.text import parse_hex, shown
 from counterfoil.core.toml import Table, format_key, format_value, parse_toml
 from counterfoil.errors import FormatError
@@ -67,6 +68,8 @@ class TrustPolicy:
         data: What a data set needs; `None` clears nothing.
         succession: Who may replace the policy; `None` means nobody.
         chain: Where anchors of the log count; `None` means nowhere.
+        retention: What must be kept, and how long; `None` says nothing, which keeps what
+            `DEFAULT_RETENTION` keeps, and an empty one keeps nothing.
     """
 
     name: str
@@ -81,6 +84,7 @@ class TrustPolicy:
     data: DataRules | None = None
     succession: Succession | None = None
     chain: ChainRules | None = None
+    retention: tuple[RetentionRule, ...] | None = None
 
     def __post_init__(self) -> None:
         check_text(self.name, "name of the policy")
@@ -189,6 +193,8 @@ def policy_to_json(policy: TrustPolicy) -> dict[str, JsonValue]:
         form["data"] = policy.data.to_json()
     if policy.chain is not None:
         form["chain"] = policy.chain.to_json()
+    if policy.retention is not None:
+        form["retention"] = [one.to_json() for one in policy.retention]
     return form
 
 
@@ -227,6 +233,7 @@ def _read_policy(table: Table) -> TrustPolicy:
         "version", "name", "expires", "previous",
         "log", "witnesses", "witness", "principal", "policy", "stage", "data",
         "chain",
+        "retention",
     )  # fmt: skip
     return TrustPolicy(
         name=table.text("name"),
@@ -241,6 +248,9 @@ def _read_policy(table: Table) -> TrustPolicy:
         stages=table.optional("stage", _read_stages, ()),
         data=table.optional("data", DataRules.from_table, None),
         chain=table.optional("chain", ChainRules.from_table, None),
+        retention=table.each("retention", RetentionRule.from_table)
+        if "retention" in table.values
+        else None,
     )
 
 
@@ -256,7 +266,10 @@ def _read_stages(table: Table) -> tuple[Stage, ...]:
 def format_policy(policy: TrustPolicy) -> str:
     """Write trust.toml with a comment on every part; `parse_policy` is the inverse."""
     form = policy_to_json(policy)
-    parts = [_HEAD, _pairs({key: form[key] for key in ("version", "name", "expires", "previous")})]
+    head = ["version", "name", "expires", "previous"]
+    if policy.retention == ():
+        head.append("retention")  # a table of tables cannot say that there is none
+    parts = [_HEAD, _pairs({key: form[key] for key in head})]
     parts += [_LOG, "[log]", _pairs(policy.log.to_json())]
     parts += [_WITNESSES, "[witnesses]", _pairs({"quorum": policy.quorum})]
     for witness in policy.witnesses:
@@ -283,6 +296,9 @@ def format_policy(policy: TrustPolicy) -> str:
         parts += ["", "[data]", *_rules("data", policy.data.to_json(), policy.data.requirements)]
     if policy.chain is not None:
         parts += [_CHAIN, "", "[chain]", _pairs(policy.chain.to_json())]
+    parts += [_RETENTION]
+    for rule in policy.retention or ():
+        parts += ["", "[[retention]]", _pairs(rule.to_json())]
     return "\n".join(parts).strip("\n") + "\n"
 
 
@@ -333,3 +349,7 @@ _CHAIN = """
 # The chain and the contract in which the log's checkpoints are anchored. A chain that only the
 # log's operator runs lifts no verdict. Offline a block counts if validators sealed it or it is
 # pinned here."""
+_RETENTION = """
+# What must be kept, and how long, although a person asks for its erasure. Where nothing stands
+# here: every decision for 25 months (Regulation B, 12 CFR 1002.12), whatever your law is. To keep
+# nothing by rule, write `retention = []` above [log]."""

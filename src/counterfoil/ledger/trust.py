@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from counterfoil.core.envelope import sign_envelope
+from counterfoil.core.envelope import Envelope, sign_envelope
 from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
 from counterfoil.core.requirements import Mode, Stage
-from counterfoil.core.statement import format_statement
+from counterfoil.core.retention import DEFAULT_RETENTION, RetentionRule
+from counterfoil.core.statement import format_statement, parse_statement
 from counterfoil.core.succession import check_successor, policy_history, policy_statement
 from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
-from counterfoil.core.testimony import hear, short_predicate, stated_types
+from counterfoil.core.testimony import check_attestation, hear, short_predicate, stated_types
 from counterfoil.core.toml import MAX_TOML_BYTES
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import read_file, reported
@@ -79,6 +80,25 @@ class Trust:
             trust.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             disk.replace(trust.parent, trust.name, text)
         return index
+
+    def check(self, envelope: Envelope) -> None:
+        """Check that the adopted policy would let somebody say this now; none lets everybody.
+
+        Raises:
+            PolicyError: nobody who may say it has signed it.
+        """
+        if self._log.places.trust.exists():
+            statement = parse_statement(envelope.in_toto)
+            check_attestation(self.show(), envelope, statement, self._log.size)
+
+    def retention(self, system: str) -> tuple[RetentionRule, ...]:
+        """Give the rules by which records of a system must be kept.
+
+        Those of the adopted policy; where it says nothing, or there is none, Regulation B's.
+        """
+        rules = self.show().retention if self._log.places.trust.exists() else None
+        rules = DEFAULT_RETENTION if rules is None else rules
+        return tuple(rule for rule in rules if rule.covers(system))
 
     def suggest(self, stage: str = PRODUCTION) -> TrustPolicy:
         """Draft the next policy from what the log holds: it lets that through, and nothing wider.
