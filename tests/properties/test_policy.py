@@ -15,6 +15,7 @@ from counterfoil.core.instant import format_instant, parse_instant
 from counterfoil.core.judgement import evaluate_data, evaluate_stage
 from counterfoil.core.keys import Algorithm, PrivateKey
 from counterfoil.core.policy import (
+    Predecessor,
     Succession,
     TrustPolicy,
     format_policy,
@@ -101,6 +102,17 @@ def principals(draw, name, number):
 
 
 @st.composite
+def predecessors(draw, most):
+    digests = draw(st.lists(st.binary(min_size=32, max_size=32), max_size=most, unique=True))
+    ends = st.integers(0, 2**53 - 1)
+    untils = draw(st.lists(ends, min_size=len(digests), max_size=len(digests), unique=True))
+    return tuple(
+        Predecessor(digest.hex(), until)
+        for digest, until in zip(digests, sorted(untils), strict=True)
+    )
+
+
+@st.composite
 def policies(draw):
     names = draw(st.lists(WORDS, min_size=1, max_size=3, unique=True))
     witnesses = tuple(
@@ -131,6 +143,7 @@ def policies(draw):
             st.none() | st.builds(Succession, st.integers(1, len(among)), st.just(tuple(among)))
         ),
         retention=draw(st.none() | st.lists(RETENTION, max_size=2).map(tuple)),
+        predecessors=draw(predecessors(min(version - 1, 3))),
     )
 
 

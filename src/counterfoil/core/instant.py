@@ -59,11 +59,10 @@ def format_instant(seconds: int) -> str:
             f"{seconds} is not a time that can be written", hint="Give Unix seconds, up to 9999."
         )
     day, second = divmod(seconds, 86_400)
-    year = 1970 + day // 366  # not beyond it: years have at most so many days
-    while calendar.timegm((year + 1, 1, 1, 0, 0, 0)) <= seconds:
+    year, month = 1970, 1
+    while day >= (length := 365 + calendar.isleap(year)):
+        day -= length
         year += 1
-    day -= calendar.timegm((year, 1, 1, 0, 0, 0)) // 86_400
-    month = 1
     while day >= (length := calendar.monthrange(year, month)[1]):
         day -= length
         month += 1
