@@ -19,6 +19,8 @@ from counterfoil.lazy import offer
 if TYPE_CHECKING:
     from counterfoil import chain as chain
     from counterfoil.core.policy import TrustPolicy as TrustPolicy
+    from counterfoil.core.retention import Hold as Hold
+    from counterfoil.core.retention import RetentionRule as RetentionRule
     from counterfoil.data.datasets import Dataset as Dataset
     from counterfoil.decisions.decisions import Decision as Decision
     from counterfoil.decisions.decisions import DecisionBatch as DecisionBatch
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     from counterfoil.models.recourse import Action as Action
     from counterfoil.models.terms import Terms as Terms
     from counterfoil.models.version import Model as Model
-    from counterfoil.vault.hold import Hold as Hold
-    from counterfoil.vault.hold import RetentionRule as RetentionRule
 
     open = open_ledger  # noqa: A001 `counterfoil.open`, like `io.open`
 
@@ -57,13 +57,13 @@ _HOMES = {
     "DecisionBatch": ".decisions.decisions",
     "EvidenceFile": ".evidence.evidence",
     "FormatError": ".errors",
-    "Hold": ".vault.hold",
+    "Hold": ".core.retention",
     "Ledger": ".front",
     "Model": ".models.version",
     "PolicyError": ".errors",
     "ProofError": ".errors",
     "RefusedError": ".errors",
-    "RetentionRule": ".vault.hold",
+    "RetentionRule": ".core.retention",
     "SignatureError": ".errors",
     "SplitViewError": ".errors",
     "Terms": ".models.terms",

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterfoil.core.canonical import format_json, parse_canonical
-from counterfoil.core.instant import parse_instant
+from counterfoil.core.instant import format_instant, parse_instant
 from counterfoil.core.judgement import evaluate_data, evaluate_stage
 from counterfoil.core.keys import Algorithm, PrivateKey
 from counterfoil.core.policy import (
+    Predecessor,
     Succession,
     TrustPolicy,
     format_policy,
@@ -25,6 +26,7 @@ from counterfoil.core.policy import (
 from counterfoil.core.principals import Compromise, Permission, Principal
 from counterfoil.core.quorum import LogIdentity, Witness
 from counterfoil.core.requirements import DataRules, Mode, Requirement, Stage
+from counterfoil.core.retention import RetentionRule
 from counterfoil.core.statement import Statement, Subject, predicate_type
 from counterfoil.core.testimony import Testimony as Heard  # pytest collects names in Test...
 from counterfoil.core.toml import format_value, parse_toml
@@ -54,6 +56,14 @@ INSTANTS = (
     st.datetimes()
     .filter(lambda at: at.year >= 1970)
     .map(lambda at: at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+)
+RETENTION = st.builds(
+    RetentionRule,
+    LINES,
+    st.integers(0, 1200),
+    LINES,
+    st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=3).map(tuple),
+    PATTERNS,
 )
 BOUNDS = st.dictionaries(WORDS, NUMBERS, max_size=2).map(lambda bounds: tuple(bounds.items()))
 
@@ -92,6 +102,17 @@ def principals(draw, name, number):
 
 
 @st.composite
+def predecessors(draw, most):
+    digests = draw(st.lists(st.binary(min_size=32, max_size=32), max_size=most, unique=True))
+    ends = st.integers(0, 2**53 - 1)
+    untils = draw(st.lists(ends, min_size=len(digests), max_size=len(digests), unique=True))
+    return tuple(
+        Predecessor(digest.hex(), until)
+        for digest, until in zip(digests, sorted(untils), strict=True)
+    )
+
+
+@st.composite
 def policies(draw):
     names = draw(st.lists(WORDS, min_size=1, max_size=3, unique=True))
     witnesses = tuple(
@@ -121,6 +142,8 @@ def policies(draw):
         succession=draw(
             st.none() | st.builds(Succession, st.integers(1, len(among)), st.just(tuple(among)))
         ),
+        retention=draw(st.none() | st.lists(RETENTION, max_size=2).map(tuple)),
+        predecessors=draw(predecessors(min(version - 1, 3))),
     )
 
 
@@ -240,3 +263,9 @@ def test_any_statement_body_is_judged(bodies):
             assert judgement.check().grounds
         except CounterfoilError:
             assert judgement.reasons
+
+
+@given(INSTANTS)
+def test_a_time_survives_its_number(text):
+    """Whatever time can be written is written again from its Unix seconds."""
+    assert format_instant(parse_instant(text, "x")) == text

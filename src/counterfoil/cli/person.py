@@ -1,8 +1,10 @@
-"""People: what is recorded about a person, exported to them or erased."""
+"""People: what is recorded about a person, exported to them or erased, and holds on that."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ from counterfoil.cli.options import LEDGER, AsJson, Ledger, Person
 from counterfoil.cli.run import noun, verb
 from counterfoil.errors import FormatError
 
-app = noun("People: what is recorded about them, exported or erased.")
+app = noun("People: what is recorded about them, exported, held or erased.")
 
 Out = Annotated[
     Path | None,
@@ -28,6 +30,26 @@ Request = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The request as received; only its digest is kept."),
 ]
+
+OnlyPerson = Annotated[
+    str | None, typer.Argument(metavar="[PERSON]", help="Only holds on this person.")
+]
+HoldBasis = Annotated[str, typer.Option(metavar="TEXT", help="The order, dispute or law.")]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        metavar="YYYY-MM-DD",
+        formats=["%Y-%m-%d"],
+        help="The day, UTC, from which on it binds no more. [default: until it is released]",
+    ),
+]
+HoldId = Annotated[
+    str, typer.Argument(metavar="HOLD", help="Its first 8 digits or more, as `holds` lists them.")
+]
+By = Annotated[
+    str, typer.Option(metavar="NAME", help="Who says so; a role, as your records call it.")
+]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why.")]
 
 
 @verb(app, "export", "counterfoil person export applicant-117 --out applicant-117.json")
@@ -107,5 +129,76 @@ def erase(
         ),
         "not touched by this:",
         *(f"  - {line}" for line in untouched),
+        as_json=as_json,
+    )
+
+
+@verb(
+    app,
+    "hold",
+    'counterfoil person hold applicant-117 --basis "District Court, order 4 C 11/26" \\\n'
+    "    --by legal-desk --until 2031-01-01",
+)
+def hold(
+    person: Person,
+    *,
+    basis: HoldBasis,
+    by: By,
+    until: Until = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Keep what is recorded about a person, whoever asks for its erasure."""
+    day = None if until is None else until.date()
+    with counterfoil.open(ledger) as opened:
+        placed = opened.people.hold(person, basis=basis, by=by, until=day)
+        records = sum(map(len, opened.people.export(person).values()))
+    output.show(
+        {**asdict(placed), "records": records},
+        f"placed hold {placed.short} on {output.plain(person)}",
+        output.fields({"ends": placed.hold.ends, "records about them": records}),
+        *(() if records else ("nothing is recorded about them yet: is the name right?",)),
+        as_json=as_json,
+    )
+
+
+@verb(app, "holds", "counterfoil person holds applicant-117")
+def holds(person: OnlyPerson = None, *, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """List holds, those that have ended included."""
+    with counterfoil.open(ledger) as opened:
+        found = opened.people.holds(person)
+    columns = ("hold", "person", "basis", "placed by", "ends", "released by")
+    rows = [
+        (one.short, one.person, one.basis, one.placed_by, one.hold.ends, one.released_by)
+        for one in found
+    ]
+    output.show(
+        {"holds": [asdict(one) for one in found]},
+        output.table(columns, rows) if rows else "no holds",
+        as_json=as_json,
+    )
+
+
+@verb(
+    app,
+    "release",
+    'counterfoil person release applicant-117 3fa2b1c4 --by legal-desk --reason "case closed"',
+)
+def release(
+    person: Person,
+    hold_id: HoldId,
+    *,
+    by: By,
+    reason: Reason,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Release a hold; who placed and who released it stays recorded."""
+    with counterfoil.open(ledger) as opened:
+        released = opened.people.release(person, hold_id, by=by, reason=reason)
+    output.show(
+        asdict(released),
+        f"released hold {released.short} on {output.plain(person)}",
+        output.fields({"placed by": released.placed_by, "released by": released.released_by}),
         as_json=as_json,
     )

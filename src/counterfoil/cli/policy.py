@@ -112,10 +112,11 @@ def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJso
     policy = ledgers.parse_policy(files.read_file(file))
     with counterfoil.open(ledger) as opened:
         entry = opened.policy.adopt(policy, by=signers(by))
+        policy, copy = opened.policy.show(), opened.folder / "trust.toml"
     output.show(
-        {**_body(policy), "entry": entry},
+        {**_body(policy), "entry": entry, "file": str(copy)},
         f"adopted version {policy.version} (entry {entry})",
-        output.fields({"digest": policy.digest.hex(), "gates": _gates(policy)}),
+        output.fields({"digest": policy.digest.hex(), "gates": _gates(policy), "hand out": copy}),
         as_json=as_json,
     )
 

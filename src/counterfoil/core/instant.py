@@ -14,6 +14,7 @@ import re
 from counterfoil.core.text import shown
 from counterfoil.errors import FormatError
 
+_LAST = calendar.timegm((9999, 12, 31, 23, 59, 59))
 _INSTANT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z")
 
 
@@ -45,3 +46,25 @@ def parse_instant(text: str, what: str) -> int:
         f"{what}: {shown(text)} is not a time",
         hint='Write UTC to the second, like "2027-11-22T00:00:00Z".',
     )
+
+
+def format_instant(seconds: int) -> str:
+    """Write Unix seconds as a time; the inverse of `parse_instant`.
+
+    Raises:
+        FormatError: Before 1970, or beyond the year 9999.
+    """
+    if not 0 <= seconds <= _LAST:
+        raise FormatError(
+            f"{seconds} is not a time that can be written", hint="Give Unix seconds, up to 9999."
+        )
+    day, second = divmod(seconds, 86_400)
+    year, month = 1970, 1
+    while day >= (length := 365 + calendar.isleap(year)):
+        day -= length
+        year += 1
+    while day >= (length := calendar.monthrange(year, month)[1]):
+        day -= length
+        month += 1
+    clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    return f"{year:04}-{month:02}-{day + 1:02}T{clock}Z"

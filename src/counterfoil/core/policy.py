@@ -13,7 +13,7 @@ are free. This module holds, reads and writes it; see
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +24,7 @@ from counterfoil.core.keys import VerifierKey
 from counterfoil.core.principals import Principal, check_distinct, check_text
 from counterfoil.core.quorum import LogIdentity, Witness
 from counterfoil.core.requirements import DataRules, Requirement, Stage, check_threshold
+from counterfoil.core.retention import RetentionRule
 from counterfoil.core.text import parse_hex, shown
 from counterfoil.core.toml import Table, format_key, format_value, parse_toml
 from counterfoil.errors import FormatError
@@ -50,6 +51,37 @@ class Succession:
         return {"threshold": self.threshold, "from": list(self.among)}
 
 
+MAX_PREDECESSORS = 256
+"""Policies that one names as those before it: 30 KiB of the 48 that its statement may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """A policy before this one, and how far it reaches.
+
+    Args:
+        digest: SHA-256 of it, in hex.
+        until_index: Entries of the log below this, and not below that of the policy before it,
+            are judged by it.
+    """
+
+    digest: str
+    until_index: int
+
+    def __post_init__(self) -> None:
+        parse_hex(self.digest, "digest of a predecessor", size=32)
+
+    @classmethod
+    def from_table(cls, table: Table) -> Predecessor:
+        """Read one `[[predecessor]]`."""
+        table.only("digest", "until_index")
+        return cls(table.text("digest"), table.integer("until_index"))
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return what `from_table` reads."""
+        return {"digest": self.digest, "until_index": self.until_index}
+
+
 @dataclass(frozen=True, slots=True)
 class TrustPolicy:
     """A whole policy; one that could not work cannot be made.
@@ -67,6 +99,9 @@ class TrustPolicy:
         data: What a data set needs; `None` clears nothing.
         succession: Who may replace the policy; `None` means nobody.
         chain: Where anchors of the log count; `None` means nowhere.
+        retention: What must be kept, and how long; `None` says nothing, which keeps what
+            `DEFAULT_RETENTION` keeps, and an empty one keeps nothing.
+        predecessors: The policies before this one that judge what is older, oldest first.
     """
 
     name: str
@@ -81,6 +116,8 @@ class TrustPolicy:
     data: DataRules | None = None
     succession: Succession | None = None
     chain: ChainRules | None = None
+    retention: tuple[RetentionRule, ...] | None = None
+    predecessors: tuple[Predecessor, ...] = ()
 
     def __post_init__(self) -> None:
         check_text(self.name, "name of the policy")
@@ -92,10 +129,21 @@ class TrustPolicy:
                 f"version {self.version} and previous {shown(self.previous)} do not fit",
                 hint="Version 1 follows nothing; every later one names what it follows.",
             )
+        self._check_predecessors()
         self._check_witnesses()
         self._check_principals()
         object.__setattr__(self, "stages", tuple(sorted(self.stages, key=lambda one: one.name)))
         check_distinct([stage.name for stage in self.stages], "stage")
+
+    def _check_predecessors(self) -> None:
+        check_distinct([one.digest for one in self.predecessors], "predecessor")
+        ends = [one.until_index for one in self.predecessors]
+        if ends != sorted(set(ends)) or len(ends) > min(self.version - 1, MAX_PREDECESSORS):
+            raise FormatError(
+                f"version {self.version} cannot follow these {len(ends)} predecessors",
+                hint=f"Oldest first, each ends later than the one before; at most "
+                f"{MAX_PREDECESSORS}. `counterfoil policy adopt` writes them.",
+            )
 
     def _check_witnesses(self) -> None:
         check_distinct([witness.name for witness in self.witnesses], "witness")
@@ -189,6 +237,10 @@ def policy_to_json(policy: TrustPolicy) -> dict[str, JsonValue]:
         form["data"] = policy.data.to_json()
     if policy.chain is not None:
         form["chain"] = policy.chain.to_json()
+    if policy.retention is not None:
+        form["retention"] = [one.to_json() for one in policy.retention]
+    if policy.predecessors:
+        form["predecessor"] = [one.to_json() for one in policy.predecessors]
     return form
 
 
@@ -226,7 +278,7 @@ def _read_policy(table: Table) -> TrustPolicy:
     table.only(
         "version", "name", "expires", "previous",
         "log", "witnesses", "witness", "principal", "policy", "stage", "data",
-        "chain",
+        "chain", "retention", "predecessor",
     )  # fmt: skip
     return TrustPolicy(
         name=table.text("name"),
@@ -241,6 +293,10 @@ def _read_policy(table: Table) -> TrustPolicy:
         stages=table.optional("stage", _read_stages, ()),
         data=table.optional("data", DataRules.from_table, None),
         chain=table.optional("chain", ChainRules.from_table, None),
+        retention=table.each("retention", RetentionRule.from_table)
+        if "retention" in table.values
+        else None,
+        predecessors=table.each("predecessor", Predecessor.from_table),
     )
 
 
@@ -256,7 +312,10 @@ def _read_stages(table: Table) -> tuple[Stage, ...]:
 def format_policy(policy: TrustPolicy) -> str:
     """Write trust.toml with a comment on every part; `parse_policy` is the inverse."""
     form = policy_to_json(policy)
-    parts = [_HEAD, _pairs({key: form[key] for key in ("version", "name", "expires", "previous")})]
+    head = ["version", "name", "expires", "previous"]
+    if policy.retention == ():
+        head.append("retention")  # a table of tables cannot say that there is none
+    parts = [_HEAD, _pairs({key: form[key] for key in head})]
     parts += [_LOG, "[log]", _pairs(policy.log.to_json())]
     parts += [_WITNESSES, "[witnesses]", _pairs({"quorum": policy.quorum})]
     for witness in policy.witnesses:
@@ -265,12 +324,7 @@ def format_policy(policy: TrustPolicy) -> str:
         parts += ["", "[[witness]]", _pairs(form)]
         if witness.anchor is not None:
             parts += ["", "[witness.anchor]", _pairs(witness.anchor.to_json())]
-    parts += [_PRINCIPALS]
-    for principal in policy.principals:
-        form = principal.to_json()
-        if not principal.compromised:
-            del form["compromised"]  # the comment above shows how it is written
-        parts += ["", "[[principal]]", _pairs(form)]
+    parts += [_PRINCIPALS, *_tables("principal", map(_without_empty, policy.principals))]
     parts += [_SUCCESSION]
     if policy.succession is not None:
         parts += ["", "[policy]", _pairs(policy.succession.to_json())]
@@ -283,7 +337,22 @@ def format_policy(policy: TrustPolicy) -> str:
         parts += ["", "[data]", *_rules("data", policy.data.to_json(), policy.data.requirements)]
     if policy.chain is not None:
         parts += [_CHAIN, "", "[chain]", _pairs(policy.chain.to_json())]
+    parts += [_RETENTION, *_tables("retention", map(RetentionRule.to_json, policy.retention or ()))]
+    if policy.predecessors:
+        forms = map(Predecessor.to_json, policy.predecessors)
+        parts += [_PREDECESSORS, *_tables("predecessor", forms)]
     return "\n".join(parts).strip("\n") + "\n"
+
+
+def _tables(title: str, forms: Iterable[Mapping[str, JsonValue]]) -> list[str]:
+    return [part for form in forms for part in ("", f"[[{title}]]", _pairs(form))]
+
+
+def _without_empty(principal: Principal) -> dict[str, JsonValue]:
+    form = principal.to_json()
+    if not principal.compromised:
+        del form["compromised"]  # the comment above shows how it is written
+    return form
 
 
 def _rules(
@@ -333,3 +402,10 @@ _CHAIN = """
 # The chain and the contract in which the log's checkpoints are anchored. A chain that only the
 # log's operator runs lifts no verdict. Offline a block counts if validators sealed it or it is
 # pinned here."""
+_RETENTION = """
+# What must be kept, and how long, although a person asks for its erasure. Where nothing stands
+# here: every decision for 25 months (Regulation B, 12 CFR 1002.12), whatever your law is. To keep
+# nothing by rule, write `retention = []` above [log]."""
+_PREDECESSORS = """
+# The policies before this one, oldest first: entries of the log below `until_index` are judged by
+# them. `counterfoil policy adopt` writes this."""

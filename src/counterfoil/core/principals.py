@@ -40,16 +40,11 @@ class Permission:
 
     def __post_init__(self) -> None:
         for pattern in (self.predicate, self.subject):
-            check_text(pattern, "pattern")
-            if any(character in "?[]" for character in pattern):
-                raise FormatError(
-                    f"pattern {shown(pattern)} uses more than *",
-                    hint="Only * has a meaning in patterns; list the cases one by one.",
-                )
+            check_pattern(pattern)
 
     def covers(self, predicate: str, subject: str) -> bool:
         """Whether both patterns match."""
-        return _matches(self.predicate, predicate) and _matches(self.subject, subject)
+        return matches(self.predicate, predicate) and matches(self.subject, subject)
 
     @classmethod
     def from_table(cls, table: Table) -> Permission:
@@ -222,7 +217,21 @@ def _parse_algorithm(text: str) -> Algorithm:
     return ALGORITHM_NAMES[text]
 
 
-def _matches(pattern: str, text: str) -> bool:
+def check_pattern(pattern: str) -> None:
+    """Refuse a pattern that is no line of text, or means to use more than `*`.
+
+    Raises:
+        FormatError: It is.
+    """
+    check_text(pattern, "pattern")
+    if any(character in "?[]" for character in pattern):
+        raise FormatError(
+            f"pattern {shown(pattern)} uses more than *",
+            hint="Only * has a meaning in patterns; list the cases one by one.",
+        )
+
+
+def matches(pattern: str, text: str) -> bool:
     """Match `*` without backing up: each part is taken where it is first found."""
     first, *rest = pattern.split("*")
     if not rest:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from counterfoil.core.envelope import IN_TOTO, Envelope, check_envelope
-from counterfoil.core.policy import TrustPolicy, policy_from_json, policy_to_json
+from counterfoil.core.policy import Predecessor, TrustPolicy, policy_from_json, policy_to_json
 from counterfoil.core.statement import (
     SHA256,
     Statement,
@@ -62,7 +62,7 @@ def check_successor(old: TrustPolicy, new: TrustPolicy, envelope: Envelope, inde
     Raises:
         FormatError: The envelope holds something else.
         SignatureError: Nobody of either policy signed, or one of their signatures is false.
-        PolicyError: Wrong version, predecessor or log; nobody may replace one of them; or too
+        PolicyError: Wrong version, predecessors or log; nobody may replace one of them; or too
             few of those who may have signed.
 
     Source:
@@ -75,9 +75,19 @@ def check_successor(old: TrustPolicy, new: TrustPolicy, envelope: Envelope, inde
             "this envelope does not hold the policy's statement",
             hint="Sign format_statement(policy_statement(new)).",
         )
-    _check_equal("version", new.version, old.version + 1)
-    _check_equal("previous", new.previous, old.digest.hex())
+    _check_next(old, new)
     _check_equal("log origin", new.log.origin, old.log.origin)
+    if new.predecessors:
+        # Those who sign could rewrite what judged the past; nobody has to accept it from them.
+        *earlier, last = new.predecessors
+        _check_equal("list of older predecessors", tuple(earlier), old.predecessors)
+        _check_equal("last predecessor", last.digest, old.digest.hex())
+        if last.until_index > index + 1:
+            raise PolicyError(
+                f"the policy before would judge up to entry {last.until_index}, and this one "
+                f"stands at {index}",
+                hint="A policy is in force for what comes after it; adopt it anew.",
+            )
     for which, policy in (("old", old), ("new", new)):
         if policy.succession is None:
             raise PolicyError(
@@ -128,49 +138,99 @@ class PolicyHistory:
     """The policies of a log, one after another; made by `policy_history`.
 
     Args:
-        steps: Index from behind which each is in force, ascending, and the policy.
+        steps: Index from behind which each is in force, ascending, and the policy; None where its
+            digest is known and it is not at hand.
     """
 
-    steps: tuple[tuple[int, TrustPolicy], ...]
+    steps: tuple[tuple[int, TrustPolicy | None], ...]
+    _judges: tuple[TrustPolicy | None, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        policies = [policy for _, policy in self.steps]
+        newest = policies[-1]
+        judges = tuple(one and newest and with_compromises(one, newest) for one in policies)
+        object.__setattr__(self, "_judges", judges)
 
     def at(self, index: int) -> TrustPolicy:
-        """Return the policy by which a statement at `index` is judged."""
-        policy = self.steps[0][1]
-        for start, following in self.steps:
+        """Return the policy by which a statement at `index` is judged.
+
+        It has learnt what the newest one knows of stolen keys.
+
+        Raises:
+            PolicyError: It is not at hand.
+        """
+        policy = self._judges[0]
+        for (start, _), following in zip(self.steps, self._judges, strict=True):
             if start < index:
                 policy = following
+        if policy is None:
+            raise PolicyError(
+                f"entry {index} is judged by an earlier trust policy, which is not at hand",
+                have="its digest, in the newer policy",
+                need="its statement",
+                hint="Evidence carries it; ask whoever made this for a whole one.",
+            )
         return policy
 
 
 def policy_history(trusted: TrustPolicy, stated: Iterable[tuple[int, Envelope]]) -> PolicyHistory:
-    """Find the policies of a log from one that is trusted.
+    """Find the policies of a log from one that is trusted, in its statements or some of them.
 
-    Forward of the trusted policy, the first valid successor wins (`policy_in_force`). Before it,
-    each policy names its predecessor by digest, so the log's copies need no signature to be
-    believed. Where the log does not hold a predecessor, the oldest known policy judges what came
-    before it. All have learnt what the newest one knows of stolen keys.
+    What came before is for the trusted policy to say: it names its predecessors by digest, so a
+    copy of one needs no signature to be believed, and says itself up to which entry each judges,
+    so nobody chooses by leaving statements out. After it, the first valid successor wins
+    (`policy_in_force`).
 
     Args:
         trusted: The policy that the verifier brought along, old or new.
-        stated: Index and envelope of every `policy` statement of the log.
+        stated: Index and envelope of `policy` statements of the log.
     """
     known = sorted(stated, key=lambda statement: statement[0])
-    places: dict[str, tuple[int, TrustPolicy]] = {}
-    for at, envelope in known:
+    policies: dict[str, TrustPolicy] = {}
+    for _, envelope in known:
         with suppress(FormatError):
             found = policy_of(parse_statement(envelope.in_toto))
-            places.setdefault(found.digest.hex(), (at, found))
-    own, _ = places.get(trusted.digest.hex(), (-1, trusted))
-    steps = [(own, trusted)]
-    while (earlier := places.get(steps[0][1].previous)) and earlier[0] < steps[0][0]:
-        steps.insert(0, earlier)
+            policies.setdefault(found.digest.hex(), found)
+    starts = [-1, *(one.until_index - 1 for one in trusted.predecessors)]
+    steps: list[tuple[int, TrustPolicy | None]] = [
+        (start, policies.get(one.digest))
+        for start, one in zip(starts, trusted.predecessors, strict=False)
+    ]
+    newest = trusted
+    steps.append((starts[-1], trusted))
     for at, envelope in known:
-        if at > own:
-            following = policy_in_force(steps[-1][1], [(at, envelope)], MAX_INTEGER)
-            if following != steps[-1][1]:
-                steps.append((at, following))
-    newest = steps[-1][1]
-    return PolicyHistory(tuple((at, with_compromises(policy, newest)) for at, policy in steps))
+        if at > starts[-1]:
+            following = policy_in_force(newest, [(at, envelope)], MAX_INTEGER)
+            if following != newest:
+                newest = following
+                steps.append((at, newest))
+    return PolicyHistory(tuple(steps))
+
+
+def follow(old: TrustPolicy, new: TrustPolicy, index: int) -> TrustPolicy:
+    """Complete a draft of the next policy: it names the policies before it.
+
+    Args:
+        old: In force.
+        new: The draft; written from `old`, it may name the predecessors of that, or none.
+        index: Where in the log its statement will stand, or an index not behind that.
+
+    Raises:
+        FormatError: It names other predecessors.
+        PolicyError: Wrong version or predecessor.
+    """
+    _check_next(old, new)
+    if new.predecessors not in {(), old.predecessors}:
+        raise FormatError(
+            "this policy names other predecessors than the one before it",
+            hint="Leave [[predecessor]] out; it is written when the policy is adopted.",
+        )
+    return replace(new, predecessors=(*old.predecessors, Predecessor(old.digest.hex(), index + 1)))
+
+
+def _check_next(old: TrustPolicy, new: TrustPolicy) -> None:
+    _check_equal("version", new.version, old.version + 1)
+    _check_equal("previous", new.previous, old.digest.hex())
 
 
 def _check_equal(what: str, have: object, need: object) -> None:

@@ -2,6 +2,7 @@
 
 decisions   what a ledger's `decisions` offers       people     what its `people` does
 rows        what is recorded of a decision           stream     the stream of one system
+holds       legal holds on people
 recorder    recording from a server's threads        channel, ring, worker   how that gets out
 """
 
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from counterfoil.decisions.decisions import DecisionBatch as DecisionBatch
     from counterfoil.decisions.decisions import Decisions as Decisions
     from counterfoil.decisions.decisions import Replay as Replay
+    from counterfoil.decisions.holds import LegalHold as LegalHold
     from counterfoil.decisions.people import People as People
 
 _HOMES = {
     "Decision": ".decisions",
     "DecisionBatch": ".decisions",
     "Decisions": ".decisions",
+    "LegalHold": ".holds",
     "People": ".people",
     "Replay": ".decisions",
 }

@@ -1,18 +1,20 @@
-"""People: what is recorded about a person, exported or erased on request."""
+"""People: what is recorded about a person, exported or erased on request, or held."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import date
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import StreamDeclaration, parse_stream
+from counterfoil.decisions.holds import HOLDS, LegalHold, open_holds
 from counterfoil.decisions.stream import DecisionStream, stream_folder
 from counterfoil.errors import FormatError
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.trust import heard_in
+from counterfoil.ledger.trust import Trust, heard_in
 from counterfoil.vault import Hold, HoldRule, StreamStore, check_hold
 from counterfoil.vault.erase import (
     ERASURE_FIELDS,
@@ -21,7 +23,6 @@ from counterfoil.vault.erase import (
     ErasureRequest,
     request_digest,
 )
-from counterfoil.vault.hold import DEFAULT_RULES
 from counterfoil.vault.intent import INTENT_FILE, MAX_ERASED
 
 ERASURES = "counterfoil/erasures"  # no model can be called that
@@ -45,7 +46,7 @@ class People:
             person: As `data_subjects` named them.
         """
         found: dict[str, list[dict[str, JsonValue]]] = {}
-        for declaration in self._declarations():
+        for declaration in self._systems():
             with closing(DecisionStream.reopen(self._log, declaration, write=False)) as stream:
                 records = _records(stream.store, stream.store.find(person))
             if records:
@@ -59,25 +60,30 @@ class People:
         basis: str,
         approvers: tuple[str, str],
         request: bytes = b"",
-        rules: tuple[HoldRule, ...] = DEFAULT_RULES,
+        rules: Sequence[HoldRule] = (),
         placed: Sequence[Hold] = (),
     ) -> tuple[ErasureCertificate, ...]:
         """Erase a person from every stream, if no hold is running.
+
+        Holds that were placed on the person, and the retention that the trust policy states, are
+        asked in any case, and all of them before anything is destroyed.
 
         Args:
             person: As `data_subjects` named them.
             basis: Why, for instance "GDPR Art. 17(1)(b): consent withdrawn".
             approvers: Two people or roles who agreed.
             request: The request as it was received; only its digest is kept.
-            rules: Retention that applies by itself; by default Regulation B's 25 months.
-            placed: Holds that somebody placed on these records, such as a court.
+            rules: Retention that applies as well.
+            placed: Holds that apply as well, such as one that another archive keeps.
 
         Returns:
             A certificate for each stream.
 
         Raises:
+            ConflictError: one of the streams is written to, or a hold is being placed.
             FormatError: nothing is recorded about this person.
-            RefusedError: a retention hold is running; says until when.
+            RefusedError: a hold is running; says which, who placed it, and until when.
+            VerificationError: the log knows of holds that are not here.
         """
         wanted = ErasureRequest(basis, request_digest(request), approvers)
         audit = DecisionStream.open(
@@ -85,11 +91,22 @@ class People:
         )
         with contextlib.ExitStack() as opened:
             opened.callback(audit.close)
+            # Open for writing until we are done, so that nobody places a hold meanwhile.
+            holds = opened.enter_context(open_holds(self._log, write=True))
+            asked = (*placed, *(one.hold for one in holds.list(person)))
+            streams = []
+            for declaration in self._systems():
+                streams.append(DecisionStream.reopen(self._log, declaration, write=True))
+                opened.callback(streams[-1].close)
             found: list[tuple[Eraser, list[int]]] = []
-            for declaration in self._declarations():
-                stream = DecisionStream.reopen(self._log, declaration, write=True)
-                opened.callback(stream.close)
-                eraser = Eraser(stream.store, audit.store, pad_to=ERASURE_PAD_TO, rules=rules)
+            # Records of holds last: until then they can be asked again.
+            for stream in (*streams, *holds.streams):
+                eraser = Eraser(
+                    stream.store,
+                    audit.store,
+                    pad_to=ERASURE_PAD_TO,
+                    rules=(*Trust(self._log).retention(stream.declaration.system), *rules),
+                )
                 eraser.finish()
                 # Every record is decrypted and asked, as an index may be damaged.
                 indices = stream.store.find(person, scan=True)
@@ -105,12 +122,61 @@ class People:
             # All holds before the first destruction: a person is erased everywhere or nowhere.
             for eraser, indices in found:
                 records = _records(eraser.store, indices)
-                check_hold(records, self._log.clock(), rules=rules, placed=placed)
+                check_hold(records, self._log.clock(), rules=eraser.rules, placed=asked)
             certificates = tuple(
-                eraser.erase(indices, wanted, placed=placed) for eraser, indices in found
+                eraser.erase(indices, wanted, placed=asked) for eraser, indices in found
             )
             audit.publish()
         return certificates
+
+    def hold(self, person: str, *, basis: str, by: str, until: date | None = None) -> LegalHold:
+        """Place a legal hold on a person: nothing about them is erased while it runs.
+
+        It is durable on return, encrypted, and its batch is in the log.
+
+        Args:
+            person: As `data_subjects` name them; also one about whom nothing is recorded yet.
+            basis: The order, dispute or law, as the refusal of an erasure will name it.
+            by: Who places it; a role rather than a name.
+            until: The day, UTC, from whose beginning on it binds no more; None holds until it is
+                released.
+
+        Raises:
+            ConflictError: somebody else places a hold, or erases.
+            FormatError: `until` has passed, or a text is empty or too long.
+            PolicyError: the trust policy lets nobody here declare the stream of holds.
+            VerificationError: the log knows of holds that are not here.
+        """
+        with open_holds(self._log, write=True) as holds:
+            return holds.place(person, basis, by, until)
+
+    def holds(self, person: str | None = None) -> tuple[LegalHold, ...]:
+        """List legal holds, those that have ended or were released included, oldest first.
+
+        Args:
+            person: Only those on this person.
+
+        Raises:
+            VerificationError: the log knows of holds that are not here.
+        """
+        with open_holds(self._log, write=False) as holds:
+            return holds.list(person)
+
+    def release(self, person: str, hold: str, *, by: str, reason: str) -> LegalHold:
+        """Release a legal hold; its record stays beside that of the release.
+
+        Args:
+            person: Whom it is on.
+            hold: Its `id`, or the first 8 digits or more.
+            by: Who releases it.
+            reason: Why.
+
+        Raises:
+            ConflictError: it was released already; or as `hold`.
+            FormatError: no hold on this person is named so; or as `hold`.
+        """
+        with open_holds(self._log, write=True) as holds:
+            return holds.release(person, hold, by, reason)
 
     def finish(self) -> None:
         """Complete erasures that were interrupted; opening a ledger does this by itself."""
@@ -134,10 +200,14 @@ class People:
 
     def systems(self) -> list[str]:
         """List the systems whose decisions are kept here, oldest first."""
-        return list(dict.fromkeys(one.system for one in self._declarations()))
+        return list(dict.fromkeys(one.system for one in self._systems()))
+
+    def _systems(self) -> list[StreamDeclaration]:
+        """Find the declared streams for decisions that are kept here, older ones too."""
+        return [one for one in self._declarations() if one.system != HOLDS]
 
     def _declarations(self) -> list[StreamDeclaration]:
-        """Find the declared streams for decisions that are kept here, older ones too."""
+        """Find the declared streams that are kept here and can be erased from."""
         declared = [
             parse_stream(found.envelope.in_toto)
             for found in heard_in(self._log, predicate="stream")

@@ -8,7 +8,7 @@ from pathlib import Path
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.envelope import sign_envelope
 from counterfoil.core.merkle import EMPTY_ROOT
-from counterfoil.core.record import SALT_BYTES, seal_rows
+from counterfoil.core.record import SALT_BYTES, pad_row, seal_rows
 from counterfoil.core.stream import (
     Batch,
     StreamDeclaration,
@@ -20,7 +20,7 @@ from counterfoil.core.stream import (
 )
 from counterfoil.errors import FormatError, VerificationError
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.trust import newest_heard
+from counterfoil.ledger.trust import Trust, newest_heard
 from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.store import StreamStore
 
@@ -105,8 +105,10 @@ class DecisionStream:
             pad_to=pad_to,
             ticket_keys=(log.principal_key(TICKET_KEY).key,),
         )
-        signer = log.principal_key("operator")
-        log.append_envelope(sign_envelope(format_stream(declaration), signer))
+        envelope = sign_envelope(format_stream(declaration), log.principal_key("operator"))
+        # A stream that nobody may declare would be declared, and lost, each time it is opened.
+        Trust(log).check(envelope)
+        log.append_envelope(envelope)
         # If we stop here, the stream is declared and empty; opening it makes its store.
         return declaration
 
@@ -128,6 +130,23 @@ class DecisionStream:
         found = newest_heard(self.log, predicate="batch", subject=self.id.hex())
         return None if found is None else parse_batch(found.envelope.in_toto)
 
+    def check_history(self) -> Batch | None:
+        """Check that what is stored here extends the newest batch in the log, and return that.
+
+        Raises:
+            VerificationError: the log knows more of this stream than is stored here.
+        """
+        last = self.newest_batch()
+        if last is not None and (
+            last.size > self.store.size or self.store.root(last.size) != last.root
+        ):
+            raise VerificationError(
+                f"the stream of {self.declaration.system} in {self.store.folder} is not the one "
+                f"whose batch of {last.size} records is in the log",
+                hint="It was restored from an older copy, or changed. Declare a new stream.",
+            )
+        return last
+
     def publish(self) -> Batch | None:
         """Bring the stream's new records under a batch statement in the log.
 
@@ -137,17 +156,11 @@ class DecisionStream:
         Raises:
             VerificationError: the log knows more of this stream than is stored here.
         """
-        last = self.newest_batch()
+        last = self.check_history()
         size_before, root_before = (last.size, last.root) if last else (0, EMPTY_ROOT)
-        if size_before > self.store.size or self.store.root(size_before) != root_before:
-            raise VerificationError(
-                f"the stream of {self.declaration.system} in {self.store.folder} is not the one "
-                f"whose batch of {size_before} records is in the log",
-                hint="It was restored from an older copy, or changed. Declare a new stream.",
-            )
-        if size_before == self.store.size:
+        size = self._padded_size()
+        if size <= size_before:
             return last
-        size = self.store.size
         now = int(self.log.clock())
         batch = Batch(
             stream=self.declaration.stream_id,
@@ -162,6 +175,19 @@ class DecisionStream:
         )
         self.log.attest(batch.statement.subjects, "batch", dict(batch.statement.predicate))
         return batch
+
+    def _padded_size(self) -> int:
+        """Fill the stream up to a size that a batch may have, and give it.
+
+        A reader cannot; it gives the last such size, and leaves the rest to the next batch.
+        """
+        excess = self.store.size % self.declaration.pad_to
+        if excess and self.store.is_writer:
+            pads = [pad_row(self.declaration.fields)] * (self.declaration.pad_to - excess)
+            self.append(pads, [None] * len(pads))
+            # If we stop here, the stream is padded, and the next batch takes it along.
+            excess = 0
+        return self.store.size - excess
 
     def ticket(self, index: int) -> bytes:
         """Sign a ticket for a record that is durable: a promise to whoever holds it."""

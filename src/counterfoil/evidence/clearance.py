@@ -7,9 +7,9 @@ from typing import Any
 
 from counterfoil.core.instant import parse_instant
 from counterfoil.core.judgement import evaluate_stage
-from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import SHA256, Subject
+from counterfoil.core.succession import POLICY, PolicyHistory
 from counterfoil.core.testimony import hear, short_predicate, stated_types
 from counterfoil.core.text import shown
 from counterfoil.errors import FormatError, PolicyError, VerificationError
@@ -19,7 +19,10 @@ _OTHER_KINDS = {"override", "pad"}  # records that are about a decision, or abou
 
 
 def check_model(
-    facts: Mapping[str, Any], logged: Sequence[Logged], before: int, policy: TrustPolicy | None
+    facts: Mapping[str, Any],
+    logged: Sequence[Logged],
+    before: int,
+    policies: PolicyHistory | None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Check what was said of the model that decided, before its decision reached the log.
 
@@ -41,10 +44,14 @@ def check_model(
                 "the record does not say which model decided, at which stage, or when",
                 hint="A decision without that cannot be judged; ask for its whole output.",
             )
-    about = [one for one in logged if one.index < before]
+    about = [one for one in logged if one.index < before and one.role != POLICY]
     stated = [one for one in about if one.role == "model" and subject in one.statement.subjects]
-    if policy is not None:
-        stated = [one for one in stated if hear(policy, one.envelope, one.index).principals]
+    if policies is not None:
+        stated = [
+            one
+            for one in stated
+            if hear(policies.at(one.index), one.envelope, one.index).principals
+        ]
     if not stated:
         raise VerificationError(
             f"nobody who may has stated a model {name} with SHA-256 {digest[:12]}… before this",
@@ -56,10 +63,10 @@ def check_model(
         if is_code
         else ()
     )
-    if policy is None:
+    if policies is None:
         return (f"The model is stated to be {name}, SHA-256 {digest[:12]}….",), unknown
     proved, not_seen = _check_clearance(
-        subject, stage, decided, stated=stated[-1], about=about, policy=policy
+        subject, stage, decided, stated=stated[-1], about=about, policies=policies, before=before
     )
     return proved, (*not_seen, *unknown)
 
@@ -71,12 +78,13 @@ def _check_clearance(
     *,
     stated: Logged,
     about: Sequence[Logged],
-    policy: TrustPolicy,
+    policies: PolicyHistory,
+    before: int,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Judge what was said of the model, and find the gate that looked at all of the log."""
-    heard = [hear(policy, one.envelope, one.index) for one in about]
+    heard = [hear(policies.at(one.index), one.envelope, one.index) for one in about]
     judgement = evaluate_stage(
-        policy,
+        policies.at(before),
         stage,
         subject,
         heard,

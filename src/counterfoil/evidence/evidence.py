@@ -12,6 +12,7 @@ from counterfoil.core.keys import format_vkey
 from counterfoil.core.receipt import format_receipt
 from counterfoil.core.record import field_digest, format_record
 from counterfoil.core.stream import parse_batch, parse_stream
+from counterfoil.core.succession import POLICY
 from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import format_base64
 from counterfoil.decisions.decisions import Decision
@@ -122,12 +123,10 @@ class Evidence:
             path = stream.store.inclusion(decision.index, batch.size)
         finally:
             stream.close()
-        statements = [
-            self._statement("stream", declared),
-            self._statement("batch", covering[0]),
-            *self._behind(decision),
-            *(self._statement("policy", found) for found in heard_in(log, predicate="policy")),
-        ]
+        behind = [("stream", declared), ("batch", covering[0]), *self._behind(decision)]
+        judged = [found.index for _, found in behind if found.index <= covering[0].index]
+        behind += [(POLICY, found) for found in self._policies(judged)]
+        statements = [self._statement(role, found) for role, found in behind]
         shown = {
             name: text for name, text in zip(fields, texts, strict=True) if name not in withhold
         }
@@ -150,7 +149,19 @@ class Evidence:
         facts = {name: decision.values[name] for name in shown}
         return EvidenceFile(body, facts)
 
-    def _behind(self, decision: Decision) -> list[JsonValue]:
+    def _policies(self, indices: Sequence[int]) -> list[Found]:
+        """Find the policies that judge statements at these indices, and those in between."""
+        steps = Trust(self._log).history().steps
+        ends = [start for start, _ in steps[1:]] + [max(indices)]
+        digests = [
+            policy.digest.hex()
+            for (start, policy), end in zip(steps, ends, strict=True)
+            if policy is not None and start < max(indices) and min(indices) <= end
+        ]
+        found = [self._log.find(predicate=POLICY, subject=digest) for digest in digests]
+        return [stated[0] for stated in found if stated]
+
+    def _behind(self, decision: Decision) -> list[tuple[str, Found]]:
         """Collect the statements about the model that decided and the data it was trained on."""
         output = decision.values.get("output")
         model = output.get("model") if isinstance(output, dict) else None
@@ -158,19 +169,19 @@ class Evidence:
         if not isinstance(digest, str):
             return []
         about_model = self._log.find(subject=digest)
-        statements: list[JsonValue] = []
+        statements: list[tuple[str, Found]] = []
         data: list[str] = []
         for found in about_model:
             role = short_predicate(found.statement.predicate_type)
             if role in MODEL_ROLES:
-                statements.append(self._statement(role, found))
+                statements.append((role, found))
             if role == "model":
                 data += _digests(found.statement.predicate.get("trained_on"))
         for digest in dict.fromkeys(data):
             for found in self._log.find(subject=digest):
                 role = short_predicate(found.statement.predicate_type)
                 if role in {"dataset", "clearance", "refusal", "revocation"}:
-                    statements.append(self._statement(role, found))
+                    statements.append((role, found))
         return statements
 
     def _statement(self, role: str, found: Found) -> JsonValue:

@@ -14,8 +14,10 @@ In order, each step resting on those before it:
        that scanned the log cleared it
     8. the page, if it is one, shows what is proven and nothing else
 
-Everything is judged by the policy that the verifier brought. What that refuses is judged by the
-policy before it, if the file shows that it was in force then, and the verdict says so.
+Each statement is judged by the policy in force at its place in the log, and the model by the one in
+force when its decision was logged. The policy that the verifier brought says by digest which ones
+were before it, and up to which entry each judges; the file only carries them. A policy after it is
+one that follows by the signatures both ask for.
 
 Without a policy, steps 2 and 7 cannot be done and 3 to 5 rest on the file's own word: what holds
 together is shown, and the verdict is *untrusted*.
@@ -25,7 +27,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from counterfoil.core.canonical import JsonValue, parse_json
 from counterfoil.core.keys import VerifierKey, parse_vkey
@@ -34,7 +35,7 @@ from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
 from counterfoil.core.record import check_disclosures
 from counterfoil.core.stream import RecordReceipt, check_record, parse_batch, parse_stream
-from counterfoil.core.succession import policy_of
+from counterfoil.core.succession import POLICY, PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation
 from counterfoil.core.text import parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
@@ -83,7 +84,12 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
             hint="Ask for the evidence with the first batch that holds the record.",
         )
     facts = check_disclosures(receipt.record, declaration.fields, _disclosures(evidence))
-    speakers, proved_of_model, unknown_of_model = _judge(facts, logged, policy)  # 5, 7
+    policies = None
+    if policy is not None:
+        carried = [(one.index, one.envelope) for one in logged if one.role == POLICY]
+        policies = policy_history(policy, carried)
+    speakers = _speakers(declared, stated, policies)  # 5
+    proved_of_model, unknown_of_model = check_model(facts, logged, stated.index, policies)  # 7
     if is_page:
         check_page(data, evidence, facts)  # 8
     grade = min((one.grade for one in logged), default=Grade.SELF_WITNESSED)
@@ -104,6 +110,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
             ),
             *(("Every word and figure of the letter is what is recorded.",) if is_page else ()),
             *speakers,
+            *_judges(policy, policies, stated.index),
             *proved_of_model,
         ),
         not_checked=(
@@ -214,62 +221,15 @@ def _disclosures(evidence: Mapping[str, JsonValue]) -> list[str]:
     return texts
 
 
-def _judge(
-    facts: Mapping[str, Any], logged: Sequence[Logged], policy: TrustPolicy | None
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Judge who spoke and what was said of the model: what is proved of both, what is not known.
-
-    What the brought policy refuses may have been in order under an earlier one. That one is
-    reached by digests, so it is authentic; that it still held is the file's word, and is said.
-    """
-    if policy is None:
-        return ((), *check_model(facts, logged, _one(logged, "batch").index, None))
-    try:
-        return _judge_by(policy, facts, logged)
-    except VerificationError:
-        earlier = _earlier_policy(policy, logged)
-        if earlier is None:
-            raise
-        speakers, proved, unknown = _judge_by(earlier, facts, logged)
-        doubt = (
-            f"Whether version {earlier.version} of the trust policy was still in force: under "
-            f"version {policy.version} this would be refused; the file shows that one adopted "
-            "after the decision, and cannot show that it was not adopted before."
-        )
-        return speakers, proved, (doubt, *unknown)
-
-
-def _judge_by(
-    policy: TrustPolicy, facts: Mapping[str, Any], logged: Sequence[Logged]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    batch = _one(logged, "batch")
-    speakers = _speakers(_one(logged, "stream"), batch, policy)
-    return (speakers, *check_model(facts, logged, batch.index, policy))
-
-
-def _earlier_policy(policy: TrustPolicy, logged: Sequence[Logged]) -> TrustPolicy | None:
-    """Find the policy that the file shows in force when the batch was logged, if an earlier one."""
-    known: dict[str, tuple[int, TrustPolicy]] = {}
-    for one in sorted(logged, key=lambda one: one.index):
-        if one.role == "policy":
-            found = policy_of(one.statement)
-            known.setdefault(found.digest.hex(), (one.index, found))
-    before = _one(logged, "batch").index
-    at, reached = known.get(policy.digest.hex(), (-1, policy))
-    while at >= before:
-        if reached.previous not in known:
-            return None
-        at, reached = known[reached.previous]
-    return None if reached == policy else reached
-
-
-def _speakers(declared: Logged, stated: Logged, policy: TrustPolicy) -> tuple[str, ...]:
+def _speakers(declared: Logged, stated: Logged, policies: PolicyHistory | None) -> tuple[str, ...]:
     """Check that one principal, who may do both, declared the stream and stated the batch."""
-    both = [
-        name
-        for name in check_attestation(policy, declared.envelope, declared.statement, declared.index)
-        if name in check_attestation(policy, stated.envelope, stated.statement, stated.index)
-    ]
+    if policies is None:
+        return ()
+    may_declare, may_state = (
+        check_attestation(policies.at(one.index), one.envelope, one.statement, one.index)
+        for one in (declared, stated)
+    )
+    both = [name for name in may_declare if name in may_state]
     if not both:
         raise PolicyError(
             "the stream was declared by one principal, and the batch is stated by another",
@@ -278,6 +238,21 @@ def _speakers(declared: Logged, stated: Logged, policy: TrustPolicy) -> tuple[st
             hint="Whoever may state batches must not speak for the streams of others.",
         )
     return (f"The stream was declared, and this batch of it stated, by {', '.join(both)}.",)
+
+
+def _judges(
+    policy: TrustPolicy | None, policies: PolicyHistory | None, index: int
+) -> tuple[str, ...]:
+    """Say by which policy it was judged, where that is another than the one brought."""
+    if policy is None or policies is None or policies.at(index).version == policy.version:
+        return ()
+    then = policies.at(index).version
+    why = (
+        f"version {policy.version}, which you brought, names it by its digest"
+        if then < policy.version
+        else f"it follows version {policy.version}, which you brought, with the signatures of both"
+    )
+    return (f"Version {then} of the trust policy was in force then, and judges this: {why}.",)
 
 
 def _whom(policy: TrustPolicy | None, grade: Grade, log_key: VerifierKey) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import Judgement, evaluate_data, evaluate_stage
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import Subject
-from counterfoil.core.succession import policy_history
 from counterfoil.core.testimony import Testimony, hear
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust, heard_in
@@ -106,8 +105,7 @@ class Gate:
         """Hear all the log holds about the subject's digest, each under the policy of its time."""
         self._log.refresh()
         self._seen = (self._log.size, self._log.root.hex())
-        stated = [(one.index, one.envelope) for one in self._log.find(predicate="policy")]
-        policies = policy_history(self._policy, stated)
+        policies = Trust(self._log).history()
         return [
             hear(policies.at(found.index), found.envelope, found.index)
             for digest in subject.digest.values()

@@ -11,13 +11,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from counterfoil.core.envelope import sign_envelope
+from counterfoil.core.envelope import Envelope, sign_envelope
 from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
 from counterfoil.core.requirements import Mode, Stage
-from counterfoil.core.statement import format_statement
-from counterfoil.core.succession import check_successor, policy_history, policy_statement
+from counterfoil.core.retention import DEFAULT_RETENTION, RetentionRule
+from counterfoil.core.statement import format_statement, parse_statement
+from counterfoil.core.succession import (
+    POLICY,
+    PolicyHistory,
+    check_successor,
+    follow,
+    policy_history,
+    policy_statement,
+)
 from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
-from counterfoil.core.testimony import hear, short_predicate, stated_types
+from counterfoil.core.testimony import check_attestation, hear, short_predicate, stated_types
 from counterfoil.core.toml import MAX_TOML_BYTES
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import read_file, reported
@@ -53,6 +61,9 @@ class Trust:
     def adopt(self, policy: TrustPolicy, *, by: tuple[str, ...] = ("operator",)) -> int:
         """State a policy in the log and go by it from now on.
 
+        What is stated, and what `show` gives, is the policy with its predecessors written in, so
+        its digest is another than the draft's.
+
         Args:
             policy: The first one, or one that follows the adopted one.
             by: Local principals who sign it: enough for the old policy and for the new one.
@@ -64,13 +75,41 @@ class Trust:
             FormatError: it does not follow the adopted policy.
             PolicyError: too few of those who may replace a policy have signed.
         """
+        old = self._follow() if self._log.places.trust.exists() else None
+        if old is not None and _is_same(old, policy):
+            # It is in force; or its adoption stopped below, and has now been completed.
+            stated = self._log.find(predicate=POLICY, subject=old.digest.hex())
+            if stated:
+                return stated[0].index
+            policy, old = old, None
+        if old is not None:
+            policy = follow(old, policy, self._log.size)
         signers = [self._log.principal_key(name) for name in by]
         envelope = sign_envelope(format_statement(policy_statement(policy)), *signers)
-        if self._log.places.trust.exists():
-            check_successor(self.show(), policy, envelope, self._log.size)
+        if old is not None:
+            check_successor(old, policy, envelope, self._log.size)
         index = self._log.append_envelope(envelope).index
         # If we stop here or after the copy, the log knows a policy that nobody here goes by yet;
-        # adopting it again states it again, and it counts from the first time.
+        # the next adoption begins with keeping that one.
+        self._keep(policy)
+        return index
+
+    def history(self) -> PolicyHistory:
+        """Give the policies of the log, from the adopted one back and forth."""
+        stated = [(one.index, one.envelope) for one in self._log.find(predicate=POLICY)]
+        return policy_history(self.show(), stated)
+
+    def _follow(self) -> TrustPolicy:
+        """Go by the newest policy that the log shows to follow the adopted one."""
+        self._log.refresh()
+        adopted = self.show()
+        newest = self.history().steps[-1][1]
+        if newest is None or newest.version == adopted.version:
+            return adopted
+        self._keep(newest)
+        return newest
+
+    def _keep(self, policy: TrustPolicy) -> None:
         text = format_policy(policy).encode()
         disk = self._log.disk
         trust = self._log.places.trust
@@ -78,7 +117,25 @@ class Trust:
             disk.replace(self._log.folder, "trust.toml", text)
             trust.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             disk.replace(trust.parent, trust.name, text)
-        return index
+
+    def check(self, envelope: Envelope) -> None:
+        """Check that the adopted policy would let somebody say this now; none lets everybody.
+
+        Raises:
+            PolicyError: nobody who may say it has signed it.
+        """
+        if self._log.places.trust.exists():
+            statement = parse_statement(envelope.in_toto)
+            check_attestation(self.show(), envelope, statement, self._log.size)
+
+    def retention(self, system: str) -> tuple[RetentionRule, ...]:
+        """Give the rules by which records of a system must be kept.
+
+        Those of the adopted policy; where it says nothing, or there is none, Regulation B's.
+        """
+        rules = self.show().retention if self._log.places.trust.exists() else None
+        rules = DEFAULT_RETENTION if rules is None else rules
+        return tuple(rule for rule in rules if rule.covers(system))
 
     def suggest(self, stage: str = PRODUCTION) -> TrustPolicy:
         """Draft the next policy from what the log holds: it lets that through, and nothing wider.
@@ -140,6 +197,13 @@ class Trust:
         return self.adopt(following, by=by)
 
 
+def _is_same(adopted: TrustPolicy, draft: TrustPolicy) -> bool:
+    """Tell whether a draft became the adopted policy, whose predecessors were written in."""
+    return adopted.version == draft.version and draft == replace(
+        adopted, predecessors=draft.predecessors
+    )
+
+
 def _with_mode(stage: Stage, mode: Mode) -> Stage:
     if mode is not Mode.ENFORCE:
         return replace(stage, mode=mode)
@@ -171,8 +235,7 @@ def newest_heard(log: Log, *, predicate: str, subject: str) -> Found | None:
 def _heard(log: Log, found: list[Found]) -> list[Found]:
     if not found or not log.places.trust.exists():
         return found
-    stated = [(one.index, one.envelope) for one in log.find(predicate="policy")]
-    policies = policy_history(Trust(log).show(), stated)
+    policies = Trust(log).history()
     return [
         one for one in found if hear(policies.at(one.index), one.envelope, one.index).principals
     ]

@@ -3,13 +3,14 @@
 seal       the crypto envelope of a record         keystore   where the wrapping keys lie
 store      a stream's records, written and read    view       the reading half of it
 subjects   which records are about whom            epoch      when wrapping keys change
-rotation   changing them                           hold       what must be kept, until when
+rotation   changing them                           hold       the check that nothing must be kept
 erase      destroying records, and recording it    intent     an erasure under way
 wipe       overwriting a file
 """
 
 from __future__ import annotations
 
+from counterfoil.core.retention import REG_B, Hold, RetentionRule
 from counterfoil.vault.erase import (
     ERASURE_FIELDS,
     Eraser,
@@ -18,7 +19,7 @@ from counterfoil.vault.erase import (
     read_certificate,
     request_digest,
 )
-from counterfoil.vault.hold import REG_B, Hold, HoldRule, RetentionRule, check_hold
+from counterfoil.vault.hold import HoldRule, check_hold
 from counterfoil.vault.keystore import FileKeyStore, KeyStore
 from counterfoil.vault.store import StreamStore
 

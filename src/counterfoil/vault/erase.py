@@ -21,9 +21,10 @@ from typing import Final
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
 from counterfoil.core.merkle import Hash, as_hash
 from counterfoil.core.record import SALT_BYTES, pad_row, parse_disclosure, seal_rows
+from counterfoil.core.retention import DEFAULT_RETENTION, Hold
 from counterfoil.core.text import parse_hex
 from counterfoil.errors import FormatError, RefusedError
-from counterfoil.vault.hold import DEFAULT_RULES, Hold, HoldRule, check_hold
+from counterfoil.vault.hold import HoldRule, check_hold
 from counterfoil.vault.intent import (
     INTENT_EPOCH,
     MAX_ERASED,
@@ -122,7 +123,7 @@ class Eraser:
     store: StreamStore
     audit: StreamStore
     pad_to: int = 1
-    rules: tuple[HoldRule, ...] = DEFAULT_RULES
+    rules: Sequence[HoldRule] = DEFAULT_RETENTION
     on_step: OnStep = _ignore
 
     def erase(

@@ -62,6 +62,11 @@ class StreamView:
         return self._epoch
 
     @property
+    def is_writer(self) -> bool:
+        """Whether records can be added through this object."""
+        return self._write
+
+    @property
     def size(self) -> int:
         """Number of records, erased ones included."""
         return self._tree.size
@@ -126,6 +131,11 @@ class StreamView:
             # The writer's index may be ahead of what a reader has refreshed to.
             seen = [place for place in places if place < self.size]
             return [found for place in seen for found in self._about(subject, place, place + 1)]
+
+    def live(self) -> list[int]:
+        """List the indices of the records that are not erased."""
+        with self._lock:
+            return [index for index, _, _ in self._stored(0, self.size)]
 
     def refresh(self) -> None:
         """Take over what the writer has published; for readers.

@@ -81,3 +81,40 @@ def test_erase_reads_the_request_before_it_acts(words, run, ask):
     """A request that cannot be read stops the erasure before anything happened."""
     run("person", "erase", "ann", *APPROVED, *words, exit_code=11)
     assert ask("person", "export", "ann")["records"] == 2
+
+
+ORDER = ["--basis", "District Court, order 4", "--by", "legal-desk"]
+
+
+def test_a_hold_refuses_until_it_is_released(ask, run, place, monkeypatch):
+    """A hold placed by one command is named by the next, listed, and released by a third."""
+    later = 1_900_000_000.0
+    monkeypatch.setattr(
+        counterfoil, "open", lambda url: counterfoil.Ledger(place / url, clock=lambda: later)
+    )
+    placed = ask("person", "hold", "ann", *ORDER, "--until", "2040-01-01")
+    assert (placed["person"], placed["until"], placed["records"]) == ("ann", 2_208_988_800, 2)
+    (reason,) = ask("person", "erase", "ann", *APPROVED, exit_code=9)["reasons"]
+    assert "order 4" in reason
+    assert "legal-desk" in reason
+    assert "2040-01-01" in reason
+    short = placed["id"][:8]
+    assert short in run("person", "holds").stdout
+    assert ask("person", "holds", "bob") == {"holds": []}
+    run("person", "release", "ann", short, "--by", "counsel", "--reason", "case closed")
+    (held,) = ask("person", "holds", "ann")["holds"]
+    assert (held["released_by"], held["reason"]) == ("counsel", "case closed")
+    # Two decisions, the hold and its release.
+    assert ask("person", "erase", "ann", *APPROVED)["records"] == 4
+
+
+def test_a_hold_on_a_stranger_says_so(run):
+    """A hold on a name that nothing is recorded under is placed, and the name is questioned."""
+    assert "is the name right?" in run("person", "hold", "anne", *ORDER).stdout
+    assert "is the name right?" not in run("person", "hold", "ann", *ORDER).stdout
+
+
+@pytest.mark.parametrize("day", ["2040-1-41", "2040", "2040-01-01T00:00:00"])
+def test_a_hold_ends_on_a_day(run, day):
+    """Anything but a day as YYYY-MM-DD is a wrong command line."""
+    run("person", "hold", "ann", *ORDER, "--until", day, exit_code=2)

@@ -15,6 +15,12 @@ from counterfoil.cli import app
 ERASURE = ["--basis", "withdrawn", "--approver", "a", "--approver", "b"]
 REVIEW = ["--outcome", "granted", "--reason", "misread", "--reviewer", "r4"]
 CHAIN = ("dev", "install", "key", "deploy", "status", "node", "genesis")
+ORDER = ["--basis", "an order", "--by", "legal"]
+HOLD = {
+    *("person", "id", "basis", "until", "placed_by", "placed_at"),
+    *("released_by", "released_at", "reason"),
+}
+RELEASE = ["0" * 8, "--by", "legal", "--reason", "closed"]
 VERSION = {"name", "version", "digest", "format", "entry"}
 DATASET = {"name", "digest", "entry", "about"}
 GATE = {"cleared", "mode", "reasons", "entry"}
@@ -87,6 +93,9 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     ),
     "person export": (["ann"], 0, {"person", "records", "systems"}),
     "person erase": (["ann", *ERASURE], 9, ERROR),
+    "person hold": (["ann", *ORDER], 0, HOLD | {"records"}),
+    "person holds": (["ann"], 0, {"holds"}),
+    "person release": (["ann", *RELEASE], 3, ERROR),
     "policy show": ([], 0, {"digest", "file", "policy"}),
     "policy suggest": ([], 0, POLICY | {"toml", "file"}),
     "policy adopt": (["train.csv"], 3, ERROR),

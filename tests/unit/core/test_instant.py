@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from counterfoil.core.instant import parse_instant
+from counterfoil.core.instant import format_instant, parse_instant
 from counterfoil.errors import FormatError
 
 
@@ -42,3 +42,10 @@ def test_a_time_has_one_spelling(text):
     """Anything but UTC to the second, on a day that exists, is refused."""
     with pytest.raises(FormatError, match="not a time"):
         parse_instant(text, "x")
+
+
+@pytest.mark.parametrize("seconds", [-1, 253_402_300_800])
+def test_only_what_can_be_read_is_written(seconds):
+    """A time before 1970 or beyond the year 9999 is refused."""
+    with pytest.raises(FormatError, match="can be written"):
+        format_instant(seconds)

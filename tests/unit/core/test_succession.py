@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from counterfoil.core.envelope import sign_envelope
-from counterfoil.core.policy import Succession
+from counterfoil.core.policy import Predecessor, Succession
 from counterfoil.core.principals import Compromise
 from counterfoil.core.statement import Statement, format_statement
 from counterfoil.core.succession import (
     check_successor,
+    follow,
     policy_history,
     policy_in_force,
     policy_of,
@@ -143,8 +144,8 @@ def test_the_first_valid_successor_wins(bank):
 def test_history_reaches_back_by_digest_and_forward_by_signatures(bank):
     """From whichever policy a verifier brings, each moment has the policy that was in force."""
     first = bank.policy()
-    second = next_policy(first, quorum=2)
-    third = next_policy(second, quorum=0)
+    second = follow(first, next_policy(first, quorum=2), 10)
+    third = follow(second, next_policy(second, quorum=0), 20)
     forged = next_policy(third, quorum=1)
     stated = [
         (0, signed(bank, first, "risk-a")),
@@ -165,3 +166,74 @@ def test_history_reaches_back_by_digest_and_forward_by_signatures(bank):
     # A policy that the log does not know judges what it was brought for, and nothing follows it.
     stranger = replace(first, name="another bank")
     assert policy_history(stranger, stated).at(15) == stranger
+
+
+def test_a_predecessor_reaches_as_far_as_the_trusted_policy_says(bank):
+    """Statements left out or said again later move no boundary, and a missing policy is missed."""
+    first = bank.policy()
+    second = follow(first, next_policy(first, quorum=2), 10)
+    third = follow(second, next_policy(second, quorum=0), 20)
+    for stated in ([], [(50, signed(bank, third, "risk-a risk-b"))]):
+        history = policy_history(third, stated)
+        assert history.at(21) == third
+        for index in (0, 10, 11, 20):
+            with pytest.raises(PolicyError, match="not at hand"):
+                history.at(index)
+    # One suffices for what it judges, wherever its statement stands.
+    history = policy_history(third, [(40, signed(bank, first, "stranger"))])
+    assert history.at(10) == first
+    with pytest.raises(PolicyError, match="not at hand"):
+        history.at(11)
+
+
+@pytest.mark.parametrize(
+    ("predecessors", "match"),
+    [
+        (lambda old: (Predecessor(old.digest.hex(), 7),), "judge up to entry 7"),
+        (lambda _: (Predecessor("00" * 32, 6),), "last predecessor"),
+    ],
+)
+def test_a_successor_claims_no_other_past(bank, predecessors, match):
+    """Who signs a policy cannot say that another one judged the past, or for longer."""
+    old = bank.policy()
+    new = next_policy(old, predecessors=predecessors(old))
+    with pytest.raises(PolicyError, match=match):
+        check_successor(old, new, signed(bank, new, "risk-a risk-b"), 5)
+    # Version 3 must take over what version 2 says of version 1.
+    second = follow(old, next_policy(old), 5)
+    for changed in ((Predecessor("00" * 32, 6),), (Predecessor(old.digest.hex(), 1),)):
+        third = next_policy(second, predecessors=(*changed, Predecessor(second.digest.hex(), 9)))
+        with pytest.raises(PolicyError, match="older predecessors"):
+            check_successor(second, third, signed(bank, third, "risk-a risk-b"), 9)
+
+
+def test_a_draft_takes_over_predecessors_or_names_none(bank):
+    """A draft that names other predecessors than the policy it follows is refused."""
+    first = bank.policy()
+    second = follow(first, next_policy(first), 5)
+    assert follow(second, next_policy(second), 9) == follow(
+        second, next_policy(second, predecessors=()), 9
+    )
+    with pytest.raises(FormatError, match="other predecessors"):
+        follow(second, next_policy(second, predecessors=(Predecessor("00" * 32, 1),)), 9)
+
+
+@pytest.mark.parametrize(
+    "predecessors",
+    [
+        [("00" * 32, 1), ("00" * 32, 2)],
+        [("00" * 32, 2), ("11" * 32, 1)],
+        [("00" * 32, 2), ("11" * 32, 2)],
+        [("00" * 32, 1), ("11" * 32, 2), ("22" * 32, 3)],
+        [("00", 1)],
+    ],
+)
+def test_predecessors_are_in_order(bank, predecessors):
+    """A policy before this one stands there once, ends after the one before, and has a version."""
+    with pytest.raises(FormatError):
+        replace(
+            bank.policy(),
+            version=3,
+            previous="00" * 32,
+            predecessors=tuple(Predecessor(*one) for one in predecessors),
+        )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from counterfoil.errors import RefusedError
-from counterfoil.vault import REG_B, Hold, RetentionRule, check_hold
+from counterfoil.vault import REG_B, Hold, check_hold
 
 
 def at(text):
@@ -59,17 +59,8 @@ def test_a_rule_that_cannot_tell_refuses(record):
         check_hold([record], at("2100-01-01T00:00:00"))
 
 
-@pytest.mark.parametrize(
-    ("since", "months", "until"),
-    [
-        ("2026-01-31T12:00:00Z", 1, "2026-02-28T12:00:00"),
-        ("2027-01-31T00:00:00Z", 13, "2028-02-29T00:00:00"),
-        ("2026-12-15T00:00:00Z", 1, "2027-01-15T00:00:00"),
-        ("2026-11-30T00:00:00Z", 0, "2026-11-30T00:00:00"),
-        ("9990-01-01T00:00:00Z", 1200, "9999-01-01T00:00:00"),
-    ],
-)
-def test_months_are_those_of_the_calendar(since, months, until):
-    """Months end on the same day, or on the last one of a shorter month."""
-    rule = RetentionRule("contract", months, kind="decision")
-    assert rule.hold(decision(since)).until == at(until)
+def test_a_hold_without_an_end_runs_for_ever():
+    """A hold that only a release ends refuses at any time, and says so."""
+    court = Hold("Order of the court", None)
+    with pytest.raises(RefusedError, match="released"):
+        check_hold([{}], at("9000-01-01T00:00:00"), placed=[court])
