@@ -36,8 +36,14 @@ def check_model(
         }:
             subject = Subject(name, {SHA256: digest})
         case _ if facts.get("kind") in _OTHER_KINDS:
-            return (), ()
+            return (), (
+                (
+                    "The decision that this record is about, and whether its model was cleared: "
+                    "that decision's own evidence shows it."
+                ),
+            )
         case _ if "output" not in facts:
+            _require_observing(policies, before)
             return (), ("Which model decided, and whether it was cleared: that is withheld.",)
         case _:
             raise FormatError(
@@ -69,6 +75,24 @@ def check_model(
         subject, stage, decided, stated=stated[-1], about=about, policies=policies, before=before
     )
     return proved, (*not_seen, *unknown)
+
+
+def _require_observing(policies: PolicyHistory | None, before: int) -> None:
+    """Refuse evidence that withholds what a policy would be enforced on.
+
+    Whoever holds a letter can leave a field out; that must not make more of it pass.
+    """
+    if policies is None:
+        return
+    enforced = [one.name for one in policies.at(before).stages if one.mode is Mode.ENFORCE]
+    if enforced:
+        raise PolicyError(
+            "the evidence withholds which model decided, and the policy enforces "
+            f"{', '.join(map(shown, enforced))}",
+            have="no `output`",
+            need="the field `output`",
+            hint="Ask for the evidence with its field `output`.",
+        )
 
 
 def _check_clearance(

@@ -155,7 +155,48 @@ def test_the_hint_is_a_digest_and_nothing_else(bank):
     body = dict(decide(bank)[0].evidence().body)
     for hint in ("", "x" * 64, {"deep": [[]]}, None):
         with pytest.raises(cf.FormatError, match="policy"):
-            cf.verify(json.dumps({**body, "policy": hint}).encode())
+            cf.verify(format_json({**body, "policy": hint}))
+
+
+def test_what_a_browser_would_show_as_a_page_is_no_evidence(bank):
+    """JSON by the name of a page, with a tag where a text is free, is refused before it is read."""
+    body = dict(decide(bank)[0].evidence().body)
+    statements = [dict(one) for one in body["statements"]]
+    receipt = str(statements[0]["receipt"])
+    statements[0]["receipt"] = f"{receipt}\u2014 <h1>Granted</h1> AAAAAAAA\n"
+    hidden = format_json({**body, "statements": statements})
+    with pytest.raises(cf.FormatError, match="browser could show"):
+        cf.verify(hidden)
+    with pytest.raises(cf.FormatError, match="canonical"):
+        cf.verify(json.dumps(body, indent=2).encode())
+    verdict = cf.verify(format_json(body))
+    assert any("no page was read" in one for one in verdict.not_checked)
+
+
+def test_leaving_out_which_model_decided_makes_nothing_pass(bank):
+    """Withholding `output` is refused where a policy enforces, and named where it observes."""
+    decision = decide(bank)[0]
+    with pytest.raises(cf.PolicyError, match="withholds which model"):
+        cf.verify(decision.evidence(withhold=("output",)))
+    everything = ("kind", "about", "inputs", "output", "reasons")
+    with pytest.raises(cf.PolicyError, match="withholds which model"):
+        cf.verify(decision.evidence(withhold=everything))
+    bank.policy.enforce(mode=Mode.OBSERVE)
+    later = bank.models.load("credit", predictor=say_no).decide([[3]])[0]
+    verdict = cf.verify(later.evidence(withhold=everything))
+    assert any("that is withheld" in one for one in verdict.not_checked)
+    assert any("nothing of what it says is shown" in one for one in verdict.proved)
+
+
+def test_an_override_does_not_stand_for_its_decision(bank):
+    """Evidence of a review says that the decision itself has to be looked at elsewhere."""
+    decision = decide(bank)[0]
+    bank.decisions.override(decision, outcome="yes", reason="misread", reviewer="r4")
+    review = bank.decisions.show("credit", len(bank.decisions.list("credit")) - 1)
+    verdict = cf.verify(review.evidence())
+    assert any("that decision's own evidence" in one for one in verdict.not_checked)
+    again = cf.verify(decision.evidence())
+    assert any("a review, or an override" in one for one in again.not_checked)
 
 
 def test_a_policy_of_the_verifiers_choice_judges(bank):
