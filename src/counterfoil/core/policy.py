@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from counterfoil.core.anchoring import ChainRules
 from counterfoil.core.canonical import JsonValue, format_json
@@ -194,6 +195,10 @@ class TrustPolicy:
             lists += [("[policy]", self.succession.among)]
         return lists
 
+    def followed_by(self, **changes: Any) -> TrustPolicy:
+        """Draft the policy that follows this one, with some fields changed."""
+        return replace(self, version=self.version + 1, previous=self.digest.hex(), **changes)
+
     @property
     def keys(self) -> tuple[VerifierKey, ...]:
         """Keys of all principals: whose signatures on statements mean anything."""
@@ -319,11 +324,7 @@ def format_policy(policy: TrustPolicy) -> str:
     parts += [_LOG, "[log]", _pairs(policy.log.to_json())]
     parts += [_WITNESSES, "[witnesses]", _pairs({"quorum": policy.quorum})]
     for witness in policy.witnesses:
-        form = witness.to_json()
-        form.pop("anchor", None)
-        parts += ["", "[[witness]]", _pairs(form)]
-        if witness.anchor is not None:
-            parts += ["", "[witness.anchor]", _pairs(witness.anchor.to_json())]
+        parts += ["", format_witness(witness)]
     parts += [_PRINCIPALS, *_tables("principal", map(_without_empty, policy.principals))]
     parts += [_SUCCESSION]
     if policy.succession is not None:
@@ -342,6 +343,16 @@ def format_policy(policy: TrustPolicy) -> str:
         forms = map(Predecessor.to_json, policy.predecessors)
         parts += [_PREDECESSORS, *_tables("predecessor", forms)]
     return "\n".join(parts).strip("\n") + "\n"
+
+
+def format_witness(witness: Witness) -> str:
+    """Write one `[[witness]]`, to be put into a trust.toml."""
+    form = witness.to_json()
+    form.pop("anchor", None)
+    parts = ["[[witness]]", _pairs(form)]
+    if witness.anchor is not None:
+        parts += ["", "[witness.anchor]", _pairs(witness.anchor.to_json())]
+    return "\n".join(parts)
 
 
 def _tables(title: str, forms: Iterable[Mapping[str, JsonValue]]) -> list[str]:

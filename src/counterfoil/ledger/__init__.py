@@ -20,7 +20,9 @@ from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
     from counterfoil.core.keys import format_vkey as format_vkey
+    from counterfoil.core.keys import parse_vkey as parse_vkey
     from counterfoil.core.policy import format_policy as format_policy
+    from counterfoil.core.policy import format_witness as format_witness
     from counterfoil.core.policy import parse_policy as parse_policy
     from counterfoil.core.policy import policy_to_json as policy_to_json
     from counterfoil.core.requirements import Mode as Mode
@@ -53,7 +55,9 @@ _HOMES = {
     "export_site": ".export",
     "format_policy": "..core.policy",
     "format_vkey": "..core.keys",
+    "format_witness": "..core.policy",
     "parse_policy": "..core.policy",
+    "parse_vkey": "..core.keys",
     "policy_to_json": "..core.policy",
     "read_status": ".status",
     "short_predicate": "..core.testimony",

@@ -56,12 +56,7 @@ def home() -> Path:
         UnavailableError: It cannot be made.
     """
     require_posix()
-    try:
-        folder = Path(os.environ.get(HOME_VARIABLE) or "~/.counterfoil").expanduser().absolute()
-    except RuntimeError as error:
-        raise UnavailableError(
-            "this user has no home directory", hint=f"Set {HOME_VARIABLE} to a folder of yours."
-        ) from error
+    folder = home_path()
     with reported(f"making {folder}"):
         make_private(folder)
         mode = folder.stat().st_mode
@@ -70,6 +65,20 @@ def home() -> Path:
             f"others may write in {folder}", reasons=(), hint=f"Run: chmod go-w {folder}"
         )
     return folder
+
+
+def home_path() -> Path:
+    """Say where the user's own folder is, or would be.
+
+    Raises:
+        UnavailableError: This user has no home directory.
+    """
+    try:
+        return Path(os.environ.get(HOME_VARIABLE) or "~/.counterfoil").expanduser().absolute()
+    except RuntimeError as error:
+        raise UnavailableError(
+            "this user has no home directory", hint=f"Set {HOME_VARIABLE} to a folder of yours."
+        ) from error
 
 
 def generate_key(

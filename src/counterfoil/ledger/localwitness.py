@@ -74,20 +74,8 @@ class LocalWitness:
         self, old_size: int, proof: Sequence[Hash], checkpoint: bytes
     ) -> tuple[NoteSignature, ...]:
         """Ask the child; see `WitnessClient`."""
-        lines = "".join(f"{format_base64(value)}\n" for value in proof)
         with self._lock:
-            status, body = self._ask(f"old {old_size}\n{lines}\n".encode() + checkpoint)
-        reason = body.decode("utf-8", "replace").strip()
-        try:
-            if status == STATUS_OK:
-                return parse_note(b"cosignatures\n\n" + body).signatures
-            if status == STATUS_CONFLICT:
-                raise RememberedError(parse_decimal(reason, "size in the witness's reply"))
-        except FormatError as error:
-            raise UnavailableError(f"the witness answers nonsense: {error}") from error
-        if status == STATUS_UNPROVEN:
-            raise ProofError(f"the witness does not follow: {reason}")
-        raise UnavailableError(f"the witness answers {status}: {reason}")
+            return read_reply(*self._ask(format_add_checkpoint(old_size, proof, checkpoint)))
 
     def memory(self) -> bytes:
         """Read the checkpoint cosigned last; empty if there is none."""
@@ -139,6 +127,27 @@ class LocalWitness:
                 f"the local witness in {self._folder} does not answer: {error}",
                 hint="Entries are durable without it; receipts lack its cosignature.",
             ) from error
+
+
+def format_add_checkpoint(old_size: int, proof: Sequence[Hash], checkpoint: bytes) -> bytes:
+    """Write a request of tlog-witness."""
+    lines = "".join(f"{format_base64(value)}\n" for value in proof)
+    return f"old {old_size}\n{lines}\n".encode() + checkpoint
+
+
+def read_reply(status: int, body: bytes) -> tuple[NoteSignature, ...]:
+    """Read a reply of tlog-witness; raises as `WitnessClient` says."""
+    reason = body.decode("utf-8", "replace").strip()
+    try:
+        if status == STATUS_OK:
+            return parse_note(b"cosignatures\n\n" + body).signatures
+        if status == STATUS_CONFLICT:
+            raise RememberedError(parse_decimal(reason, "size in the witness's reply"))
+    except FormatError as error:
+        raise UnavailableError(f"the witness answers nonsense: {error}") from error
+    if status == STATUS_UNPROVEN:
+        raise ProofError(f"the witness does not follow: {reason}")
+    raise UnavailableError(f"the witness answers {status}: {reason}")
 
 
 def _read_within(pipe: IO[bytes], length: int, deadline: float) -> bytes:

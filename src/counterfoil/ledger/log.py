@@ -153,6 +153,14 @@ class Log:
         """Root of the published tree."""
         return self._tree.root()
 
+    def root_at(self, size: int) -> Hash:
+        """Compute the root over the first `size` entries.
+
+        Raises:
+            FormatError: there are fewer.
+        """
+        return self._tree.root(size)
+
     @property
     def checkpoint(self) -> bytes:
         """The newest checkpoint: a signed note, with the cosignatures it has."""

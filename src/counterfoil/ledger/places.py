@@ -4,6 +4,7 @@
       keys/<slug>/              private keys of the log and of local principals
       vault/<slug>/             wrapping keys of the vault
       witness/<slug>/           the local witness: its key and what it cosigned last
+      anchoring/<slug>/         what is being anchored, and who has signed it so far
       index/<slug>.sqlite       which entries say what; made again when it is missing
       trust/<slug>.toml         the trust policy this user adopted for that log
       accounts/, chain/         on EVM chains: keys of accounts, transactions under way
@@ -58,6 +59,11 @@ class Places:
     def witness(self) -> Path:
         """The local witness."""
         return home() / "witness" / self.slug
+
+    @property
+    def anchoring(self) -> Path:
+        """What is being anchored, and who has signed it so far."""
+        return home() / "anchoring" / self.slug
 
     @property
     def index(self) -> Path:

@@ -185,10 +185,7 @@ class Trust:
                 f"the policy knows no stage {stage!r}",
                 hint=f"It knows {', '.join(one.name for one in policy.stages) or 'none'}.",
             )
-        following = replace(
-            policy,
-            version=policy.version + 1,
-            previous=policy.digest.hex(),
+        following = policy.followed_by(
             stages=tuple(
                 _with_mode(one, mode) if one.name == stage else one for one in policy.stages
             ),
