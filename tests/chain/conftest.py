@@ -8,15 +8,28 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
+import counterfoil as cf
 from counterfoil.chain.account import LocalAccount
+from counterfoil.chain.anchor import CheckpointAnchor
+from counterfoil.chain.anchoring import Anchoring
+from counterfoil.chain.binding import bind
+from counterfoil.chain.contracts import deploy
+from counterfoil.chain.join import rules_for
+from counterfoil.chain.member import LocalMember
 from counterfoil.chain.node import connect
 from counterfoil.chain.outbox import Outbox
 from counterfoil.chain.profile import ChainProfile, Finality
 from counterfoil.chain.rpc import Rpc
+from counterfoil.core.keys import Algorithm
+from counterfoil.core.quorum import Witness
 from counterfoil.errors import UnavailableError
+from counterfoil.ledger.keyfiles import generate_key, save_key
+from counterfoil.ledger.localwitness import format_add_checkpoint, read_reply
+from counterfoil.ledger.witness import Witness as WitnessFolder
 
 CHAIN_ID = 31337
 # The first account of anvil's well-known mnemonic, which has 10,000 ether there and nowhere else.
@@ -160,3 +173,82 @@ def liar(node):
     yield server
     server.shutdown()
     server.server_close()
+
+
+NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
+
+
+class InProcess:
+    """A witness asked without a pipe: its check and its memory are the real ones."""
+
+    def __init__(self, folder, key, clock):
+        self.folder = folder
+        self._witness = WitnessFolder(folder, key, clock=clock)
+
+    def add_checkpoint(self, old_size, proof, checkpoint):
+        request = format_add_checkpoint(old_size, proof, checkpoint)
+        return read_reply(*self._witness.add_checkpoint(request))
+
+
+class Consortium:
+    """A ledger with a policy that five organisations are members of, three of whom sign."""
+
+    def __init__(self, folder, outbox, threshold=3, names=NAMES, operators=("Bank", "Others")):
+        self.outbox = outbox
+        self.ledger = cf.init(folder / "ledger", organisation="Bank")
+        self.accounts = {name: LocalAccount(name.encode().ljust(32, b"\1")) for name in names}
+        self.clients, witnesses = {}, []
+        for name in names:
+            key = generate_key(f"{name}.example", Algorithm.COSIGNATURE_ED25519)
+            place = folder / "members" / name
+            save_key(place / "key.pem", key)
+            WitnessFolder(place, key, clock=self.ledger.clock).know(self.ledger.key)
+            self.clients[name] = InProcess(place, key, self.ledger.clock)
+            anchor = bind(key, self.accounts[name])
+            witnesses.append(Witness(name, key.key, name, anchor))
+        old = self.ledger.policy.show()
+        drafted = replace(old, witnesses=(*old.witnesses, *witnesses))
+        contract = CheckpointAnchor.open(outbox.chain, deploy(outbox, "CheckpointAnchor").address)
+        rules = rules_for(drafted, outbox.chain, contract, threshold=threshold, operators=operators)
+        self.ledger.policy.adopt(old.followed_by(witnesses=drafted.witnesses, chain=rules))
+        self.policy = self.ledger.policy.show()
+
+    def member(self, name):
+        return LocalMember(self.policy, self.clients[name], self.accounts[name])
+
+    def anchoring(self, *names, others=()):
+        members = [self.member(name) for name in names or NAMES]
+        return Anchoring(self.ledger, self.outbox, [*members, *others])
+
+    def sent(self):
+        """How many transactions the account that pays has in blocks."""
+        return self.outbox.chain.nonce(self.outbox.account.address)
+
+    def stated(self):
+        return [found.statement.predicate["size"] for found in self.ledger.find(predicate="anchor")]
+
+    def grow(self, count=1):
+        self.ledger.append_many([b"entry"] * count)
+
+    def close(self):
+        self.ledger.close()
+
+
+@pytest.fixture
+def consortium(node, open_outbox, tmp_path):
+    """Makes a consortium on the node."""
+    made = []
+
+    def make(profile=None, **more):
+        made.append(Consortium(tmp_path, open_outbox(node.url, profile), **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def bank(consortium):
+    """A consortium of five, of whom three sign."""
+    return consortium()

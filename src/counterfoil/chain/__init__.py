@@ -3,18 +3,24 @@
 node        a chain through one node, answers held against each other
 profile     which chain it is, and when a block of it is final
 account     the organisation's key in a file, or a signer elsewhere
-outbox      transactions that are sent once           shelf        the same on the disk
-contracts   artifacts, deployed and known by hash     anchor       the CheckpointAnchor
-registries  of issuers, models and consents           typed        what members sign
-devchain    a chain of one operator                   proxy        what stands before it
-anvil       its program, found or installed           guard        which ends when we do
-rpc         requests with bounds                      answers      what nodes say, read strictly
-transaction signed bytes, checked                     reverts      why a contract said no
+outbox      transactions that are sent once           shelf         the same on the disk
+contracts   artifacts, deployed and known by hash     anchor        the CheckpointAnchor
+registries  of issuers, models and consents           typed         what members sign
+anchoring   a log's checkpoints reach its chain       desk          what is being asked just now
+member      who signs, here or elsewhere              request       what they are asked and answer
+join        a log gets a place on a chain             binding       two keys of one witness
+here        members on this machine                   cadence       again and again
+place       where a policy's log is anchored          audit         all anchors against the log
+anchored    proofs kept with the log                  authenticate  who vouches for their blocks
+anchorproof a root in a contract's storage, offline   fetchproof    collected from a node
+header      headers of blocks                         storageproof  what a contract stores
+qbft        who sealed a block of a consortium        encoding      RLP
+genesis     a consortium's chain and its members      besufiles     a folder for each member
+devchain    a chain of one operator                   proxy         what stands before it
+anvil       its program, found or installed           guard         which ends when we do
+rpc         requests with bounds                      answers       what nodes say, read strictly
+transaction signed bytes, checked                     reverts       why a contract said no
 provider    web3.py over all that
-anchorproof a root in a contract's storage, offline   fetchproof   got from a node
-header      headers of blocks                         storageproof what a contract stores
-qbft        who sealed a consortium's block           encoding     RLP
-genesis     a consortium's chain and its members      besufiles    a folder for each member
 """
 
 from __future__ import annotations
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.anchor import CheckpointAnchor as CheckpointAnchor
     from counterfoil.chain.anchor import Committee as Committee
     from counterfoil.chain.anchor import log_id as log_id
+    from counterfoil.chain.anchoring import Anchoring as Anchoring
     from counterfoil.chain.anchorproof import AnchoredAt as AnchoredAt
     from counterfoil.chain.anchorproof import AnchorProof as AnchorProof
     from counterfoil.chain.anchorproof import PinnedBlocks as PinnedBlocks
@@ -47,10 +54,13 @@ if TYPE_CHECKING:
     from counterfoil.chain.anvil import ANVIL_VERSION as ANVIL_VERSION
     from counterfoil.chain.anvil import find_anvil as find_anvil
     from counterfoil.chain.anvil import install_anvil as install_anvil
+    from counterfoil.chain.audit import audit_anchors as audit_anchors
     from counterfoil.chain.besufiles import make_node_key as make_node_key
     from counterfoil.chain.besufiles import make_trial as make_trial
     from counterfoil.chain.besufiles import write_network as write_network
     from counterfoil.chain.besufiles import write_node as write_node
+    from counterfoil.chain.binding import bind as bind
+    from counterfoil.chain.cadence import keep_anchoring as keep_anchoring
     from counterfoil.chain.contracts import CONTRACTS as CONTRACTS
     from counterfoil.chain.contracts import Deployed as Deployed
     from counterfoil.chain.contracts import deploy as deploy
@@ -63,10 +73,23 @@ if TYPE_CHECKING:
     from counterfoil.chain.genesis import format_member as format_member
     from counterfoil.chain.genesis import parse_member as parse_member
     from counterfoil.chain.genesis import parse_place as parse_place
+    from counterfoil.chain.here import members_here as members_here
+    from counterfoil.chain.here import policy_for as policy_for
+    from counterfoil.chain.here import sign_request as sign_request
+    from counterfoil.chain.join import join_chain as join_chain
+    from counterfoil.chain.join import make_member as make_member
+    from counterfoil.chain.join import rules_for as rules_for
+    from counterfoil.chain.join import with_anchor as with_anchor
+    from counterfoil.chain.member import FileMember as FileMember
+    from counterfoil.chain.member import LocalMember as LocalMember
+    from counterfoil.chain.member import write_answer as write_answer
     from counterfoil.chain.node import Chain as Chain
     from counterfoil.chain.node import connect as connect
+    from counterfoil.chain.outbox import FINAL_WITHIN_S as FINAL_WITHIN_S
     from counterfoil.chain.outbox import Outbox as Outbox
     from counterfoil.chain.outbox import read_outbox as read_outbox
+    from counterfoil.chain.place import connect_to as connect_to
+    from counterfoil.chain.place import require_chain as require_chain
     from counterfoil.chain.profile import DEV as DEV
     from counterfoil.chain.profile import ChainProfile as ChainProfile
     from counterfoil.chain.profile import Finality as Finality
@@ -75,6 +98,9 @@ if TYPE_CHECKING:
     from counterfoil.chain.registries import ConsentRegistry as ConsentRegistry
     from counterfoil.chain.registries import IssuerRegistry as IssuerRegistry
     from counterfoil.chain.registries import ModelRegistry as ModelRegistry
+    from counterfoil.chain.request import AnchorRequest as AnchorRequest
+    from counterfoil.chain.request import parse_answer as parse_answer
+    from counterfoil.chain.request import parse_request as parse_request
     from counterfoil.chain.rpc import Rpc as Rpc
     from counterfoil.chain.shelf import Pending as Pending
     from counterfoil.chain.shelf import Settled as Settled
@@ -87,7 +113,9 @@ _HOMES = {
     "Account": ".account",
     "Anchor": ".anchor",
     "AnchorProof": ".anchorproof",
+    "AnchorRequest": ".request",
     "AnchoredAt": ".anchorproof",
+    "Anchoring": ".anchoring",
     "CONTRACTS": ".contracts",
     "Call": ".transaction",
     "Chain": ".node",
@@ -98,9 +126,12 @@ _HOMES = {
     "DEV": ".profile",
     "Deployed": ".contracts",
     "DevChain": ".devchain",
+    "FINAL_WITHIN_S": ".outbox",
+    "FileMember": ".member",
     "Finality": ".profile",
     "IssuerRegistry": ".registries",
     "LocalAccount": ".account",
+    "LocalMember": ".member",
     "Member": ".genesis",
     "ModelRegistry": ".registries",
     "Network": ".genesis",
@@ -114,8 +145,11 @@ _HOMES = {
     "Signature": ".typed",
     "UnauthenticatedAnchor": ".anchorproof",
     "account_path": ".account",
+    "audit_anchors": ".audit",
+    "bind": ".binding",
     "check_anchor_proof": ".anchorproof",
     "connect": ".node",
+    "connect_to": ".place",
     "create_account": ".account",
     "deploy": ".contracts",
     "deployment_key": ".contracts",
@@ -126,18 +160,30 @@ _HOMES = {
     "format_member": ".genesis",
     "import_account": ".account",
     "install_anvil": ".anvil",
+    "join_chain": ".join",
+    "keep_anchoring": ".cadence",
     "load_account": ".account",
     "log_id": ".anchor",
     "made_contract": ".transaction",
+    "make_member": ".join",
     "make_node_key": ".besufiles",
     "make_trial": ".besufiles",
+    "members_here": ".here",
     "parse_address": ".answers",
     "parse_anchor_proof": ".anchorproof",
+    "parse_answer": ".request",
     "parse_finality": ".profile",
     "parse_member": ".genesis",
     "parse_place": ".genesis",
+    "parse_request": ".request",
+    "policy_for": ".here",
     "read_outbox": ".outbox",
+    "require_chain": ".place",
+    "rules_for": ".join",
+    "sign_request": ".here",
     "stated_address": ".account",
+    "with_anchor": ".join",
+    "write_answer": ".member",
     "write_network": ".besufiles",
     "write_node": ".besufiles",
 }

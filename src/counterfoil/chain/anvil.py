@@ -21,7 +21,7 @@ from pathlib import Path
 
 from counterfoil.errors import UnavailableError, VerificationError
 from counterfoil.ledger.disk import reported
-from counterfoil.ledger.keyfiles import home, make_private
+from counterfoil.ledger.keyfiles import home, home_path, make_private
 
 ANVIL_VARIABLE = "COUNTERFOIL_ANVIL"
 """Environment variable that names the program."""
@@ -53,6 +53,8 @@ def find_anvil() -> Path | None:
     on_path = shutil.which("anvil")
     if on_path:
         return Path(on_path).absolute()
+    if not home_path().exists():  # looking makes nothing
+        return None
     installed = installed_anvil()
     return installed if installed.is_file() else None
 

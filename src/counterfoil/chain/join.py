@@ -1,0 +1,162 @@
+"""Joining a chain: a witness gets its second key, and the log's policy a place for its anchors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from counterfoil.chain.account import Account
+from counterfoil.chain.anchor import CheckpointAnchor, log_id
+from counterfoil.chain.binding import bind
+from counterfoil.chain.contracts import deploy
+from counterfoil.chain.member import committee_of
+from counterfoil.chain.node import Chain
+from counterfoil.chain.outbox import Outbox
+from counterfoil.core.anchoring import ChainRules, Finality
+from counterfoil.core.keys import Algorithm, Signer, VerifierKey
+from counterfoil.core.policy import TrustPolicy
+from counterfoil.core.quorum import Witness
+from counterfoil.errors import FormatError
+from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.trust import Trust
+from counterfoil.ledger.witness import Witness as LocalMemory
+
+
+def join_chain(
+    log: Log,
+    outbox: Outbox,
+    *,
+    contract: str | None = None,
+    threshold: int | None = None,
+    operators: Sequence[str] = (),
+    validators: Sequence[str] = (),
+    by: tuple[str, ...] = ("operator",),
+) -> TrustPolicy:
+    """Give a log a place on a chain: a contract, an anchor key, and a policy that names both.
+
+    Safe to repeat: what is deployed is deployed once, and a policy that says it already stays.
+
+    Args:
+        log: The log; its local witness becomes a member, with the outbox's account.
+        outbox: Deploys the contract, if none is given.
+        contract: Address of a `CheckpointAnchor` that is there; others may use it too.
+        threshold: As `rules_for`, and so on to `validators`.
+        operators: Who runs the chain.
+        validators: Whose seals are believed offline.
+        by: Local principals who sign the new policy.
+
+    Returns:
+        The policy in force.
+
+    Raises:
+        FormatError: The local witness is not in the policy, or the threshold is above the members.
+        PolicyError: Too few who may replace the policy have signed.
+        UnavailableError: The chain does not answer, or what was deployed is not final yet.
+    """
+    trust = Trust(log)
+    policy = trust.show()
+    witness = load_key(log.places.witness / "key.pem")
+    drafted = with_anchor(policy, witness, outbox.account)
+    address = deploy(outbox, CheckpointAnchor.name).address if contract is None else contract
+    opened = CheckpointAnchor.open(outbox.chain, address)
+    rules = rules_for(
+        drafted,
+        outbox.chain,
+        opened,
+        threshold=threshold,
+        operators=operators,
+        validators=validators,
+    )
+    following = policy.followed_by(witnesses=drafted.witnesses, chain=rules)
+    if (following.witnesses, following.chain) != (policy.witnesses, policy.chain):
+        trust.adopt(following, by=by)
+    return trust.show()
+
+
+def make_member(name: str, log_key: VerifierKey, account: Account, operator: str) -> Witness:
+    """Make this machine's witness for a log, and let it sign anchors with an account.
+
+    A witness that is there already stays what it is. Its memory and its keys stay here; what is
+    returned is public, and belongs into the log's trust policy.
+
+    Args:
+        name: Of a new witness and its key.
+        log_key: The log's key; what other logs it has witnessed does not matter.
+        account: Its key on chains.
+        operator: The organisation that runs it.
+
+    Raises:
+        FormatError: That is no name for a witness.
+        UnavailableError: The disk refuses.
+    """
+    place = Places(log_key.name).witness
+    if not (place / "key.pem").exists():
+        signer = generate_key(name, Algorithm.COSIGNATURE_ED25519)
+        save_key(place / "key.pem", signer)
+    witness = load_key(place / "key.pem")
+    LocalMemory(place, witness, clock=time.time).know(log_key)
+    return Witness(name, witness.key, operator, bind(witness, account))
+
+
+def with_anchor(policy: TrustPolicy, witness: Signer, account: Account) -> TrustPolicy:
+    """Give the policy with the anchor key of one of its witnesses.
+
+    Raises:
+        FormatError: the policy does not name that witness.
+    """
+    if witness.key not in {one.key for one in policy.witnesses}:
+        raise FormatError(
+            f"{witness.key.label} is no witness of the trust policy",
+            hint="Add it as a [[witness]] first.",
+        )
+    return replace(
+        policy,
+        witnesses=tuple(
+            replace(one, anchor=bind(witness, account)) if one.key == witness.key else one
+            for one in policy.witnesses
+        ),
+    )
+
+
+def rules_for(
+    policy: TrustPolicy,
+    chain: Chain,
+    contract: CheckpointAnchor,
+    *,
+    threshold: int | None = None,
+    operators: Sequence[str] = (),
+    validators: Sequence[str] = (),
+) -> ChainRules:
+    """Write down where a policy's log is anchored, for its section `[chain]`.
+
+    The committee is every witness that has an anchor key.
+
+    Args:
+        policy: Names log and witnesses.
+        chain: Where; its profile says when a block is final.
+        contract: The `CheckpointAnchor`.
+        threshold: How many members have to sign; by default more than half.
+        operators: Who runs the chain; by default whoever runs the log, alone.
+        validators: Whose seals are believed offline, on QBFT.
+
+    Raises:
+        FormatError: no witness has an anchor key, or the threshold is above their number.
+        PolicyError: an anchor key has not signed for its witness.
+    """
+    members = committee_of(policy)
+    threshold = len(members) // 2 + 1 if threshold is None else threshold
+    return ChainRules(
+        id=chain.chain_id,
+        contract=contract.address.lower(),
+        code_hash=contract.artifact.code_hash.hex(),
+        slot=contract.artifact.slots["roots"],
+        log=log_id(policy.log.origin, members, threshold).hex(),
+        threshold=threshold,
+        operators=tuple(operators) or (policy.log.operator,),
+        finality=Finality(chain.profile.finality.rule),
+        confirmations=chain.profile.finality.confirmations,
+        validators=tuple(one.lower() for one in validators),
+    )
