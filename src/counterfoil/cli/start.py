@@ -42,6 +42,12 @@ InLedger = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="For a data set or a model's file: the ledger it is in."),
 ]
+Rpc = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="For an anchor that nobody vouches for offline: a node of its chain."
+    ),
+]
 
 
 def add_to(app: typer.Typer, group: str) -> None:
@@ -105,11 +111,12 @@ def verify(
     trust: Trust = None,
     entry: Entry = None,
     ledger: InLedger = None,
+    rpc: Rpc = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify an evidence file, a receipt, a ledger, a data set or a model's file."""
     with output.progress("hashing entries") as progress:
         verdict = counterfoil.verify(
-            what, trust=trust, entry=entry, ledger=ledger, progress=progress
+            what, trust=trust, entry=entry, ledger=ledger, rpc=rpc, progress=progress
         )
     output.show(verdict.as_dict(), str(verdict), as_json=as_json, exit_code=verdict.exit_code)

@@ -35,6 +35,7 @@ def verify(
     trust: str | Path | TrustPolicy | None = None,
     entry: str | Path | bytes | None = None,
     ledger: str | Path | None = None,
+    rpc: str | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Verify whatever one is given.
@@ -48,6 +49,8 @@ def verify(
             the log in question, if any. Without one the verdict is untrusted.
         entry: For a receipt: the entry that it is about.
         ledger: For a data set or a model's file: the folder of the ledger.
+        rpc: For evidence with an anchor: a node to ask about it, if the policy names nobody who
+            vouches for it offline. Nothing else ever asks the network.
         progress: For a ledger: called with entries done and entries in all.
 
     Returns:
@@ -56,7 +59,7 @@ def verify(
     Raises:
         FormatError: it is nothing that can be verified.
         VerificationError: something in it is not true.
-        UnavailableError: it cannot be read.
+        UnavailableError: it cannot be read, or the node does not answer.
     """
     if isinstance(what, EvidenceFile):
         what = what.page()
@@ -71,7 +74,7 @@ def verify(
         what = _read(path, MAX_EVIDENCE_BYTES)
     if what.startswith(b"c2sp.org/tlog-proof@"):
         return _verify_receipt(what, entry, trust)
-    return verify_evidence(what, _trust(trust, _origin_of(what)))
+    return verify_evidence(what, _trust(trust, _origin_of(what)), rpc)
 
 
 def _verify_ledger(

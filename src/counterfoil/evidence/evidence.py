@@ -18,12 +18,16 @@ from counterfoil.core.text import format_base64
 from counterfoil.decisions.decisions import Decision
 from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import FormatError
+from counterfoil.evidence.anchor import collect_anchor
 from counterfoil.evidence.page import format_page
 from counterfoil.ledger.disk import reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.trust import Trust, heard_in
 
 EVIDENCE_FORMAT = "evidence/v1"
+ANCHORED_FORMAT = "evidence/v2"
+"""The same with an anchor: who knows version 1 only must not pass over one."""
+
 MODEL_ROLES = (
     "model",
     "training",
@@ -146,6 +150,9 @@ class Evidence:
             "disclosures": disclosures,
             "statements": list(statements),
         }
+        anchor = collect_anchor(log, covering[0].index)
+        if anchor is not None:
+            body |= {"counterfoil": ANCHORED_FORMAT, "anchor": anchor}
         facts = {name: decision.values[name] for name in shown}
         return EvidenceFile(body, facts)
 

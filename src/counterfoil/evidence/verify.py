@@ -6,7 +6,8 @@ In order, each step resting on those before it:
     2. the log: origin and key are those of the trust policy
     3. every statement is in the log: its receipt's path leads to a checkpoint the log signed, and
        enough witnesses cosigned that
-    4. no two of these checkpoints contradict each other
+    4. no two of these checkpoints contradict each other; the anchor, if there is one, is of a
+       root that they extend, and the policy or a node that the verifier names vouches for it
     5. the stream was declared, and the batch stated, by one who may do both
     6. the record is in the batch; what is disclosed is what the record commits to
     7. the model named in the record is the one that statements are about; what the policy asks
@@ -28,7 +29,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from counterfoil.core.canonical import JsonValue, parse_json
+from counterfoil.core.canonical import JsonValue, parse_canonical
 from counterfoil.core.keys import VerifierKey, parse_vkey
 from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.policy import TrustPolicy
@@ -39,6 +40,7 @@ from counterfoil.core.succession import POLICY, PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation
 from counterfoil.core.text import parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
+from counterfoil.evidence.anchor import AnchorFinding, check_anchor
 from counterfoil.evidence.clearance import check_model
 from counterfoil.evidence.logged import Logged, malformed, read_logged
 from counterfoil.evidence.page import check_page, parse_page
@@ -46,15 +48,17 @@ from counterfoil.evidence.verdict import Verdict
 
 MAX_EVIDENCE_BYTES = 16 << 20
 _POLICY_HINT = re.compile(r"[0-9a-f]{64}")
-_MEMBERS = {"counterfoil", "kind", "log", "policy", "record", "disclosures", "statements"}
+_V1 = {"counterfoil", "kind", "log", "policy", "record", "disclosures", "statements"}
+_MEMBERS = {"evidence/v1": _V1, "evidence/v2": _V1 | {"anchor"}}
 
 
-def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
+def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = None) -> Verdict:
     """Verify an evidence file.
 
     Args:
         data: The file: a page, or its JSON alone.
         policy: From elsewhere than the file; None leaves the verdict untrusted.
+        rpc: URL of a node to ask about an anchor that nobody vouches for offline.
 
     Returns:
         What is proven, what was not checked, and whom one still has to trust.
@@ -62,6 +66,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
     Raises:
         FormatError: it is no evidence file.
         VerificationError: something in it is not true; the most specific kind of it.
+        UnavailableError: the node does not answer.
     """
     evidence, is_page = _read(data)  # 1
     log_key = _log_key(evidence, policy)  # 2
@@ -92,7 +97,13 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
     proved_of_model, unknown_of_model = check_model(facts, logged, stated.index, policies)  # 7
     if is_page:
         check_page(data, evidence, facts)  # 8
-    grade = min((one.grade for one in logged), default=Grade.SELF_WITNESSED)
+    anchor = (
+        check_anchor(evidence["anchor"], logged, policy, rpc)
+        if "anchor" in evidence
+        else AnchorFinding()
+    )
+    # What was said after the decision carries nothing of it, and is not graded.
+    grade = min(anchor.lift(one) for one in logged if one.index <= stated.index)
     withheld = [name for name in declaration.fields if name not in facts]
     return Verdict(
         what=f"decision {receipt.index} of {declaration.system}",
@@ -107,18 +118,25 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
             (
                 f"Every value shown is what was recorded, as number {receipt.index} of "
                 f"{declaration.system}; none was added or altered afterwards."
+                if facts
+                else f"There is a record number {receipt.index} of {declaration.system}; nothing "
+                "of what it says is shown."
             ),
             *(("Every word and figure of the letter is what is recorded.",) if is_page else ()),
             *speakers,
             *_judges(policy, policies, stated.index),
             *proved_of_model,
+            *anchor.proved,
         ),
         not_checked=(
             "Whether what was recorded is true: a record shows what was said, and by whom.",
             "Whether other decisions were made and never recorded.",
             "When it was decided: that time, and what had expired by then, is the operator's word.",
             "Whether another batch of the stream contradicts this one: a copy of the log shows it.",
+            "Whether a later record of the stream is about this one: a review, or an override.",
+            *(() if is_page else ("A letter: this is the evidence alone, and no page was read.",)),
             *unknown_of_model,
+            *anchor.not_checked,
             *((f"Withheld and not seen here: {', '.join(withheld)}.",) if withheld else ()),
             *(
                 ()
@@ -126,7 +144,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None) -> Verdict:
                 else ("Whose log this is: no trust policy was given, so the keys are the file's.",)
             ),
         ),
-        trust=_whom(policy, grade, log_key),
+        trust=(*_whom(policy, grade, log_key), *anchor.trust),
         facts=facts,
     )
 
@@ -139,21 +157,35 @@ def _read(data: bytes) -> tuple[Mapping[str, JsonValue], bool]:
             hint="This is not an evidence file.",
         )
     is_page = data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
-    evidence = parse_page(data) if is_page else parse_json(data, what="the evidence file")
-    if isinstance(evidence, dict) and (evidence.get("counterfoil"), evidence.get("kind")) == (
-        "evidence/v1",
-        "decision",
-    ):
-        if set(evidence) != _MEMBERS:
+    evidence = parse_page(data) if is_page else _read_alone(data)
+    if isinstance(evidence, dict) and evidence.get("kind") == "decision":
+        members = _MEMBERS.get(str(evidence.get("counterfoil")))
+        if members == set(evidence):
+            return evidence, is_page
+        if members is not None:
             raise FormatError(
                 f"the evidence has the members {', '.join(sorted(evidence))}",
-                hint=f"It must have exactly {', '.join(sorted(_MEMBERS))}.",
+                hint=f"It must have exactly {', '.join(sorted(members))}.",
             )
-        return evidence, is_page
     raise FormatError(
-        "this is not an evidence file of version 1",
+        "this is not an evidence file of version 1 or 2",
         hint='Expected `"counterfoil": "evidence/v1"` and `"kind": "decision"`.',
     )
+
+
+def _read_alone(data: bytes) -> JsonValue:
+    """Read the evidence without a page; whatever opens it must show nothing else.
+
+    A browser that is given JSON by another name makes a page of the first tag in it, and some
+    texts in evidence are free.
+    """
+    if b"<" in data:
+        raise FormatError(
+            f"this evidence has a < in it, at byte {data.index(b'<')}: a browser could show that "
+            "as a page",
+            hint="No evidence of ours has one. Do not open it; ask for the letter itself.",
+        )
+    return parse_canonical(data, what="the evidence file", max_bytes=MAX_EVIDENCE_BYTES)
 
 
 def _log_key(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> VerifierKey:
@@ -258,14 +290,19 @@ def _judges(
 def _whom(policy: TrustPolicy | None, grade: Grade, log_key: VerifierKey) -> tuple[str, ...]:
     if policy is None:
         return (f"Everybody: nothing here says that {log_key.name} is who it seems to be.",)
-    about_time = (
-        "The witnesses the policy names, that you were shown the same log as everybody else."
-        if grade >= Grade.WITNESSED
-        else f"{policy.log.operator}, that you were shown the same log as everybody else, and "
+    alone = (
+        f"{policy.log.operator}, that you were shown the same log as everybody else, and "
         "about every time: no witness outside of it has signed."
+    )
+    about_time = {
+        Grade.SELF_WITNESSED: (alone,),
+        Grade.ANCHORED: (),  # the chain shows everybody the same; `check_anchor` says whom to trust
+    }.get(
+        grade,
+        ("The witnesses the policy names, that you were shown the same log as everybody else.",),
     )
     return (
         "Whoever gave you the trust policy, for the keys in it and who may say what.",
         f"{policy.log.operator}, that what it recorded is what happened.",
-        about_time,
+        *about_time,
     )

@@ -35,6 +35,8 @@ def test_golden_evidence_fits_the_schema(name):
     ("path", "value"),
     [
         (("counterfoil",), "evidence/v2"),
+        (("counterfoil",), "evidence/v3"),
+        (("anchor",), {"size": 1, "root": "A" * 43 + "=", "consistency": [], "proof": {}}),
         (("kind",), "prophecy"),
         (("policy",), "AB" * 32),
         (("log", "key"), "not a key"),
