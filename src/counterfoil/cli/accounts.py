@@ -65,12 +65,7 @@ def connect(rpc: str | None, chain_id: int | None, finality: str | None) -> Chai
     Raises:
         FormatError: no node is named and no development chain runs here, or options are missing.
     """
-    url = rpc or chains.dev_url()
-    if url is None:
-        raise FormatError(
-            "no chain is named, and no development chain runs here",
-            hint="Give --rpc, or start one: counterfoil chain dev.",
-        )
+    url = node_url(rpc)
     if chain_id is None and finality is None:
         return chains.connect(url)
     if chain_id is None or finality is None:
@@ -80,6 +75,21 @@ def connect(rpc: str | None, chain_id: int | None, finality: str | None) -> Chai
         )
     rule = chains.parse_finality(finality)
     return chains.connect(url, chains.ChainProfile(f"chain {chain_id}", chain_id, rule))
+
+
+def node_url(rpc: str | None) -> str:
+    """Give the address of the node that is meant.
+
+    Raises:
+        FormatError: none is named, and no development chain runs here.
+    """
+    url = rpc or chains.dev_url()
+    if url is None:
+        raise FormatError(
+            "no chain is named, and no development chain runs here",
+            hint="Give --rpc, or start one: counterfoil chain dev.",
+        )
+    return url
 
 
 def account(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from counterfoil import chain as chains
-from counterfoil.cli import files, genesis, output
+from counterfoil.cli import anchoring, files, genesis, output
 from counterfoil.cli.accounts import (
     AccountName,
     Address,
@@ -31,9 +31,10 @@ from counterfoil.errors import FormatError, UnavailableError
 if TYPE_CHECKING:
     from counterfoil.chain import Chain
 
-app = noun("The chain: one to develop on, accounts, contracts, how it stands.")
+app = noun("The chain: where the log is anchored, and where it cannot be rewritten.")
+anchoring.add_to(app)
+genesis.add_to(app)
 
-_WEI = 10**18  # of one ether, or whatever the chain's money is called
 _HASH_DIGITS = 64
 _PROVES = "That your side works, on a real EVM: contracts, accounts, transactions, finality."
 _PROVES_NOT = (
@@ -186,7 +187,7 @@ def deploy(
             {
                 "chain": chain.chain_id,
                 "block": f"{made.receipt.block_number}, final",
-                "cost": f"{made.receipt.gas_used:,} gas, {_money(cost)}",
+                "cost": f"{made.receipt.gas_used:,} gas, {output.money(cost)}",
             }
         ),
         as_json=as_json,
@@ -230,8 +231,8 @@ def status(
                 "newest block": head.number,
                 "final": "none yet" if final is None else final.number,
                 "account": who or "none",
-                "has": None if wallet is None else _money(int(wallet["balance_wei"])),
-                "spent": None if wallet is None else _money(int(wallet["spent_wei"])),
+                "has": None if wallet is None else output.money(int(wallet["balance_wei"])),
+                "spent": None if wallet is None else output.money(int(wallet["spent_wei"])),
                 "under way": None if wallet is None else f"{len(under_way)}",
                 "anchor": "none"
                 if anchored is None
@@ -242,9 +243,6 @@ def status(
         *(f"  - {output.plain(one['key'])}, nonce {one['nonce']}" for one in under_way),
         as_json=as_json,
     )
-
-
-genesis.add_to(app)
 
 
 def _address(name: str, address: str | None) -> str | None:
@@ -314,8 +312,3 @@ def _log_line(found: dict[str, Any] | None) -> str | None:
         f"{output.count(found['anchors'], 'anchor')}, newest at size {found['size']:,};"
         f" {found['threshold']} of {len(found['members'])} members sign{stopped}"
     )
-
-
-def _money(wei: int) -> str:
-    whole, rest = divmod(wei, _WEI)
-    return f"{whole:,}.{rest:018d}".rstrip("0").rstrip(".")

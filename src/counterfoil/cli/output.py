@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from counterfoil import errors
 from counterfoil.errors import CounterfoilError, UnavailableError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _UNWRAPPED = 10_000  # columns where nobody looks: wide enough for any line of ours
 _QUICK_S = 0.5  # what is done sooner shows no progress: a bar that flashes by tells nobody anything
+_WEI = 10**18  # of one coin: an ether, or what the chain calls it
 _SHORT_DIGEST = 12  # hexadecimal digits, enough to tell digests apart at a glance
 
 
@@ -106,7 +108,7 @@ def fail(
         remark("hint", error.hint)
     if as_json:
         body: dict[str, Any] = {
-            "error": kind or type(error).__name__,
+            "error": kind or _documented(error),
             "message": headline,
             "hint": error.hint,
             "exit_code": code,
@@ -115,6 +117,11 @@ def fail(
         with contextlib.suppress(BrokenPipeError, UnavailableError):  # the exit code still tells
             show(body, as_json=True)
     return code
+
+
+def _documented(error: CounterfoilError) -> str:
+    """Name the class of an error as counterfoil.errors has it, which is what is documented."""
+    return next(one.__name__ for one in type(error).__mro__ if one.__module__ == errors.__name__)
 
 
 def remark(kind: str, text: str) -> None:
@@ -181,6 +188,18 @@ def progress(doing: str) -> Iterator[Progress | None]:
         bars.stop()
 
 
+@contextlib.contextmanager
+def working(doing: str) -> Iterator[None]:
+    """Show on standard error that something is waited for, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415 `--help` does without rich
+
+    with Console(stderr=True).status(doing):
+        yield
+
+
 def plain(text: str) -> str:
     """Replace characters that hide, reorder or control by their names."""
     from counterfoil.evidence import visible  # noqa: PLC0415 loaded when something is printed
@@ -196,6 +215,12 @@ def quoted(text: str) -> str:
 def count(number: int, what: str, several: str = "") -> str:
     """Say how many: `1 row`, `1,000 rows`."""
     return f"{number:,} {what if number == 1 else several or what + 's'}"
+
+
+def money(wei: int) -> str:
+    """Write an amount in a chain's own coin: a whole one is 10**18 wei."""
+    whole, rest = divmod(wei, _WEI)
+    return f"{whole:,}.{rest:018d}".rstrip("0").rstrip(".")
 
 
 def short(digest: str) -> str:

@@ -14,7 +14,7 @@ from counterfoil.cli import app
 
 ERASURE = ["--basis", "withdrawn", "--approver", "a", "--approver", "b"]
 REVIEW = ["--outcome", "granted", "--reason", "misread", "--reviewer", "r4"]
-CHAIN = ("dev", "install", "key", "deploy", "status", "node", "genesis")
+CHAIN = ("dev", "install", "key", "deploy", "status", "sign", "node", "genesis")
 ORDER = ["--basis", "an order", "--by", "legal"]
 HOLD = {
     *("person", "id", "basis", "until", "placed_by", "placed_at"),
@@ -116,7 +116,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "policy",
         },
     ),
-    "log audit": ([], 0, {"origin", "size", "root"}),
+    "log audit": ([], 0, {"origin", "size", "root", "anchors"}),
     "log export": (["site"], 0, {"folder", "size", "root", "files"}),
     "log witness": ([], 0, {"witness", "checkpoint", "proves", "does_not_prove"}),
     "chain install": ([], 3, ERROR),
@@ -137,6 +137,10 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
         0,
         {"folder", "chain_id", "genesis", "trial", "members", "files"},
     ),
+    "chain join": ([], 3, ERROR),
+    "chain member": (["auditor", "--operator", "Auditor"], 11, ERROR),
+    "chain anchor": ([], 11, ERROR),
+    "chain sign": (["train.csv"], 3, ERROR),
 }
 # One takes its path as an argument, one makes its own, and a chain has no ledger in it.
 WITHOUT_LEDGER = {"init", "demo", *(f"chain {verb}" for verb in CHAIN)}

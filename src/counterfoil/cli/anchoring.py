@@ -1,0 +1,287 @@
+"""Anchoring from the command line: a ledger joins a chain, members sign, checkpoints get there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import counterfoil
+from counterfoil import chain as chains
+from counterfoil import ledger as ledgers
+from counterfoil.cli import files, output
+from counterfoil.cli.accounts import (
+    AccountName,
+    Address,
+    ChainId,
+    FinalityRule,
+    Node,
+    PassphraseFile,
+    Signer,
+    account,
+    connect,
+    node_url,
+)
+from counterfoil.cli.options import LEDGER, OPERATOR, AsJson, By, Ledger, signers
+from counterfoil.cli.run import verb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from counterfoil.errors import UnavailableError
+
+Contract = Annotated[
+    str | None,
+    typer.Option(metavar="0x…", help="A CheckpointAnchor that is there. [default: deploy one]"),
+]
+Threshold = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="How many members sign. [default: more than half]"),
+]
+Operators = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--operator",
+        metavar="NAME",
+        help="An organisation that runs the chain; repeat it. [default: the log's, alone]",
+    ),
+]
+Validators = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--validator", metavar="0x…", help="Whose seals count offline, on QBFT; repeat it."
+    ),
+]
+Exchange = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Put requests to other members here, and find answers."),
+]
+Every = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=1, help="Go on, at this cadence.")
+]
+MaxEntries = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="With --every: sooner, if so many entries wait."),
+]
+Wait = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it is final.")
+]
+Request = Annotated[Path, typer.Argument(metavar="FILE", help="The request, as handed over.")]
+Trust = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Your own trust policy. [default: what you adopted for that log]"
+    ),
+]
+WitnessName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Of the witness, as the trust policy will name it.")
+]
+LogKey = Annotated[
+    str | None,
+    typer.Option("--log", metavar="VKEY", help="The log's key. [default: that of --ledger]"),
+]
+Organisation = Annotated[
+    str, typer.Option("--operator", metavar="NAME", help="The organisation that runs the witness.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the group `chain`."""
+    verb(app, "join", "counterfoil chain join --rpc http://127.0.0.1:8545")(join)
+    verb(app, "member", "counterfoil chain member auditor --log VKEY --operator 'Auditor LLP'")(
+        member
+    )
+    verb(app, "anchor", "counterfoil chain anchor --exchange ./to-sign")(anchor)
+    verb(app, "sign", "counterfoil chain sign anchor-1024.request.json")(sign)
+
+
+def join(
+    *,
+    contract: Contract = None,
+    threshold: Threshold = None,
+    operators: Operators = None,
+    validators: Validators = None,
+    by: By = None,
+    rpc: Node = None,
+    chain_id: ChainId = None,
+    finality: FinalityRule = None,
+    name: AccountName = OPERATOR,
+    passphrase_file: PassphraseFile = None,
+    signer: Signer = None,
+    address: Address = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Give the ledger a place on a chain, and adopt a policy that names it."""
+    chain = connect(rpc, chain_id, finality)
+    who = account(name, passphrase_file, signer, address)
+    with counterfoil.open(ledger) as opened, chains.Outbox(chain, who) as outbox:
+        policy = chains.join_chain(
+            opened,
+            outbox,
+            contract=contract,
+            threshold=threshold,
+            operators=operators or (),
+            validators=validators or (),
+            by=signers(by),
+        )
+    rules = chains.require_chain(policy)
+    members = [one.name for one in policy.witnesses if one.anchor is not None]
+    output.show(
+        {
+            "chain": rules.to_json(),
+            "members": members,
+            "policy": policy.digest.hex(),
+            "version": policy.version,
+        },
+        f"anchors of this ledger go to {rules.contract} on chain {rules.id}",
+        output.fields(
+            {
+                "log": rules.log,
+                "members": f"{rules.threshold} of {', '.join(members)} sign",
+                "chain run by": ", ".join(rules.operators),
+                "policy": f"version {policy.version}, {policy.digest.hex()}",
+            }
+        ),
+        "next: counterfoil chain anchor",
+        as_json=as_json,
+    )
+
+
+def member(
+    name: WitnessName,
+    *,
+    log: LogKey = None,
+    operator: Organisation,
+    account_name: AccountName = OPERATOR,
+    passphrase_file: PassphraseFile = None,
+    signer: Signer = None,
+    address: Address = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Make this machine a witness of a log that signs its anchors, too."""
+    if log is None:
+        with counterfoil.open(ledger) as opened:
+            key = opened.key
+    else:
+        key = ledgers.parse_vkey(log)
+    who = account(account_name, passphrase_file, signer, address)
+    made = chains.make_member(name, key, who, operator)
+    text = ledgers.format_witness(made)
+    output.show(
+        {"witness": made.to_json(), "toml": text, "log": key.name},
+        *map(output.plain, text.splitlines()),
+        "",
+        f"next: send these lines to whoever writes the trust policy of {output.plain(key.name)}",
+        as_json=as_json,
+    )
+
+
+def anchor(
+    *,
+    exchange: Exchange = None,
+    every: Every = None,
+    max_entries: MaxEntries = None,
+    wait: Wait = chains.FINAL_WITHIN_S,
+    rpc: Node = None,
+    name: AccountName = OPERATOR,
+    passphrase_file: PassphraseFile = None,
+    signer: Signer = None,
+    address: Address = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Have the newest checkpoint signed and anchored, and state it in the log."""
+    who = account(name, passphrase_file, signer, address)
+    with counterfoil.open(ledger) as opened:
+        policy = opened.policy.show()
+        chain = chains.connect_to(chains.require_chain(policy), node_url(rpc))
+        with (
+            chains.Outbox(chain, who) as outbox,
+            chains.members_here(policy, who, exchange) as members,
+        ):
+            anchoring = chains.Anchoring(opened, outbox, members)
+            if every is None:
+                with output.working("waiting until it is final"):
+                    made = anchoring.run(wait)
+                _show(anchoring, made, as_json=as_json)
+                return
+
+            def report(made: Sequence[Any], trouble: UnavailableError | None) -> None:
+                if trouble is not None:
+                    output.remark("warning", str(trouble))
+                else:
+                    _show(anchoring, made, as_json=as_json)
+
+            chains.keep_anchoring(anchoring, every_s=every, max_entries=max_entries, report=report)
+
+
+def sign(
+    file: Request,
+    *,
+    trust: Trust = None,
+    name: AccountName = OPERATOR,
+    passphrase_file: PassphraseFile = None,
+    signer: Signer = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a checkpoint that is to be anchored, as a member."""
+    data = files.read_file(file)
+    policy = chains.policy_for(data, None if trust is None else files.read_file(trust))
+    who = account(name, passphrase_file, signer, address)
+    answer = chains.sign_request(file, policy, who)
+    request = chains.parse_request(data)
+    checkpoint = request.checkpoint
+    output.show(
+        {
+            "file": str(answer),
+            "origin": checkpoint.origin,
+            "size": checkpoint.size,
+            "root": checkpoint.root.hex(),
+            "chain_id": request.chain_id,
+            "contract": request.contract,
+            "address": who.address.lower(),
+        },
+        f"signed {output.count(checkpoint.size, 'entry', 'entries')} of "
+        f"{output.plain(checkpoint.origin)}; this witness remembers them now",
+        output.fields({"root": checkpoint.root.hex(), "answer": answer}),
+        f"next: hand {output.plain(answer.name)} back",
+        as_json=as_json,
+    )
+
+
+def _show(anchoring: chains.Anchoring, made: Sequence[Any], *, as_json: bool) -> None:
+    standing = anchoring.standing()
+    newest = standing.anchored
+    covered = newest.size if newest is not None else 0
+    each = standing.cost_wei // covered if covered else 0
+    anchors = [{"entry": one.index, **one.statement.predicate} for one in made]
+    output.show(
+        {
+            "anchored": anchors,
+            "size": covered,
+            "log_size": standing.log_size,
+            "anchors": standing.anchors,
+            "stopped": standing.is_stopped,
+            "cost_wei": str(standing.cost_wei),
+            "cost_per_entry_wei": str(each),
+        },
+        *(
+            f"anchored {one['size']:,} entries in block {one['block']['number']}"
+            f" (entry {one['entry']})"
+            for one in anchors
+        ),
+        *([] if anchors else ["nothing new to anchor"]),
+        output.fields(
+            {
+                "anchored": f"{covered:,} of {standing.log_size:,} entries, "
+                f"by {output.count(standing.anchors, 'anchor')}",
+                "cost so far": f"{output.money(standing.cost_wei)}, {output.money(each)} an entry",
+                "STOPPED": "a split view of this log is on record" if standing.is_stopped else None,
+            }
+        ),
+        as_json=as_json,
+    )

@@ -1,0 +1,105 @@
+"""Anchoring by commands alone, by two organisations on two machines."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+import counterfoil as cf
+from counterfoil.chain import account as accounts
+from counterfoil.chain.devchain import DevChain
+from counterfoil.cli import app
+
+pytestmark = pytest.mark.usefixtures("anvil")
+
+
+def ask(*words, exit_code=0):
+    """Run a command with --json, and give what it printed."""
+    result = CliRunner().invoke(app, [*map(str, words), "--json"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == exit_code, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Goes to a machine: a home of its own, and an account with money on the chain."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COUNTERFOIL_PASSPHRASE", "a long sentence")
+    monkeypatch.setattr(accounts, "_SCRYPT_N", 2)  # key files that cost little
+
+    def go(name):
+        monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / name))
+
+    go("bank")
+    with DevChain(tmp_path / "chain") as dev:
+        monkeypatch.setenv("COUNTERFOIL_RPC", dev.url)
+        for name in ("auditor", "bank"):
+            go(name)
+            dev.grant(ask("chain", "key")["address"])
+        cf.init(tmp_path / "ledger", organisation="Bank").close()
+        yield go
+
+
+def test_a_ledger_is_anchored_by_three_commands(machine):
+    """join, anchor, audit: and what has nothing new is not paid for again."""
+    assert machine
+    joined = ask("chain", "join")
+    assert joined["members"] == ["local"]
+    assert joined["chain"]["operators"] == ["Bank"]
+    assert ask("chain", "join")["version"] == joined["version"]
+    first = ask("chain", "anchor")
+    assert [one["size"] for one in first["anchored"]] == [2]
+    again = ask("chain", "anchor")
+    assert (again["anchored"], again["cost_wei"]) == ([], first["cost_wei"])
+    assert int(first["cost_wei"]) > 0
+    audited = ask("log", "audit", "--anchor")
+    assert audited["anchors"]["compared"] == 1
+    assert ask("log", "audit")["anchors"] is None
+
+
+def test_two_organisations_hand_files_around(machine, tmp_path):
+    """The auditor makes its keys and signs with its own policy; the bank's next run goes on."""
+    key = ask("log", "status")["key"]
+    machine("auditor")
+    block = ask("chain", "member", "auditor", "--log", key, "--operator", "Auditor LLP")["toml"]
+    machine("bank")
+    with cf.open("ledger") as ledger:
+        policy = ledger.policy.show()
+        text = (ledger.folder / "trust.toml").read_text()
+    text = text.replace("version = 1", "version = 2")
+    text = text.replace('previous = ""', f'previous = "{policy.digest.hex()}"')
+    text = re.sub(r"\n\[\[principal\]\]", f"\n{block}\n\n[[principal]]", text, count=1)
+    (tmp_path / "trust.toml").write_text(text)
+    ask("policy", "adopt", "trust.toml")
+    joined = ask(
+        "chain", "join", "--threshold", "2", "--operator", "Bank", "--operator", "Auditor LLP"
+    )
+    assert sorted(joined["members"]) == ["auditor", "local"]
+    waiting = ask("chain", "anchor", "--exchange", "to-sign", exit_code=11)
+    assert "1 of the 2 members" in waiting["message"]
+    (request,) = (tmp_path / "to-sign").glob("*.request.json")
+    trust = tmp_path / "ledger" / "trust.toml"
+    machine("auditor")
+    ask("chain", "sign", request, exit_code=3)  # whose policy? it has adopted none
+    signed = ask("chain", "sign", request, "--trust", trust)
+    assert signed["size"] == 3
+    machine("bank")
+    assert ask("chain", "anchor", "--exchange", "to-sign")["size"] == 3
+
+
+def test_what_stands_in_the_way_is_one_line(machine, tmp_path):
+    """No chain in the policy, nobody who signs, no node: each is an error with a hint."""
+    assert "[chain]" not in (tmp_path / "ledger" / "trust.toml").read_text()
+    nothing = ask("chain", "anchor", exit_code=7)
+    assert "chain join" in nothing["hint"]
+    assert ask("log", "audit", "--anchor", exit_code=7)["error"] == "PolicyError"
+    (tmp_path / "request.json").write_text("{}")
+    assert ask("chain", "sign", "request.json", exit_code=3)["error"] == "FormatError"
+    ask("chain", "join")
+    machine("auditor")
+    assert ask("chain", "anchor", exit_code=3)["error"] == "FormatError"
