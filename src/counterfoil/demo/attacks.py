@@ -1,4 +1,4 @@
-"""Nine attacks on the demonstration's ledger, each of which somebody notices.
+"""Attacks on the demonstration's ledger, each of which somebody notices.
 
 An attack returns what was said when it was caught, or raises `NotCaughtError`, and then the whole
 demonstration fails. Files it changes, it puts back.
@@ -21,6 +21,7 @@ from counterfoil.core.checkpoint import check_same_history
 from counterfoil.core.ticket import check_ticket_leaf
 from counterfoil.decisions.stream import DecisionStream
 from counterfoil.demo import credit
+from counterfoil.demo.anchor import Place
 from counterfoil.demo.forger import rewritten_log, stream_without
 from counterfoil.errors import (
     ConflictError,
@@ -30,6 +31,7 @@ from counterfoil.errors import (
     SplitViewError,
     VerificationError,
 )
+from counterfoil.ledger.log import Log
 
 
 class NotCaughtError(CounterfoilError):
@@ -66,6 +68,7 @@ class Target:
         letter: The evidence handed out.
         policy: The trust policy as a citizen got it.
         decision: One of the decisions, with its ticket.
+        place: Where the ledger is anchored, if it is.
     """
 
     ledger: cf.Ledger
@@ -74,6 +77,7 @@ class Target:
     letter: Path
     policy: Path
     decision: cf.Decision
+    place: Place | None = None
 
 
 def flip_a_label(target: Target) -> None:
@@ -153,6 +157,14 @@ def show_a_fork(target: Target) -> None:
         check_same_history(target.ledger.checkpoint, other.checkpoint, target.ledger.key)
 
 
+def rewrite_with_every_key(target: Target) -> None:
+    """The log rewritten with all its keys, its witness's memory with it."""
+    assert target.place is not None  # noqa: S101 it is run only where there is a chain
+    with _forged(target, change=3, size=target.ledger.size) as forged, Log(forged) as log:
+        # A reader asks no witness: what is shown is a whole, signed log of the same name.
+        target.place.compare(log)
+
+
 def make_a_parallel_world(target: Target) -> None:
     """A complete parallel log with its own sham witnesses and policy."""
     folder = target.folder / "parallel"
@@ -212,6 +224,16 @@ ATTACKS = (
     Attack(show_a_fork, SplitViewError, "two readers comparing checkpoints", ""),
     Attack(make_a_parallel_world, PolicyError, "the citizen's own trust policy", "trust policy"),
 )
+
+ON_A_CHAIN = (
+    Attack(
+        rewrite_with_every_key,
+        VerificationError,
+        "the contract on the chain",
+        "the chain holds another root",
+    ),
+)
+"""Attacks that only an anchor is held against."""
 
 
 def attack(target: Target, one: Attack) -> Caught:

@@ -8,6 +8,7 @@ from typing import Any
 
 from counterfoil.core.keys import format_vkey
 from counterfoil.demo import credit, plots
+from counterfoil.demo.anchor import PROVES, PROVES_NOT, Anchored
 from counterfoil.demo.attacks import Caught
 from counterfoil.demo.steps import DATA_NAME, ORGANISATION, SYSTEM, Erasure, Scene
 from counterfoil.demo.story import (
@@ -29,6 +30,8 @@ def tell_story(
     verdict: Mapping[str, Any],
     caught: Sequence[Caught],
     erasure: Erasure,
+    *,
+    anchored: Anchored | None,
     seconds: Mapping[str, float],
 ) -> Story:
     """Put the report together.
@@ -38,6 +41,7 @@ def tell_story(
         verdict: Of the letter, as the separate process gave it.
         caught: The attacks.
         erasure: What erasing a person showed.
+        anchored: The log's place on a chain of this machine; None where there was none.
         seconds: Of each step, by its name.
     """
     ledger, evaluation = scene.ledger, scene.evaluation
@@ -68,7 +72,13 @@ def tell_story(
             Card("Ledger entries", str(ledger.size), "for all of this"),
         ),
         lineage="lineage",
-        sections=(_data(scene), _model(scene), _decisions(scene), _letter(scene, verdict)),
+        sections=(
+            _data(scene),
+            _model(scene),
+            _decisions(scene),
+            _letter(scene, verdict),
+            _chain(anchored),
+        ),
         attacks=tuple(
             Attack(one.attack, True, f"{one.by}: {one.said}", one.seconds) for one in caught
         ),
@@ -184,6 +194,26 @@ def _letter(scene: Scene, verdict: Mapping[str, Any]) -> Section:
         "proven.",
         (Table("Proved", ("", ""), rows),),
         (("contributions", "What counted for and against this applicant, exactly"),),
+    )
+
+
+def _chain(anchored: Anchored | None) -> Section:
+    if anchored is None:
+        return Section(
+            "The chain",
+            "Nothing is anchored: there was no chain on this machine. What an anchor adds: "
+            f"{PROVES}.",
+        )
+    rows = (
+        ("Entries under the anchored root", f"{anchored.size:,}"),
+        ("Block", str(anchored.block)),
+        ("Gas, however many entries it covers", f"{anchored.gas:,}"),
+    )
+    return Section(
+        "The chain",
+        f"The log is anchored on a development chain of this machine. It proves that {PROVES}. It "
+        f"does not prove {PROVES_NOT}.",
+        (Table("Anchor", ("", ""), rows),),
     )
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.padding import Padding
 
-from counterfoil.demo import steps
-from counterfoil.demo.attacks import ATTACKS, Caught, Target, attack
+import counterfoil as cf
+from counterfoil.demo import anchor, steps
+from counterfoil.demo.attacks import ATTACKS, ON_A_CHAIN, Caught, Target, attack
 from counterfoil.demo.chapters import tell_story
 from counterfoil.demo.report import format_report
 from counterfoil.errors import ConflictError, CounterfoilError
@@ -40,16 +41,18 @@ def run_demo(folder: Path, *, as_json: bool = False) -> int:
         CounterfoilError: a step did not come out as told.
     """
     _make_room(folder)
-    before = os.environ.get(HOME)
-    # Keys and witness of a demonstration have no business among the user's own.
-    os.environ[HOME] = str(folder.absolute() / "home")
+    # Keys and witness of a demonstration have no business among the user's own; a program has.
+    own = {HOME: str(folder.absolute() / "home"), **anchor.find_program()}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     try:
         summary = _Teller(Console(stderr=as_json, highlight=False)).tell(folder)
     finally:
-        if before is None:
-            del os.environ[HOME]
-        else:
-            os.environ[HOME] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
     if as_json:
         print(json.dumps(summary, indent=2))  # noqa: T201 what --json asks for
     return 0
@@ -66,7 +69,9 @@ class _Teller:
         began = time.perf_counter()
         with self._step("Ledger", "keys, a local witness, a trust policy that enforces"):
             ledger = steps.make_ledger(folder)
-        with ledger:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(ledger)
+            place = self._take_place(folder, ledger, stack)
             with self._step("Data", "1,000 real loan applications, fingerprinted and cleared"):
                 data = steps.attest_data(ledger)
             with self._step("Training", "an explainable model; code, seed and libraries attested"):
@@ -76,6 +81,7 @@ class _Teller:
             self._say(f"AUC {evaluation.auc:.3f}; {evaluation.errors.rate:.0%} wrong decisions")
             with self._step("Decisions", f"{len(held_out)} applicants, exact reasons, tickets"):
                 batch = steps.decide(ledger, model, held_out)
+            anchored = self._anchor(place)
             with self._step("Letter", "for one refused applicant; the letter is the evidence"):
                 refused = steps.write_letter(folder, batch)
             scene = steps.Scene(
@@ -92,7 +98,7 @@ class _Teller:
                 for said in verdict[part]:
                     self._say(f"  {said}")
             self._say(f"grade: [bold]{verdict['grade']}[/]")
-            caught = self._attack(scene)
+            caught = self._attack(scene, place)
             with self._step("Erasure", "of one person"):
                 erasure = steps.erase_a_person(scene)
             self._say(f"today: refused. {erasure.refused}")
@@ -101,7 +107,9 @@ class _Teller:
                 f"{erasure.final_by[:10]}; {erasure.verified} proofs about others still verify"
             )
             with self._step("Report", "for whoever answers for the risk"):
-                story = tell_story(scene, verdict, caught, erasure, self._seconds)
+                story = tell_story(
+                    scene, verdict, caught, erasure, anchored=anchored, seconds=self._seconds
+                )
                 (folder / "report.html").write_bytes(format_report(story))
         total = time.perf_counter() - began
         self._farewell(scene, total)
@@ -112,6 +120,7 @@ class _Teller:
             "verdict": verdict,
             "attacks": [asdict(one) for one in caught],
             "erasure": asdict(erasure),
+            "anchored": None if anchored is None else asdict(anchored),
             "files": {
                 "letter": str(scene.letter),
                 "policy": str(scene.policy),
@@ -119,7 +128,32 @@ class _Teller:
             },
         }
 
-    def _attack(self, scene: steps.Scene) -> list[Caught]:
+    def _take_place(
+        self, folder: Path, ledger: cf.Ledger, stack: contextlib.ExitStack
+    ) -> anchor.Place | None:
+        """Start a chain, where that can be."""
+        start = time.perf_counter()
+        with self._console.status("Chain: one of this machine"):
+            place = anchor.take_place(folder, ledger, steps.RISK[:2], stack)
+        if isinstance(place, str):
+            self._console.print(
+                f"[yellow]-[/] [bold]Chain[/] none, so nothing is anchored: {place}"
+            )
+            return None
+        self._done("Chain", "of this machine, with one operator", start)
+        return place
+
+    def _anchor(self, place: anchor.Place | None) -> anchor.Anchored | None:
+        if place is None:
+            return None
+        with self._step("Anchor", "the log's root in a contract that only lets it grow"):
+            anchored = place.anchor()
+        self._say(f"{anchored.size} entries, block {anchored.block}, {anchored.gas:,} gas")
+        self._say(f"[green]proves[/] {anchor.PROVES}")
+        self._say(f"[yellow]does not prove[/] {anchor.PROVES_NOT}")
+        return anchored
+
+    def _attack(self, scene: steps.Scene, place: anchor.Place | None) -> list[Caught]:
         target = Target(
             scene.ledger,
             scene.folder,
@@ -127,11 +161,12 @@ class _Teller:
             scene.letter,
             scene.policy,
             scene.batch[42],
+            place,
         )
         self._console.print("\n[bold]Attacks[/]")
         caught: list[Caught] = []
         start = time.perf_counter()
-        for one in ATTACKS:
+        for one in (*ATTACKS, *(ON_A_CHAIN if place is not None else ())):
             caught.append(attack(target, one))
             self._say(f"[green]caught[/] {caught[-1].attack}  [dim]by {caught[-1].by}[/]")
         self._seconds["Attacks"] = time.perf_counter() - start
@@ -159,6 +194,9 @@ class _Teller:
             except CounterfoilError:
                 self._console.print(f"[bold red]x {name}[/] {what}")
                 raise
+        self._done(name, what, start)
+
+    def _done(self, name: str, what: str, start: float) -> None:
         self._seconds[name] = time.perf_counter() - start
         took = f"[dim]{self._seconds[name]:.1f} s[/]"
         self._console.print(f"[green]\N{CHECK MARK}[/] [bold]{name}[/] {what}  {took}")
