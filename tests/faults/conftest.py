@@ -204,9 +204,8 @@ def in_child():
 
 @pytest.fixture
 def small_journal(monkeypatch):
-    """A journal that is recycled every few commits, and quick to copy; large commits are staged."""
+    """A journal that is recycled every few commits, and quick to copy."""
     monkeypatch.setattr(journal, "JOURNAL_BYTES", 1 << 12)
-    monkeypatch.setattr(journal, "STAGED_BYTES", 1 << 10)
 
 
 @pytest.fixture

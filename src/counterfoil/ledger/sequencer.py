@@ -114,7 +114,7 @@ class Sequencer:
         )
         try:
             if entries:
-                self.tree.commit(entries, lambda: leaf_hashes(entries), self._seal)
+                self.tree.commit(entries, leaf_hashes(entries), self._seal)
             error = None
         except Exception as raised:  # noqa: BLE001 every caller who waits gets to raise it
             error = raised
