@@ -126,6 +126,10 @@ class Failing(Disk):
     def sync(self, fd):
         return self._step(lambda: Disk.sync(self, fd))
 
+    def sync_all(self, fds):
+        for fd in fds:  # in order, so that a step is the same one each time
+            self.sync(fd)
+
     def sync_folder(self, folder):
         return self._step(lambda: Disk.sync_folder(self, folder))
 
