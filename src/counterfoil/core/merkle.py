@@ -92,7 +92,7 @@ class Frontier:
     @property
     def peaks(self) -> tuple[Hash, ...]:
         """Roots of the complete subtrees, smallest first: the path of a leaf appended next."""
-        return tuple([peak for peak in self._peaks if peak is not None])
+        return tuple(peak for peak in self._peaks if peak is not None)
 
     def copy(self) -> Frontier:
         """Make an independent frontier in the same state."""
@@ -134,11 +134,10 @@ class Frontier:
     def root(self) -> Hash:
         """Compute the root: the peaks folded from right to left."""
         first, *others = self.peaks or (EMPTY_ROOT,)
-        root: bytes = first
-        sha = sha256
+        root = first
         for peak in others:
-            root = sha(b"\x01" + peak + root).digest()
-        return Hash(root)
+            root = node_hash(peak, root)
+        return root
 
 
 def root_of(leaves: Sequence[Hash]) -> Hash:

@@ -353,10 +353,8 @@ def _encode(salts: Iterable[bytes], names: Iterable[bytes], values: Iterable[byt
     Returns:
         All of them, a line feed behind each.
     """
-    texts = [
-        b'["%b%b%b]' % parts
-        for parts in zip(salts, names, values, strict=False)  # names go round
-    ]
+    # Not strict, as names go round for ever.
+    texts = [b'["%b%b%b]' % parts for parts in zip(salts, names, values, strict=False)]
     longest = max(map(len, texts), default=0)
     if longest > MAX_FIELD_BYTES:
         raise FormatError(

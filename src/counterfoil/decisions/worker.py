@@ -112,9 +112,10 @@ class Worker:
         for sequence, payload in messages:
             if sequence < durable:
                 continue  # our predecessor was killed between steps 3 and 4
-            if sequence > durable + len(subjects):
-                raise _damaged(durable + len(subjects))
             values, subject = self._codec.parse_row(payload)
+            # A value too few would shift those of every row behind it.
+            if sequence > durable + len(subjects) or len(values) < len(self._codec.fields):
+                raise _damaged(durable + len(subjects))
             texts += values
             subjects.append(subject)
         if subjects:

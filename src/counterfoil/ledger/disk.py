@@ -50,12 +50,12 @@ class Disk:
         File systems write what they note about files, such as their lengths, for all files that
         wait at a time: five files then take little longer than one.
         """
-        refused: list[OSError] = []
+        refused: list[BaseException] = []
 
         def sync(fd: int) -> None:
             try:
                 self.sync(fd)
-            except OSError as error:
+            except BaseException as error:  # noqa: BLE001 whatever it was, this file is not durable
                 refused.append(error)
 
         started: list[threading.Thread] = []

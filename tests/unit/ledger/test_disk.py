@@ -32,8 +32,9 @@ def test_several_files_are_synced_at_once(fds):
     assert sorted(asked) == sorted(fds)
 
 
+@pytest.mark.parametrize("error", [OSError, MemoryError])
 @pytest.mark.parametrize("place", range(3))
-def test_one_refusal_among_several_files_is_a_refusal(fds, place):
+def test_one_refusal_among_several_files_is_a_refusal(fds, place, error):
     """Nothing passes for durable that the disk refused, and the others are waited for."""
     asked = []
 
@@ -41,9 +42,9 @@ def test_one_refusal_among_several_files_is_a_refusal(fds, place):
         def sync(self, fd):
             asked.append(fd)
             if fd == fds[place]:
-                raise OSError("broken by the test")
+                raise error("broken by the test")
 
-    with pytest.raises(OSError, match="broken by the test"):
+    with pytest.raises(error, match="broken by the test"):
         Refusing().sync_all(fds)
     assert sorted(asked) == sorted(fds)
 
