@@ -34,7 +34,7 @@ REFUSED, DONE, BEFORE, AFTER, TORN = FAULTS = (
 )
 MOST_STEPS = 150  # of anything that is broken step by step
 REACHED = 3  # exit code of a child that met its fault and lived
-REAL = {name: getattr(Disk, name) for name in ("write", "sync", "sync_folder")}
+REAL = {name: getattr(Disk, name) for name in ("write", "sync", "sync_all", "sync_folder")}
 
 
 class StepDisk(Disk):
@@ -54,6 +54,10 @@ class StepDisk(Disk):
 
     def sync(self, fd):
         self._step(lambda: os.fstat(fd))
+
+    def sync_all(self, fds):
+        for fd in fds:  # in order, so that a step is the same one each time
+            self.sync(fd)
 
     def sync_folder(self, folder):
         self._step(folder.stat)
@@ -204,9 +208,8 @@ def in_child():
 
 @pytest.fixture
 def small_journal(monkeypatch):
-    """A journal that is recycled every few commits, and quick to copy; large commits are staged."""
+    """A journal that is recycled every few commits, and quick to copy."""
     monkeypatch.setattr(journal, "JOURNAL_BYTES", 1 << 12)
-    monkeypatch.setattr(journal, "STAGED_BYTES", 1 << 10)
 
 
 @pytest.fixture

@@ -46,6 +46,10 @@ class PowerDisk(Disk):
         self.before.pop(path, None)
         self.since.pop(path, None)
 
+    def sync_all(self, fds):
+        for fd in fds:  # in order, so that a step is the same one each time
+            self.sync(fd)
+
     def sync_folder(self, folder):
         self._step()
         folder.stat()

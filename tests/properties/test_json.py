@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from counterfoil.core.envelope import (
     format_envelope,
     parse_envelope,
 )
-from counterfoil.core.portable import encode_value
+from counterfoil.core.portable import encode_value, encode_values
 from counterfoil.core.statement import Statement, Subject, format_statement, parse_statement
 from counterfoil.errors import FormatError
 
@@ -144,3 +145,22 @@ def test_values_of_records_are_exact_or_strings(value):
     except FormatError:
         return
     assert parse_json(text) == portable(value)
+
+
+deep = st.integers(12, 18).map(lambda levels: json.loads("[" * levels + "]" * levels))
+
+
+@given(
+    st.lists(
+        anything | deep | st.sampled_from([None, [None], "null", math.nan, [math.inf]]), max_size=6
+    )
+)
+def test_many_values_are_written_as_each_is_alone(values):
+    """Looking at all of them at once notices what looking at each does, and mixes up none."""
+    try:
+        texts = [encode_value(value, 15) for value in values]
+    except FormatError:
+        with pytest.raises(FormatError):
+            encode_values(values, 15)
+    else:
+        assert encode_values(values, 15) == texts

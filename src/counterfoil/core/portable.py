@@ -8,6 +8,7 @@ agree on become strings: integers beyond 2**53 - 1, `"NaN"`, `"Infinity"` and `"
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,8 +17,12 @@ from counterfoil.core.canonical import MAX_INTEGER
 from counterfoil.errors import FormatError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from counterfoil.core.canonical import JsonValue
 
+_find_nulls = re.compile(b"null").findall  # in half the time of `bytes.count`
+_NOT_OPENING = bytes(byte for byte in range(256) if byte not in b"{[\0")
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 # Subclasses are left to the slow path, so that exact type comparisons tell the whole truth.
 STRICT = (
@@ -47,6 +52,27 @@ def encode_value(value: JsonValue, max_depth: int) -> bytes:
     if (b"null" in text and value is not None) or _may_be_deep(text, max_depth):
         return text if _is_plain(value, max_depth) else _encode_portable(value, max_depth)
     return text
+
+
+def encode_values(values: Sequence[JsonValue], max_depth: int) -> list[bytes]:
+    """Write many values, each as `encode_value` does, in less time.
+
+    Raises:
+        FormatError: A value is not JSON, or too deep.
+    """
+    try:
+        texts = [orjson.dumps(value, None, STRICT) for value in values]
+    except orjson.JSONEncodeError:
+        return [encode_value(value, max_depth) for value in values]
+    # The reasons for a second look are looked for in all texts at once; none holds a zero byte.
+    joined = b"\0".join(texts)
+    opened = joined.translate(None, _NOT_OPENING).split(b"\0")
+    if len(_find_nulls(joined)) == values.count(None) and len(max(opened, key=len)) <= max_depth:
+        return texts
+    return [
+        encode_value(value, max_depth) if b"null" in text or len(brackets) > max_depth else text
+        for value, text, brackets in zip(values, texts, opened, strict=True)
+    ]
 
 
 def _may_be_deep(text: bytes, max_depth: int) -> bool:

@@ -23,11 +23,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
-from counterfoil.core.record import SALT_BYTES, seal_rows
+from counterfoil.core.record import SALT_BYTES, seal_texts
 from counterfoil.decisions.channel import PROGRESS, READY, WAITING, Board
 from counterfoil.decisions.ring import Ring
 from counterfoil.decisions.rowcodec import RowCodec
@@ -107,23 +107,23 @@ class Worker:
         """Make the next batch durable."""
         messages = self._ring.read(MAX_BATCH_ROWS, MAX_BATCH_BYTES) or self._read_again()
         durable = self._board.durable
-        rows: list[list[Any]] = []
+        texts: list[bytes] = []
         subjects: list[str | None] = []
         for sequence, payload in messages:
             if sequence < durable:
                 continue  # our predecessor was killed between steps 3 and 4
-            if sequence > durable + len(rows):
-                raise _damaged(durable + len(rows))
             values, subject = self._codec.parse_row(payload)
-            rows.append(values)
+            # A value too few would shift those of every row behind it.
+            if sequence > durable + len(subjects) or len(values) < len(self._codec.fields):
+                raise _damaged(durable + len(subjects))
+            texts += values
             subjects.append(subject)
-        if rows:
-            fields = self._codec.fields
-            salts = os.urandom(SALT_BYTES * len(fields) * len(rows))
-            sealed = seal_rows(self._store.stream, fields, rows, salts)
-            self._board.stage(len(rows), durable, self._store.size, sealed[0].leaf)  # 1
+        if subjects:
+            salts = os.urandom(SALT_BYTES * len(texts))
+            sealed = seal_texts(self._store.stream, self._codec.fields, texts, salts)
+            self._board.stage(len(sealed), durable, self._store.size, sealed[0].leaf)  # 1
             self._store.append(sealed, subjects)  # 2
-            self._board.durable = durable + len(rows)  # 3
+            self._board.durable = durable + len(sealed)  # 3
         self._ring.release()  # 4
 
     def _read_again(self) -> list[tuple[int, bytes]]:

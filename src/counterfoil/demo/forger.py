@@ -37,7 +37,7 @@ def rewritten_log(log: Log, folder: Path, change: int | None, size: int) -> Path
         return sign_checkpoint(Checkpoint(log.origin, new_size, root), signer)
 
     with TreeStore.create(folder / "log") as tree:
-        tree.commit(entries, lambda: leaf_hashes(entries), seal)
+        tree.commit(entries, leaf_hashes(entries), seal)
     return folder
 
 

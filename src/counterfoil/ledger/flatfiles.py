@@ -64,8 +64,7 @@ class FlatFiles:
 
     def sync(self, *names: str) -> None:
         """Make the named files durable, by default all that were opened."""
-        for name in names or sorted(self._fds):
-            self._disk.sync(self._fd(name))
+        self._disk.sync_all([self._fd(name) for name in names or sorted(self._fds)])
 
     def replace(self, name: str, data: bytes) -> None:
         """Put a new file in place of `name`, durably."""

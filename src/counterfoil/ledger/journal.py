@@ -1,15 +1,12 @@
-"""The journal: where a commit becomes durable, by the sync of one frame.
+"""The journal: where a commit becomes durable, by one sync.
 
-A frame holds the entries, their leaves and the signed head that covers them. The file is
+A commit is one frame: the entries, their leaves and the signed head that covers them. The file is
 written with zeros beforehand, so that a sync has data to push and no new blocks to record, and is
 used from the start again once the flat files hold, durably, all that its frames say.
 
     frame = "CFJ1" ‖ u64 size before ‖ u32 count ‖ u32 slots ‖ u32 entries ‖ u32 head (bytes each)
             ‖ SHA-256(all after ‖ checksum of the frame before ‖ all before)
             ‖ slots ‖ entries ‖ leaves ‖ head
-
-What is large of a frame, slots and entries, can be written before the rest is known: the disk
-works on it while the processor hashes (`staging`).
 
 Integers are big-endian. A frame counts only if its checksum holds and it begins at the size where
 the frame before it ended: what lies behind the last such frame is torn or stale, and was never
@@ -19,31 +16,24 @@ that still lies behind it: an entry that holds the bytes of a frame never become
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from counterfoil.core.merkle import HASH_BYTES, Hash
 from counterfoil.ledger.disk import Disk
 
-if TYPE_CHECKING:
-    from hashlib import _Hash as HASH
-
 # Bytes: long enough that recycling, which syncs every flat file, is rare; replayed in well under
 # a second.
 JOURNAL_BYTES = 8 << 20
-# Bytes: below it, the sync that is saved is shorter than what a second one costs.
-STAGED_BYTES = 64 << 10
 _HEADER = struct.Struct(">4sQIIII")
 _MAGIC = b"CFJ1"
 _ZEROS = bytes(1 << 16)
-_PREFIX_BYTES = _HEADER.size + 32
+_CHECKSUM_BYTES = 32
+_PREFIX_BYTES = _HEADER.size + _CHECKSUM_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +63,6 @@ class Frame:
         return _PREFIX_BYTES + hashes + len(self.slots) + len(self.entries) + len(self.head)
 
 
-class Staged(NamedTuple):
-    """What of the next frame lies in the file already: bytes, and their hash to be gone on with."""
-
-    length: int
-    hashed: HASH
-
-
 def entry_ends(entries: bytes, count: int, length_bytes: int) -> list[int] | None:
     """Find where each of `count` length-prefixed entries ends; None if they do not fill it."""
     ends: list[int] = []
@@ -106,8 +89,6 @@ class Journal:
         self._end = 0
         self._checksum = b""  # of the last frame that counts
         self._used = 0  # no byte behind this is anything but zero
-        self._staged: Staged | None = None
-        self._syncing: ThreadPoolExecutor | None = None
 
     @staticmethod
     def create(path: Path, disk: Disk) -> None:
@@ -123,38 +104,8 @@ class Journal:
         """Tell whether so many bytes fit behind the last frame, or the journal is unused."""
         return self._end == 0 or self._end + length <= JOURNAL_BYTES
 
-    @contextlib.contextmanager
-    def staging(self, slots: bytes, entries: bytes) -> Iterator[None]:
-        """Write what the next frame will hold, and sync it while the caller goes on.
-
-        Until that frame is appended, these bytes mean nothing; leaving the context waits for the
-        disk. Little is left to `append`.
-        """
-        data = slots + entries
-        if len(data) < STAGED_BYTES:
-            yield
-            return
-        at = self._end + _PREFIX_BYTES
-        self._used = max(self._used, at + len(data))
-        self._disk.write(self._fd, data, at)
-        if self._syncing is None:
-            self._syncing = ThreadPoolExecutor(1, "counterfoil-sync")
-        synced = self._syncing.submit(self._disk.sync, self._fd)
-        try:
-            # First, as hashing this much lets go of the interpreter lock, so that the sync begins.
-            self._staged = Staged(len(data), sha256(data))
-            yield
-        finally:
-            synced.result()
-
     def append(self, frame: Frame) -> None:
-        """Make a frame durable, by one sync; what was staged of it is not written again."""
-        staged, self._staged = self._staged, None
-        if staged is None:
-            large = frame.slots + frame.entries
-            staged = Staged(0, sha256(large))
-        else:
-            large = b""
+        """Make a frame durable: one write, one sync."""
         header = _HEADER.pack(
             _MAGIC,
             frame.size_before,
@@ -163,16 +114,14 @@ class Journal:
             len(frame.entries),
             len(frame.head),
         )
-        rest = b"".join((*frame.leaves, frame.head))
-        staged.hashed.update(b"".join((rest, self._checksum, header)))
-        checksum = staged.hashed.digest()
-        end = self._end + frame.length
+        parts = (header, bytes(_CHECKSUM_BYTES), frame.slots, frame.entries, *frame.leaves)
+        data = memoryview(bytearray().join((*parts, frame.head)))
+        hashed = sha256(data[_PREFIX_BYTES:])
+        hashed.update(self._checksum + header)
+        checksum = data[_HEADER.size : _PREFIX_BYTES] = hashed.digest()
+        end = self._end + len(data)
         self._used = max(self._used, end)
-        if staged.length:
-            self._disk.write(self._fd, rest, self._end + _PREFIX_BYTES + staged.length)
-            self._disk.write(self._fd, header + checksum, self._end)
-        else:
-            self._disk.write(self._fd, b"".join((header, checksum, large, rest)), self._end)
+        self._disk.write(self._fd, data, self._end)
         self._disk.sync(self._fd)
         self._end = end
         self._checksum = checksum
@@ -198,7 +147,6 @@ class Journal:
     def rewind(self) -> None:
         """Use the file from the start again; the flat files must be durable by now."""
         self._end = 0
-        self._staged = None
         self._checksum = b""
 
     def clear(self) -> None:
@@ -211,8 +159,6 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        if self._syncing is not None:
-            self._syncing.shutdown()
         os.close(self._fd)
 
     def _decode(self, data: bytes, offset: int) -> tuple[Frame, int] | None:

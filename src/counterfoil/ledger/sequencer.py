@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
@@ -107,13 +108,13 @@ class Sequencer:
 
     def _commit(self, taken: Sequence[_Pending]) -> None:
         """Commit as one what several callers want; each gets its index, or the error."""
-        entries = [entry for pending in taken for entry in pending.entries]
+        entries = list(chain.from_iterable([pending.entries for pending in taken]))
         error: Exception | None = UnavailableError(
             "the commit was interrupted", hint="Look whether the entry is in, then append again."
         )
         try:
             if entries:
-                self.tree.commit(entries, lambda: leaf_hashes(entries), self._seal)
+                self.tree.commit(entries, leaf_hashes(entries), self._seal)
             error = None
         except Exception as raised:  # noqa: BLE001 every caller who waits gets to raise it
             error = raised

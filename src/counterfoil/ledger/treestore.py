@@ -11,8 +11,7 @@
 
 A commit goes in this order, and recovery runs the same steps from the second on:
 
-    1. the frame is durable in the journal          (before: nothing happened; a large one's
-                                                     entries are synced while it is hashed)
+    1. the frame is durable in the journal          (before: nothing happened)
     2. the flat files are written                   (not synced: step 1 can redo them)
     3. countersignatures are asked for              (refused: it is never published)
     4. the head is published                        (before: committed, and nobody was told)
@@ -39,10 +38,6 @@ from counterfoil.ledger.disk import Disk, WriterLock, reported, require_posix
 from counterfoil.ledger.flatfiles import encode_head
 from counterfoil.ledger.journal import Frame, Journal
 from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, Published, TreeView
-
-# Bytes of the journal kept for a head, whose length is known only when it is signed: a checkpoint
-# with the most signatures that a note may have takes less.
-HEAD_ROOM = 64 << 10
 
 Seal = Callable[[int, Hash], bytes]
 Countersign = Callable[["TreeStore", bytes], bytes]
@@ -151,15 +146,14 @@ class TreeStore(TreeView):
     def commit(
         self,
         payloads: Sequence[bytes],
-        leaves: Callable[[], Sequence[Hash]],
+        leaves: Sequence[Hash],
         seal: Seal,
     ) -> bytes:
-        """Append, durably, and publish.
+        """Append, durably, with one data sync, and publish.
 
         Args:
             payloads: What is stored.
-            leaves: Gives their leaf hashes, 32 bytes each, in the same order; called once, while
-                the disk is busy with the payloads.
+            leaves: Their leaf hashes, 32 bytes each, in the same order.
             seal: Makes the head from the new size and root. It is not called again for a size
                 unless the head made before was lost in a crash.
 
@@ -171,21 +165,18 @@ class TreeStore(TreeView):
             UnavailableError: the disk refused. The commit may or may not have happened; the next
                 call finds out before it does anything else, as opening the folder would.
         """
-        journal = self._sound_writer()
+        self._sound_writer()
         slots, entries, ends = self._lay_out(payloads)
         old = self._published.frontier
         frontier = old.copy()
+        completed = frontier.extend(leaves)
+        root = frontier.root()
+        head = seal(frontier.size, root)
+        frame = Frame(old.size, leaves, slots, entries, ends, head)
         # From here on a failure leaves us not knowing what the disk holds.
         self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
-            self._make_room(len(slots) + len(entries) + len(payloads) * HASH_BYTES + HEAD_ROOM)
-            with journal.staging(slots, entries):
-                added = leaves()
-                completed = frontier.extend(added)
-                root = frontier.root()
-                head = seal(frontier.size, root)
-            frame = Frame(old.size, added, slots, entries, ends, head)
-            journal.append(frame)  # 1
+            self._make_durable(frame)  # 1
             # If we stop here, nothing was acknowledged; recovery does what follows.
             self._apply(frame, completed)  # 2
             if self._countersign is not None:
@@ -198,13 +189,11 @@ class TreeStore(TreeView):
 
     def publish(self, head: bytes) -> None:
         """Replace what is published for the present size, as when countersignatures arrive."""
-        journal = self._sound_writer()
-        frame = Frame(self.size, (), b"", b"", (), head)
+        self._sound_writer()
         self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
-            self._make_room(frame.length)
             # The head is rewritten in place: torn, it could not be read again without this.
-            journal.append(frame)
+            self._make_durable(Frame(self.size, (), b"", b"", (), head))
             self._publish(self._published.frontier, self._published.root, head)
         self._is_sound = True
 
@@ -304,12 +293,13 @@ class TreeStore(TreeView):
         slots = b"".join([payload[:slot] for payload in payloads]) if slot else b""
         return slots, b"".join(parts), list(accumulate([n + width for n in lengths]))
 
-    def _make_room(self, length: int) -> None:
-        """Begin the journal anew if so many bytes do not fit behind its last frame."""
+    def _make_durable(self, frame: Frame) -> None:
+        """Put a frame into the journal, emptied first if it is full."""
         journal = self._require_writer()
-        if not journal.has_room(length):
+        if not journal.has_room(frame.length):
             self._files.sync()
             journal.rewind()
+        journal.append(frame)
 
     def _apply(self, frame: Frame, completed: Sequence[Sequence[Hash]]) -> None:
         """Write a durable frame into the flat files; doing it again changes nothing."""

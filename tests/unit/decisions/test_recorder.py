@@ -552,6 +552,16 @@ def test_a_row_damaged_in_memory_is_named(bench, monkeypatch):
     assert bench.numbers() == [0, 1]
 
 
+def test_a_row_with_too_few_values_is_named(bench):
+    """It is refused, and so is the whole batch, in which it would shift the values of others."""
+    bench.push(0)
+    assert bench.ring.push(b'"a value"' + bytes(1)) is not None
+    bench.push(2)
+    with pytest.raises(VerificationError, match="record 1 of this recorder was damaged"):
+        bench.run()
+    assert bench.numbers() == []
+
+
 def test_a_recording_process_says_why_it_ends():
     """An error keeps its class, message and hint on the way; one of many parts is an outage."""
     ring = Ring(allocate(4096))

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterfoil.core.portable import encode_value
-from counterfoil.core.record import MAX_FIELD_DEPTH, SALT_BYTES, parse_disclosure, seal_rows
+from counterfoil.core.record import (
+    MAX_FIELD_DEPTH,
+    SALT_BYTES,
+    parse_disclosure,
+    seal_rows,
+    seal_texts,
+)
 from counterfoil.decisions.rowcodec import RowCodec, encode
 from counterfoil.errors import FormatError
 
@@ -37,8 +43,8 @@ def nested(levels, leaf=1):
 
 
 def seal(row):
-    values, subject = CODEC.parse_row(row)
-    (sealed,) = seal_rows(bytes(32), FIELDS, [values], bytes(SALT_BYTES * len(FIELDS)))
+    texts, subject = CODEC.parse_row(row)
+    (sealed,) = seal_texts(bytes(32), FIELDS, texts, bytes(SALT_BYTES * len(FIELDS)))
     return sealed, subject
 
 

@@ -37,6 +37,10 @@ class FailingDisk(Disk):
     def sync(self, fd):
         self._step(lambda: super(FailingDisk, self).sync(fd))
 
+    def sync_all(self, fds):
+        for fd in fds:  # in order, so that a step is the same one each time
+            self.sync(fd)
+
     def sync_folder(self, folder):
         self._step(lambda: super(FailingDisk, self).sync_folder(folder))
 
