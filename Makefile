@@ -8,6 +8,8 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+# The compiler and the EVM need other versions of what the project needs: an environment apart.
+CONTRACTS := .venv-contracts
 # Answers of a company's own certificate authority are believed where the system believes them.
 UV := UV_SYSTEM_CERTS=1 $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
@@ -15,10 +17,10 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types ladder bench soak fuzz lock upgrade clean
+.PHONY: help demo test lint format types ladder contracts test-contracts bench soak fuzz lock upgrade clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Tell the whole story on real data, break it, and see it caught
 	$(BIN)/counterfoil demo $(ARGS)
@@ -40,6 +42,13 @@ types: $(VENV)/.test ## Check types, strictly
 ladder: $(VENV)/.test ## Check that imports go down the ladder only
 	$(BIN)/lint-imports
 
+contracts: $(CONTRACTS)/.made ## Compile the contracts into src/counterfoil/chain/artifacts
+	$(CONTRACTS)/bin/python contracts/compile.py
+
+test-contracts: $(CONTRACTS)/.made ## Run the contracts' tests on two EVMs, in the contracts' own environment
+	PYTHONPATH=src $(CONTRACTS)/bin/python -m pytest --rootdir tests/contracts tests/contracts \
+		-c tests/contracts/pytest.ini -n auto --maxprocesses 4 $(ARGS)
+
 bench: $(VENV)/.test ## Measure side by side with peers; minutes, on a quiet machine
 	@for file in benchmarks/*.py; do $(BIN)/python $$file $(ARGS) || exit; done
 
@@ -54,12 +63,13 @@ lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(COMPILE) pyproject.toml requirements/demo.in --extra demo --output-file requirements/demo.lock $(ARGS)
 	$(COMPILE) pyproject.toml requirements/demo.in requirements/test.in --extra demo \
 		--output-file requirements/test.lock $(ARGS)
+	$(COMPILE) requirements/contracts.in --output-file requirements/contracts.lock $(ARGS)
 
 upgrade: ## Resolve the locks anew, with the newest versions
 	@$(MAKE) --no-print-directory lock ARGS=--upgrade
 
 clean: ## Remove the environment and everything generated
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CONTRACTS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip installs uv and nothing else. A half-made environment leaves no uv, and is made again.
@@ -85,4 +95,10 @@ $(VENV)/.demo: $(BIN)/uv requirements/demo.lock pyproject.toml
 
 $(VENV)/.test: $(VENV)/.demo requirements/test.lock
 	@$(INSTALL) --require-hashes --requirement requirements/test.lock
+	@touch $@
+
+$(CONTRACTS)/.made: $(BIN)/uv requirements/contracts.lock
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(CONTRACTS)
+	@$(UV) pip install --quiet --python $(CONTRACTS)/bin/python --compile-bytecode --require-hashes \
+		--requirement requirements/contracts.lock
 	@touch $@
