@@ -196,7 +196,7 @@ def check_inclusion(
     leaf: bytes32,
     index: uint64,
     path: DynArray[bytes32, rfc9162.MAX_HASHES],
-):
+) -> bytes32:
     """
     @notice Revert unless `leaf` is number `index` of the log at the anchored `size`.
     @param id The log.
@@ -204,10 +204,13 @@ def check_inclusion(
     @param leaf Leaf hash, SHA-256(00, entry).
     @param index Zero-based position.
     @param path Sibling hashes, leaf to root.
+    @return The root at `size`.
     @custom:security What the entry says, and whether a later one revokes it, is not looked at,
         nor whether the log has been stopped since (see `is_stopped`).
     """
-    rfc9162.check_inclusion(leaf, index, size, path, self._root_at(id, size))
+    root: bytes32 = self._root_at(id, size)
+    rfc9162.check_inclusion(leaf, index, size, path, root)
+    return root
 
 
 @external

@@ -28,7 +28,7 @@ ARTIFACTS = SOURCES.parent / "src" / "counterfoil" / "chain" / "artifacts"
 EVM_VERSION = "paris"
 
 # What is deployed; the other sources are parts of these, or what others call them by.
-CONTRACTS = ("CheckpointAnchor",)
+CONTRACTS = ("CheckpointAnchor", "ConsentRegistry", "IssuerRegistry", "ModelRegistry")
 
 IMPORT = re.compile(r"^(?:from (\w+) )?import (\w+)$", re.MULTILINE)
 TYPE = re.compile(r'keccak256\(\s*"(\w+)\(([^"]*)\)"\s*\)')
