@@ -42,12 +42,13 @@ types: $(VENV)/.test ## Check types, strictly
 ladder: $(VENV)/.test ## Check that imports go down the ladder only
 	$(BIN)/lint-imports
 
-contracts: $(CONTRACTS)/.made ## Compile the contracts into src/counterfoil/chain/artifacts
+contracts: $(CONTRACTS)/.made ## Compile the contracts, and measure what calls cost
 	$(CONTRACTS)/bin/python contracts/compile.py
+	PYTHONPATH=src $(CONTRACTS)/bin/python tests/contracts/gas.py --write
 
 test-contracts: $(CONTRACTS)/.made ## Run the contracts' tests on two EVMs, in the contracts' own environment
-	PYTHONPATH=src $(CONTRACTS)/bin/python -m pytest --rootdir tests/contracts tests/contracts \
-		-c tests/contracts/pytest.ini -n auto --maxprocesses 4 $(ARGS)
+	$(CONTRACTS)/bin/python -m pytest tests/contracts -c tests/contracts/pytest.ini \
+		-n auto --maxprocesses 4 $(ARGS)
 
 bench: $(VENV)/.test ## Measure side by side with peers; minutes, on a quiet machine
 	@for file in benchmarks/*.py; do $(BIN)/python $$file $(ARGS) || exit; done

@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+# The contracts' tests need other versions of packages: `make test-contracts` runs them, apart.
+collect_ignore = ["contracts"]
+
 # No deadline: two busy cores make a slow example, not a wrong one. `make fuzz` picks the big one.
 settings.register_profile(
     "quick",
