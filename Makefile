@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The compiler and the EVM need other versions of what the project needs: an environment apart.
 CONTRACTS := .venv-contracts
+# So do the tools that prove things of the compiled contracts; these also need npm.
+PROOFS := .venv-proofs
 # Answers of a company's own certificate authority are believed where the system believes them.
 UV := UV_SYSTEM_CERTS=1 $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
@@ -17,7 +19,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types ladder contracts test-contracts bench soak fuzz lock upgrade clean
+.PHONY: help demo test lint format types ladder contracts test-contracts prove bench soak fuzz lock upgrade clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,12 +44,16 @@ types: $(VENV)/.test ## Check types, strictly
 ladder: $(VENV)/.test ## Check that imports go down the ladder only
 	$(BIN)/lint-imports
 
-contracts: $(CONTRACTS)/.made ## Compile the contracts into src/counterfoil/chain/artifacts
+contracts: $(CONTRACTS)/.made ## Compile the contracts, and measure what calls cost
 	$(CONTRACTS)/bin/python contracts/compile.py
+	PYTHONPATH=src $(CONTRACTS)/bin/python tests/contracts/gas.py --write
 
 test-contracts: $(CONTRACTS)/.made ## Run the contracts' tests on two EVMs, in the contracts' own environment
-	PYTHONPATH=src $(CONTRACTS)/bin/python -m pytest --rootdir tests/contracts tests/contracts \
-		-c tests/contracts/pytest.ini -n auto --maxprocesses 4 $(ARGS)
+	$(CONTRACTS)/bin/python -m pytest tests/contracts -c tests/contracts/pytest.ini \
+		-n auto --maxprocesses 4 $(ARGS)
+
+prove: $(PROOFS)/.made ## Prove that the anchor contract only lets logs grow; minutes, needs npm
+	$(PROOFS)/bin/python tests/contracts/proofs/prove.py
 
 bench: $(VENV)/.test ## Measure side by side with peers; minutes, on a quiet machine
 	@for file in benchmarks/*.py; do $(BIN)/python $$file $(ARGS) || exit; done
@@ -64,12 +70,13 @@ lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(COMPILE) pyproject.toml requirements/demo.in requirements/test.in --extra demo --extra chain \
 		--output-file requirements/test.lock $(ARGS)
 	$(COMPILE) requirements/contracts.in --output-file requirements/contracts.lock $(ARGS)
+	$(COMPILE) requirements/halmos.in --output-file requirements/halmos.lock $(ARGS)
 
 upgrade: ## Resolve the locks anew, with the newest versions
 	@$(MAKE) --no-print-directory lock ARGS=--upgrade
 
 clean: ## Remove the environment and everything generated
-	rm -rf $(VENV) $(CONTRACTS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CONTRACTS) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip installs uv and nothing else. A half-made environment leaves no uv, and is made again.
@@ -101,4 +108,12 @@ $(CONTRACTS)/.made: $(BIN)/uv requirements/contracts.lock
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(CONTRACTS)
 	@$(UV) pip install --quiet --python $(CONTRACTS)/bin/python --compile-bytecode --require-hashes \
 		--requirement requirements/contracts.lock
+	@touch $@
+
+$(PROOFS)/.made: $(BIN)/uv requirements/halmos.lock tests/contracts/proofs/package-lock.json
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(PROOFS)
+	@$(UV) pip install --quiet --python $(PROOFS)/bin/python --require-hashes \
+		--requirement requirements/halmos.lock
+	@cp tests/contracts/proofs/package.json tests/contracts/proofs/package-lock.json $(PROOFS)
+	@npm ci --prefix $(PROOFS) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@

@@ -248,7 +248,7 @@ def anchor_at(id: bytes32, n: uint256) -> Anchor:
     """
     @notice Anchor number `n`, from 0.
     """
-    assert n < len(self.history[id]), "anchor: there is no such anchor"
+    assert n < len(self.history[id]), "anchor: no such anchor"
     return self._anchor(id, n)
 
 

@@ -195,6 +195,7 @@ def _seat(
 def _recover(digest: bytes32, signature: Signature) -> address:
     """
     @notice Who signed; the zero address for what nobody signed.
+    @dev 255 bits hold hardly any s of the upper half; those are refused too.
     """
     vs: uint256 = convert(signature.vs, uint256)
     s: uint256 = vs & (2**255 - 1)

@@ -40,13 +40,12 @@ def check_inclusion(
     node: bytes32 = leaf
     for sibling: bytes32 in path:
         assert sn != 0, "rfc9162: path is too long"
-        if fn & 1 == 1:
-            node = self._parent(sibling, node)
-        elif fn == sn:
-            node = self._parent(sibling, node)
-            fn, sn = self._skip(fn, sn)
+        if fn & 1 == 1 or fn == sn:
+            node = sha256(concat(0x01, sibling, node))
+            if fn & 1 == 0:
+                fn, sn = self._climb(fn, sn)
         else:
-            node = self._parent(node, sibling)
+            node = sha256(concat(0x01, node, sibling))
         fn >>= 1
         sn >>= 1
     assert sn == 0, "rfc9162: path is too short"
@@ -95,15 +94,13 @@ def check_consistency(
     for i: uint256 in range(first, len(proof), bound=MAX_HASHES):
         assert sn != 0, "rfc9162: proof is too long"
         sibling: bytes32 = proof[i]
-        if fn & 1 == 1:
-            old_node = self._parent(sibling, old_node)
-            node = self._parent(sibling, node)
-        elif fn == sn:
-            old_node = self._parent(sibling, old_node)
-            node = self._parent(sibling, node)
-            fn, sn = self._skip(fn, sn)
+        if fn & 1 == 1 or fn == sn:
+            old_node = sha256(concat(0x01, sibling, old_node))
+            node = sha256(concat(0x01, sibling, node))
+            if fn & 1 == 0:
+                fn, sn = self._climb(fn, sn)
         else:
-            node = self._parent(node, sibling)
+            node = sha256(concat(0x01, node, sibling))
         fn >>= 1
         sn >>= 1
     assert sn == 0, "rfc9162: proof is too short"
@@ -112,10 +109,10 @@ def check_consistency(
 
 @internal
 @pure
-def _skip(fn: uint256, sn: uint256) -> (uint256, uint256):
+def _climb(fn: uint256, sn: uint256) -> (uint256, uint256):
     """
-    @notice Go up from a right edge's left child to the level where it has a sibling on its left.
-    @dev Unchecked by need: shifting right cannot overflow, and `fn` has at most 63 bits.
+    @notice Go up from a node at the right edge to the level where it has a sibling on its left,
+            or to the root.
     """
     f: uint256 = fn
     s: uint256 = sn
@@ -125,12 +122,3 @@ def _skip(fn: uint256, sn: uint256) -> (uint256, uint256):
         f >>= 1
         s >>= 1
     return f, s
-
-
-@internal
-@view
-def _parent(left: bytes32, right: bytes32) -> bytes32:
-    """
-    @notice SHA-256(01, left, right), by the precompiled contract at address 2.
-    """
-    return sha256(concat(0x01, left, right))

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# The contracts' tests need other versions of packages: `make test-contracts` runs them, apart.
+collect_ignore = ["contracts"]
+
 # No deadline: two busy cores make a slow example, not a wrong one. `make fuzz` picks the big one.
 settings.register_profile(
     "quick",

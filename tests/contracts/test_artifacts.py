@@ -1,0 +1,52 @@
+"""What is committed is what the sources give, and what is then on the chain."""
+
+from __future__ import annotations
+
+import boa
+import pytest
+from compile import CONTRACTS, SOURCES
+from eth_abi import encode
+from eth_utils import keccak
+from signers import TYPES, addresses, members
+
+from conftest import artifact
+
+
+def test_every_contract_has_an_artifact():
+    """No contract is forgotten: whatever can be deployed is compiled and committed."""
+    sources = {path.stem for path in SOURCES.glob("[A-Z]*.vy")}
+    assert sources == set(CONTRACTS) == {artifact(name)["contract"] for name in CONTRACTS}
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_code_at_an_address_has_the_stated_hash(name, anchor, log):
+    """One hash for every deployment of a release, whatever it was constructed with."""
+    one, three = (addresses(members(1, count)) for count in (1, 3))
+    arguments = {
+        "CheckpointAnchor": [()],
+        "ConsentRegistry": [()],
+        "IssuerRegistry": [(one, 1), (three, 2)],
+        "ModelRegistry": [
+            (anchor.address, log.id, one, 1, 1),
+            (anchor.address, log.id, three, 3, 2),
+        ],
+    }[name]
+    committed = artifact(name)
+    types = [
+        part["type"]
+        for entry in committed["abi"]
+        if entry["type"] == "constructor"
+        for part in entry["inputs"]
+    ]
+    for values in arguments:
+        code = bytes.fromhex(committed["bytecode"][2:]) + encode(types, values)
+        address, _ = boa.env.deploy_code(bytecode=code)
+        assert f"0x{keccak(boa.env.get_code(address)).hex()}" == committed["runtime_code_hash"]
+
+
+def test_signed_types_are_those_of_the_tests():
+    """A field that is added to what members sign, or moved, is noticed here."""
+    signed: dict[str, str] = {}
+    for name in CONTRACTS:
+        signed |= artifact(name)["signed_types"]
+    assert signed == TYPES
