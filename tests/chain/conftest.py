@@ -14,8 +14,9 @@ import pytest
 from counterfoil.chain.account import LocalAccount
 from counterfoil.chain.node import connect
 from counterfoil.chain.outbox import Outbox
-from counterfoil.chain.profile import ChainProfile, Finality
+from counterfoil.chain.profile import ChainProfile
 from counterfoil.chain.rpc import Rpc
+from counterfoil.core.anchoring import Finality
 from counterfoil.errors import UnavailableError
 
 CHAIN_ID = 31337
@@ -88,7 +89,7 @@ def account():
 def make_profile(rule="immediate", confirmations=0, **more):
     """What a test believes about a chain; it looks often."""
     return ChainProfile(
-        "test", CHAIN_ID, Finality(rule, confirmations), **({"poll_s": 0.02} | more)
+        "test", CHAIN_ID, Finality(rule), confirmations, **({"poll_s": 0.02} | more)
     )
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.contracts import Deployed as Deployed
     from counterfoil.chain.contracts import deploy as deploy
     from counterfoil.chain.contracts import deployment_key as deployment_key
+    from counterfoil.chain.contracts import load_artifact as load_artifact
     from counterfoil.chain.devchain import DevChain as DevChain
     from counterfoil.chain.devchain import dev_url as dev_url
     from counterfoil.chain.node import Chain as Chain
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from counterfoil.chain.outbox import read_outbox as read_outbox
     from counterfoil.chain.profile import DEV as DEV
     from counterfoil.chain.profile import ChainProfile as ChainProfile
-    from counterfoil.chain.profile import Finality as Finality
     from counterfoil.chain.profile import parse_finality as parse_finality
     from counterfoil.chain.registries import ConsentRegistry as ConsentRegistry
     from counterfoil.chain.registries import IssuerRegistry as IssuerRegistry
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.transaction import Call as Call
     from counterfoil.chain.transaction import made_contract as made_contract
     from counterfoil.chain.typed import Signature as Signature
+    from counterfoil.core.anchoring import Finality as Finality
 
 _HOMES = {
     "ANVIL_VERSION": ".anvil",
@@ -74,7 +75,7 @@ _HOMES = {
     "DEV": ".profile",
     "Deployed": ".contracts",
     "DevChain": ".devchain",
-    "Finality": ".profile",
+    "Finality": "..core.anchoring",
     "IssuerRegistry": ".registries",
     "LocalAccount": ".account",
     "ModelRegistry": ".registries",
@@ -94,6 +95,7 @@ _HOMES = {
     "import_account": ".account",
     "install_anvil": ".anvil",
     "load_account": ".account",
+    "load_artifact": ".contracts",
     "log_id": ".anchor",
     "made_contract": ".transaction",
     "parse_address": ".answers",
