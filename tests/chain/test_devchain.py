@@ -188,6 +188,22 @@ def test_anvil_ends_with_a_guard_that_is_killed():
         until(lambda: not is_running(anvil))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the child")
+def test_it_ends_although_a_forked_process_holds_the_pipe():
+    """A process that was forked meanwhile, and lives on, keeps no anvil alive."""
+    dev = DevChain()
+    sleeper = os.fork()
+    if sleeper == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        dev.close()
+        until(lambda: not is_running(dev.pid))
+    finally:
+        os.kill(sleeper, signal.SIGKILL)
+        os.waitpid(sleeper, 0)
+
+
 def test_only_one_runs_at_a_time(dev):
     """A second chain in the same folder is refused while the first runs."""
     with pytest.raises(ConflictError, match="already has a writer"):
