@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -192,7 +193,9 @@ def test_anvil_ends_with_a_guard_that_is_killed():
 def test_it_ends_although_a_forked_process_holds_the_pipe():
     """A process that was forked meanwhile, and lives on, keeps no anvil alive."""
     dev = DevChain()
-    sleeper = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child calls no thread of ours
+        sleeper = os.fork()
     if sleeper == 0:
         time.sleep(60)
         os._exit(0)
