@@ -22,8 +22,9 @@ from counterfoil.chain.join import rules_for
 from counterfoil.chain.member import LocalMember
 from counterfoil.chain.node import connect
 from counterfoil.chain.outbox import Outbox
-from counterfoil.chain.profile import ChainProfile, Finality
+from counterfoil.chain.profile import ChainProfile
 from counterfoil.chain.rpc import Rpc
+from counterfoil.core.anchoring import Finality
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.quorum import Witness
 from counterfoil.errors import UnavailableError
@@ -101,7 +102,7 @@ def account():
 def make_profile(rule="immediate", confirmations=0, **more):
     """What a test believes about a chain; it looks often."""
     return ChainProfile(
-        "test", CHAIN_ID, Finality(rule, confirmations), **({"poll_s": 0.02} | more)
+        "test", CHAIN_ID, Finality(rule), confirmations, **({"poll_s": 0.02} | more)
     )
 
 

@@ -298,13 +298,14 @@ def test_a_signer_elsewhere_signs_transactions_and_typed_data(node, account, anc
     assert remote.address == account.address
     message = anchor.checkpoint_message(LOG, 1, 1, LEAVES[0])
     assert remote.sign_typed(message) == account.sign_typed(message)
+    assert remote.sign_text("a text") == account.sign_text("a text")
     before = node("eth_blockNumber")
     local = _local_transaction(anchor)
     assert remote.sign_transaction(local) == account.sign_transaction(local)
     assert node("eth_blockNumber") == before
 
 
-@pytest.mark.parametrize("method", ["eth_signTransaction", "eth_signTypedData_v4"])
+@pytest.mark.parametrize("method", ["eth_signTransaction", "eth_signTypedData_v4", "personal_sign"])
 def test_a_signer_elsewhere_is_not_believed(method, liar, node, account, anchor):
     """A signature by another key, of something else, or that is none, is refused."""
     other = node("eth_accounts")[1]
@@ -315,6 +316,8 @@ def test_a_signer_elsewhere_is_not_believed(method, liar, node, account, anchor)
     def sign():
         if method == "eth_signTransaction":
             return remote.sign_transaction(transaction)
+        if method == "personal_sign":
+            return remote.sign_text("a text")
         return remote.sign_typed(message)
 
     wrong = [
@@ -342,6 +345,8 @@ def remote_sign(node, method, address, transaction, message):
     other = RemoteAccount(Rpc(node.url), address)
     if method == "eth_signTransaction":
         return other.sign_transaction(transaction).raw
+    if method == "personal_sign":
+        return bytes(other.sign_text("a text"))
     return bytes(other.sign_typed(message))
 
 

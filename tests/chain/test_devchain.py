@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,24 @@ def test_anvil_ends_with_a_guard_that_is_killed():
         process.stdout.readline()
         os.kill(guard, signal.SIGKILL)
         until(lambda: not is_running(anvil))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the child")
+def test_it_ends_although_a_forked_process_holds_the_pipe():
+    """A process that was forked meanwhile, and lives on, keeps no anvil alive."""
+    dev = DevChain()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child calls no thread of ours
+        sleeper = os.fork()
+    if sleeper == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        dev.close()
+        until(lambda: not is_running(dev.pid))
+    finally:
+        os.kill(sleeper, signal.SIGKILL)
+        os.waitpid(sleeper, 0)
 
 
 def test_only_one_runs_at_a_time(dev):

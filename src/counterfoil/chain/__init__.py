@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.contracts import Deployed as Deployed
     from counterfoil.chain.contracts import deploy as deploy
     from counterfoil.chain.contracts import deployment_key as deployment_key
+    from counterfoil.chain.contracts import load_artifact as load_artifact
     from counterfoil.chain.devchain import DevChain as DevChain
     from counterfoil.chain.devchain import dev_url as dev_url
     from counterfoil.chain.fetchproof import fetch_anchor_proof as fetch_anchor_proof
@@ -92,7 +93,6 @@ if TYPE_CHECKING:
     from counterfoil.chain.place import require_chain as require_chain
     from counterfoil.chain.profile import DEV as DEV
     from counterfoil.chain.profile import ChainProfile as ChainProfile
-    from counterfoil.chain.profile import Finality as Finality
     from counterfoil.chain.profile import parse_finality as parse_finality
     from counterfoil.chain.qbft import QbftValidators as QbftValidators
     from counterfoil.chain.registries import ConsentRegistry as ConsentRegistry
@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.transaction import Call as Call
     from counterfoil.chain.transaction import made_contract as made_contract
     from counterfoil.chain.typed import Signature as Signature
+    from counterfoil.core.anchoring import Finality as Finality
 
 _HOMES = {
     "ANVIL_VERSION": ".anvil",
@@ -128,7 +129,7 @@ _HOMES = {
     "DevChain": ".devchain",
     "FINAL_WITHIN_S": ".outbox",
     "FileMember": ".member",
-    "Finality": ".profile",
+    "Finality": "..core.anchoring",
     "IssuerRegistry": ".registries",
     "LocalAccount": ".account",
     "LocalMember": ".member",
@@ -163,6 +164,7 @@ _HOMES = {
     "join_chain": ".join",
     "keep_anchoring": ".cadence",
     "load_account": ".account",
+    "load_artifact": ".contracts",
     "log_id": ".anchor",
     "made_contract": ".transaction",
     "make_member": ".join",

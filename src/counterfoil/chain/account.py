@@ -24,7 +24,7 @@ from eth_keys.datatypes import PrivateKey
 from counterfoil.chain.answers import parse_address, read_data
 from counterfoil.chain.rpc import Rpc
 from counterfoil.chain.transaction import Signed, Transaction, check_signed
-from counterfoil.chain.typed import Message, Signature, digest
+from counterfoil.chain.typed import Message, Signature, digest, text_digest
 from counterfoil.core.canonical import JsonValue, parse_json
 from counterfoil.errors import FormatError, SignatureError, UnavailableError
 from counterfoil.ledger.disk import Disk, reported
@@ -65,6 +65,9 @@ class Account(Protocol):
 
     def sign_typed(self, message: Message) -> Signature:
         """Sign typed data."""
+
+    def sign_text(self, text: str) -> Signature:
+        """Sign a text, as `text_digest` hashes it."""
 
 
 class LocalAccount:
@@ -107,9 +110,11 @@ class LocalAccount:
 
     def sign_typed(self, message: Message) -> Signature:
         """Sign; see `Account`."""
-        hashed = digest(message)
-        signature = Signature.parse(self._key.sign_msg_hash(hashed).to_bytes())
-        return _check_signer(signature, hashed, self.address)
+        return self._sign(digest(message))
+
+    def sign_text(self, text: str) -> Signature:
+        """Sign; see `Account`."""
+        return self._sign(text_digest(text))
 
     def encrypt(self, passphrase: str) -> bytes:
         """Write the key as an encrypted JSON file."""
@@ -117,13 +122,17 @@ class LocalAccount:
         box = Keystore.encrypt(self._key.to_bytes(), passphrase, "scrypt", _SCRYPT_N)
         return json.dumps(box).encode()
 
+    def _sign(self, hashed: bytes) -> Signature:
+        signature = Signature.parse(self._key.sign_msg_hash(hashed).to_bytes())
+        return _check_signer(signature, hashed, self.address)
+
 
 class RemoteAccount:
     """An account whose key a signer elsewhere holds, asked by RPC.
 
-    It is asked for `eth_signTransaction` and `eth_signTypedData_v4`, never to send: a transaction
-    has to be on the disk before anyone sends it. Tested with anvil; signers that call these
-    methods otherwise need something in front that translates.
+    It is asked for `eth_signTransaction`, `eth_signTypedData_v4` and `personal_sign`, never to
+    send: a transaction has to be on the disk before anyone sends it. Tested with anvil; signers
+    that call these methods otherwise need something in front that translates.
 
     Args:
         rpc: The signer.
@@ -162,6 +171,12 @@ class RemoteAccount:
         answer = self._rpc.call("eth_signTypedData_v4", self.address, json.dumps(message))
         signature = Signature.parse(read_data(answer, "signature"))
         return _check_signer(signature, digest(message), self.address)
+
+    def sign_text(self, text: str) -> Signature:
+        """Have it signed; see `Account`."""
+        answer = self._rpc.call("personal_sign", "0x" + text.encode().hex(), self.address)
+        signature = Signature.parse(read_data(answer, "signature"))
+        return _check_signer(signature, text_digest(text), self.address)
 
 
 def account_path(name: str) -> Path:

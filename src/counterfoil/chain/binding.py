@@ -1,15 +1,14 @@
 """A witness's two keys, each signing for the other: so neither can be put beside a stranger's.
 
-The witness's own key signs a line of text (`core.anchoring`); the anchor key signs typed data,
-which any signer of accounts can show and sign.
+Both sign one text (`core.anchoring.binding_of`); the anchor key does as EIP-191 signs a text.
 """
 
 from __future__ import annotations
 
 from counterfoil.chain.account import Account
-from counterfoil.chain.typed import Message, Signature, digest
+from counterfoil.chain.typed import Signature, text_digest
 from counterfoil.core.anchoring import AnchorKey, binding_of
-from counterfoil.core.keys import Signer, VerifierKey, format_vkey
+from counterfoil.core.keys import Signer
 from counterfoil.core.quorum import Witness
 from counterfoil.core.text import format_base64
 from counterfoil.errors import PolicyError
@@ -23,9 +22,9 @@ def bind(witness: Signer, account: Account) -> AnchorKey:
         account: Its key on chains.
     """
     address = account.address.lower()
-    by_witness = witness.sign(binding_of(witness.key, address).encode())
-    by_address = account.sign_typed(_message(witness.key, address))
-    return AnchorKey(address, format_base64(by_witness), f"0x{bytes(by_address).hex()}")
+    text = binding_of(witness.key, address)
+    by_witness = format_base64(witness.sign(text.encode()))
+    return AnchorKey(address, by_witness, f"0x{account.sign_text(text).long().hex()}")
 
 
 def check_binding(witness: Witness) -> AnchorKey:
@@ -44,7 +43,7 @@ def check_binding(witness: Witness) -> AnchorKey:
             f"the witness {witness.name} has no anchor key", hint="Add it to the trust policy."
         )
     signature = Signature.parse(bytes.fromhex(anchor.by_address.removeprefix("0x")))
-    signer = signature.recover(digest(_message(witness.key, anchor.address))).lower()
+    signer = signature.recover(text_digest(binding_of(witness.key, anchor.address))).lower()
     if signer != anchor.address:
         raise PolicyError(
             f"{anchor.address} has not signed for the witness {witness.name}",
@@ -53,22 +52,3 @@ def check_binding(witness: Witness) -> AnchorKey:
             hint="Copy the block that `counterfoil chain member` prints.",
         )
     return anchor
-
-
-def _message(key: VerifierKey, address: str) -> Message:
-    """Make the typed data; its domain names no chain, as the key is good on any."""
-    return {
-        "types": {
-            "EIP712Domain": [
-                {"name": "name", "type": "string"},
-                {"name": "version", "type": "string"},
-            ],
-            "AnchorKey": [
-                {"name": "witness", "type": "string"},
-                {"name": "anchor", "type": "address"},
-            ],
-        },
-        "primaryType": "AnchorKey",
-        "domain": {"name": "counterfoil", "version": "1"},
-        "message": {"witness": format_vkey(key), "anchor": address},
-    }

@@ -26,6 +26,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import IO, Self
 
@@ -51,6 +52,7 @@ GRANT_WEI = 1_000 * 10**18
 """What each account of this user is given here, once it has nothing."""
 
 _TICK_S = 0.1
+_END_WITHIN_S = 5.0
 _MAX_RESTARTS = 20  # in a life of this object: more is no accident
 _STATE, _URL = "state.json", "url"
 
@@ -211,8 +213,14 @@ class DevChain:
         """Write the state; what is in it when this returns is final."""
         height = self._height()
         packed = read_data(self.raw.call("anvil_dumpState"), "state")
-        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
-            state = file.read(MAX_STATE_BYTES + 1)
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+                state = file.read(MAX_STATE_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UnavailableError(
+                f"anvil gives a state that cannot be unpacked: {error}",
+                hint="Nothing was written; the state on the disk is the last good one.",
+            ) from error
         if len(state) > MAX_STATE_BYTES:
             raise UnavailableError(
                 f"the development chain has more than {MAX_STATE_BYTES} bytes of state",
@@ -247,7 +255,12 @@ class DevChain:
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()  # the guard kills anvil, and ends
-            self._process.wait()
+            try:
+                self._process.wait(_END_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                # A process forked from ours holds the pipe open. On Linux this ends anvil as well.
+                self._process.kill()
+                self._process.wait()
             self._process = None
         if self._errors is not None:
             self._errors.close()

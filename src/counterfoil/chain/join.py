@@ -13,7 +13,7 @@ from counterfoil.chain.contracts import deploy
 from counterfoil.chain.member import committee_of
 from counterfoil.chain.node import Chain
 from counterfoil.chain.outbox import Outbox
-from counterfoil.core.anchoring import ChainRules, Finality
+from counterfoil.core.anchoring import ChainRules
 from counterfoil.core.keys import Algorithm, Signer, VerifierKey
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Witness
@@ -156,7 +156,7 @@ def rules_for(
         log=log_id(policy.log.origin, members, threshold).hex(),
         threshold=threshold,
         operators=tuple(operators) or (policy.log.operator,),
-        finality=Finality(chain.profile.finality.rule),
-        confirmations=chain.profile.finality.confirmations,
+        finality=chain.profile.finality,
+        confirmations=chain.profile.confirmations,
         validators=tuple(one.lower() for one in validators),
     )

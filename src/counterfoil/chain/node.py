@@ -30,6 +30,7 @@ from counterfoil.chain.answers import (
 from counterfoil.chain.profile import MAX_CHAIN_ID, ChainProfile, known_profile
 from counterfoil.chain.reverts import revert_reason
 from counterfoil.chain.rpc import ANSWER_WITHIN_S, NodeError, Rpc
+from counterfoil.core.anchoring import Finality
 from counterfoil.core.canonical import JsonValue
 from counterfoil.errors import RefusedError, UnavailableError, VerificationError
 
@@ -122,17 +123,16 @@ class Chain:
         Raises:
             UnavailableError: no answer.
         """
-        finality = self.profile.finality
-        if finality.rule == "finalized":
+        if self.profile.finality is Finality.FINALIZED:
             try:
                 value = self.rpc.call("eth_getBlockByNumber", "finalized", False)
             except NodeError:  # how some nodes say that there is none
                 return None
             return None if value is None else read_block(value)
-        head = self.head()
-        if head.number < finality.confirmations:
+        head, on_top = self.head(), self.profile.confirmations
+        if head.number < on_top:
             return None
-        return self.block(head.number - finality.confirmations) if finality.confirmations else head
+        return self.block(head.number - on_top) if on_top else head
 
     def block(self, number: int) -> Block:
         """Give the block at a height, of the chain that the node holds for the right one.

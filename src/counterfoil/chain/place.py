@@ -7,7 +7,7 @@ from typing import Any
 
 from counterfoil.chain.anchor import CheckpointAnchor
 from counterfoil.chain.node import Chain, connect
-from counterfoil.chain.profile import ChainProfile, Finality, known_profile
+from counterfoil.chain.profile import ChainProfile, known_profile
 from counterfoil.core.anchoring import ChainRules
 from counterfoil.core.merkle import Hash
 from counterfoil.core.policy import TrustPolicy
@@ -42,11 +42,11 @@ def connect_to(rules: ChainRules, url: str) -> Chain:
 
 def profile_of(rules: ChainRules) -> ChainProfile:
     """Make the profile of the policy's chain; fees and pace are those known for it, if any are."""
-    finality = Finality(rules.finality.value, rules.confirmations)
     try:
-        return replace(known_profile(rules.id), finality=finality)
+        profile = known_profile(rules.id)
     except FormatError:
-        return ChainProfile(f"chain {rules.id}", rules.id, finality)
+        return ChainProfile(f"chain {rules.id}", rules.id, rules.finality, rules.confirmations)
+    return replace(profile, finality=rules.finality, confirmations=rules.confirmations)
 
 
 def open_contract(chain: Chain, rules: ChainRules) -> CheckpointAnchor:

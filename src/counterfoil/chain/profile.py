@@ -13,65 +13,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from counterfoil.core.anchoring import MAX_CONFIRMATIONS, Finality
 from counterfoil.core.text import parse_decimal
 from counterfoil.errors import FormatError
 
 MAX_CHAIN_ID = 2**53 - 1
 """Largest chain id: what JSON holds exactly; EIP-2294 allows somewhat more."""
 
-MAX_CONFIRMATIONS = 100_000
-"""Blocks on top of one: two weeks of Ethereum; whoever waits longer waits for nothing."""
-
 _EVM_VERSIONS = ("paris", "shanghai", "cancun", "prague", "osaka")
 _GWEI = 10**9
 _HASH_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Finality:
-    """When a block is final.
+def parse_finality(text: str) -> tuple[Finality, int]:
+    """Read a rule as a person writes it: `finalized`, `immediate`, or a number of blocks on top.
 
-    Args:
-        rule: `finalized`, `immediate` or `confirmations`.
-        confirmations: Blocks on top, from 1, where the rule asks for them; else 0.
-    """
-
-    rule: str
-    confirmations: int = 0
-
-    def __post_init__(self) -> None:
-        """Check that there is such a rule.
-
-        Raises:
-            FormatError: there is not.
-        """
-        counted = self.rule == "confirmations"
-        if self.rule not in {"finalized", "immediate", "confirmations"} or not (
-            1 <= self.confirmations <= MAX_CONFIRMATIONS if counted else self.confirmations == 0
-        ):
-            raise FormatError(
-                f"there is no finality rule {self.rule!r} with {self.confirmations} confirmations",
-                hint=f"finalized, immediate, or confirmations from 1 to {MAX_CONFIRMATIONS}.",
-            )
-
-    def __str__(self) -> str:
-        return format_finality(self)
-
-
-def format_finality(finality: Finality) -> str:
-    """Write a rule as it stands in files: `finalized`, `immediate`, or a number of blocks."""
-    return str(finality.confirmations) if finality.confirmations else finality.rule
-
-
-def parse_finality(text: str) -> Finality:
-    """Read a rule; the inverse of `format_finality`.
+    Returns:
+        The rule, and the number, which is 0 where the rule does not count.
 
     Raises:
-        FormatError: it is none.
+        FormatError: it is no rule.
     """
-    if text in {"finalized", "immediate"}:
-        return Finality(text)
-    return Finality("confirmations", parse_decimal(text, "finality", MAX_CONFIRMATIONS))
+    if text in {Finality.FINALIZED, Finality.IMMEDIATE}:
+        return Finality(text), 0
+    return Finality.CONFIRMATIONS, parse_decimal(text, "finality", MAX_CONFIRMATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +57,7 @@ class ChainProfile:
     name: str
     chain_id: int
     finality: Finality
+    confirmations: int = 0
     evm_version: str = "paris"
     genesis: bytes | None = None
     poll_s: float = 4.0
@@ -108,6 +74,14 @@ class ChainProfile:
             raise FormatError(
                 f"{self.chain_id} is no chain id", hint=f"It is from 1 to {MAX_CHAIN_ID}."
             )
+        counted = self.finality is Finality.CONFIRMATIONS
+        if not (
+            1 <= self.confirmations <= MAX_CONFIRMATIONS if counted else self.confirmations == 0
+        ):
+            raise FormatError(
+                f"finality {self.finality} and {self.confirmations} confirmations do not fit",
+                hint=f"Count from 1 to {MAX_CONFIRMATIONS}, and only where finality counts them.",
+            )
         if self.evm_version not in _EVM_VERSIONS:
             raise FormatError(
                 f"contracts here cannot run on the EVM of {self.evm_version!r}",
@@ -121,20 +95,28 @@ class ChainProfile:
                 hint="poll_s and bump_after_s are above 0, max_fee_wei is 0 or more.",
             )
 
+    @property
+    def rule(self) -> str:
+        """The rule in a person's words."""
+        counted = f"{self.confirmations} blocks on top"
+        return counted if self.confirmations else self.finality.value
+
     def runs(self, evm_version: str) -> bool:
         """Whether code compiled for that version of the EVM runs here, by what is believed."""
         return evm_version in _EVM_VERSIONS[: _EVM_VERSIONS.index(self.evm_version) + 1]
 
 
-DEV = ChainProfile("dev", 31337, Finality("finalized"), "prague", poll_s=0.2, bump_after_s=20.0)
+DEV = ChainProfile(
+    "dev", 31337, Finality.FINALIZED, evm_version="prague", poll_s=0.2, bump_after_s=20.0
+)
 """What `counterfoil chain dev` runs. A block is final there once it is on the disk."""
 
 PROFILES = (
     DEV,
-    ChainProfile("ethereum", 1, Finality("finalized"), "prague", poll_s=12.0),
-    ChainProfile("sepolia", 11155111, Finality("finalized"), "prague", poll_s=12.0),
-    ChainProfile("base", 8453, Finality("finalized"), "prague"),
-    ChainProfile("gnosis", 100, Finality("finalized"), "prague"),
+    ChainProfile("ethereum", 1, Finality.FINALIZED, evm_version="prague", poll_s=12.0),
+    ChainProfile("sepolia", 11155111, Finality.FINALIZED, evm_version="prague", poll_s=12.0),
+    ChainProfile("base", 8453, Finality.FINALIZED, evm_version="prague"),
+    ChainProfile("gnosis", 100, Finality.FINALIZED, evm_version="prague"),
 )
 """Chains that are known by their ids. Others are given as a `ChainProfile` of your own."""
 

@@ -4,7 +4,7 @@ A message names chain, contract, log and epoch, so it counts in one place only, 
 recovers the signer itself; `recover` does the same here, before gas is spent.
 
 Source:
-    EIP-712; EIP-2098; contracts/committee.vy.
+    EIP-191; EIP-712; EIP-2098; contracts/committee.vy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from eth_account.messages import SignableMessage, encode_typed_data
+from eth_account.messages import SignableMessage, encode_defunct, encode_typed_data
 from eth_keys.datatypes import Signature as CurveSignature
 from eth_keys.exceptions import BadSignature
 from eth_utils.crypto import keccak
@@ -87,6 +87,10 @@ class Signature:
 
     def __bytes__(self) -> bytes:
         return self.r + self.vs
+
+    def long(self) -> bytes:
+        """Write it in 65 bytes, as wallets do: r, s, and 27 or 28."""
+        return self.r + self._s().to_bytes(_WORD, "big") + bytes([_LEGACY_V + (self.vs[0] >> 7)])
 
     def recover(self, digest: bytes) -> str:
         """Find whose signature of a 32-byte digest this is.
@@ -190,7 +194,15 @@ def rotation_message(
 
 def digest(message: Message) -> bytes:
     """Hash what is signed, as the contract does; 32 bytes."""
-    signable: SignableMessage = encode_typed_data(full_message=dict(message))
+    return _hash(encode_typed_data(full_message=dict(message)))
+
+
+def text_digest(text: str) -> bytes:
+    """Hash a text for an account to sign, so that it can be no transaction (EIP-191); 32 bytes."""
+    return _hash(encode_defunct(text=text))
+
+
+def _hash(signable: SignableMessage) -> bytes:
     return bytes(keccak(b"\x19" + signable.version + signable.header + signable.body))
 
 

@@ -73,8 +73,8 @@ def connect(rpc: str | None, chain_id: int | None, finality: str | None) -> Chai
             "what is believed about a chain is its id and when a block of it is final",
             hint="Give both --chain-id and --finality.",
         )
-    rule = chains.parse_finality(finality)
-    return chains.connect(url, chains.ChainProfile(f"chain {chain_id}", chain_id, rule))
+    believed = chains.ChainProfile(f"chain {chain_id}", chain_id, *chains.parse_finality(finality))
+    return chains.connect(url, believed)
 
 
 def node_url(rpc: str | None) -> str:

@@ -218,7 +218,7 @@ def status(
         {
             "chain_id": chain.chain_id,
             "profile": chain.profile.name,
-            "finality": str(chain.profile.finality),
+            "finality": chain.profile.rule,
             "head": head.number,
             "final": None if final is None else final.number,
             "account": wallet,
@@ -227,7 +227,7 @@ def status(
         f"chain {chain.chain_id} ({output.plain(chain.profile.name)})",
         output.fields(
             {
-                "finality": chain.profile.finality,
+                "finality": chain.profile.rule,
                 "newest block": head.number,
                 "final": "none yet" if final is None else final.number,
                 "account": who or "none",

@@ -145,7 +145,7 @@ class AnchorKey:
     Args:
         address: Of the secp256k1 key.
         by_witness: The witness key's signature over `binding_of`, base64.
-        by_address: The anchor key's over the same two, as EIP-712 has it, 64 bytes in hex. It is
+        by_address: The anchor key's over the same, as EIP-191 signs a text, 65 bytes in hex. It is
             checked where a chain can be (`counterfoil.chain`), not here.
     """
 
@@ -160,7 +160,7 @@ class AnchorKey:
             FormatError: It has not, or this is no address.
         """
         check_address(self.address, "anchor key")
-        if not re.fullmatch(r"0x[0-9a-f]{128}", self.by_address):
+        if not re.fullmatch(r"0x[0-9a-f]{130}", self.by_address):
             raise FormatError(
                 f"{shown(self.by_address)} is no signature of an anchor key",
                 hint="Copy the block that `counterfoil chain member` prints.",

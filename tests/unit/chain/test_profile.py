@@ -6,21 +6,30 @@ from counterfoil.chain.profile import (
     DEV,
     PROFILES,
     ChainProfile,
-    Finality,
-    format_finality,
     known_profile,
     parse_finality,
 )
+from counterfoil.core.anchoring import Finality
 from counterfoil.errors import FormatError
 
 
-@pytest.mark.parametrize("text", ["finalized", "immediate", "1", "12", "100000"])
-def test_a_rule_reads_back_as_written(text: str):
-    """A finality rule has one written form."""
-    assert format_finality(parse_finality(text)) == str(parse_finality(text)) == text
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("finalized", (Finality.FINALIZED, 0)),
+        ("immediate", (Finality.IMMEDIATE, 0)),
+        ("12", (Finality.CONFIRMATIONS, 12)),
+    ],
+)
+def test_a_rule_is_a_word_or_a_number(text: str, rule: tuple[Finality, int]):
+    """A person writes a rule in one word, or as a number of blocks."""
+    assert parse_finality(text) == rule
+    assert ChainProfile("mine", 7, *rule).rule.startswith(text)
 
 
-@pytest.mark.parametrize("text", ["", "0", "latest", "012", "-1", "100001", "1.5", "Finalized"])
+@pytest.mark.parametrize(
+    "text", ["", "latest", "confirmations", "012", "-1", "10001", "1.5", "Finalized"]
+)
 def test_other_rules_are_refused(text: str):
     """What is no rule is never taken for one."""
     with pytest.raises(FormatError):
@@ -29,12 +38,12 @@ def test_other_rules_are_refused(text: str):
 
 @pytest.mark.parametrize(
     ("rule", "confirmations"),
-    [("finalized", 1), ("immediate", 1), ("confirmations", 0), ("confirmations", -1), ("safe", 0)],
+    [("finalized", 1), ("immediate", 1), ("confirmations", 0), ("confirmations", -1)],
 )
 def test_a_rule_that_says_two_things_does_not_exist(rule: str, confirmations: int):
     """Confirmations belong to the rule that counts them."""
-    with pytest.raises(FormatError):
-        Finality(rule, confirmations)
+    with pytest.raises(FormatError, match="do not fit"):
+        ChainProfile("mine", 7, Finality(rule), confirmations)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +60,14 @@ def test_a_rule_that_says_two_things_does_not_exist(rule: str, confirmations: in
 )
 def test_a_profile_out_of_range_is_refused(changed: dict[str, object]):
     """A profile with a value that cannot be meant does not exist."""
-    fields = {"name": "mine", "chain_id": 7, "finality": Finality("immediate")}
+    fields = {"name": "mine", "chain_id": 7, "finality": Finality.IMMEDIATE}
     with pytest.raises(FormatError):
         ChainProfile(**(fields | changed))
 
 
 def test_code_runs_on_its_version_and_later_ones():
     """A chain is believed to run what was compiled for its version or an older one."""
-    profile = ChainProfile("mine", 7, Finality("immediate"), "shanghai")
+    profile = ChainProfile("mine", 7, Finality.IMMEDIATE, evm_version="shanghai")
     assert profile.runs("paris")
     assert profile.runs("shanghai")
     assert not profile.runs("cancun")
@@ -69,6 +78,6 @@ def test_known_chains_have_one_profile_each():
     """A chain id finds one profile; no chain without finality is among them."""
     assert len({profile.chain_id for profile in PROFILES}) == len(PROFILES)
     assert known_profile(31337) is DEV
-    assert {profile.finality.rule for profile in PROFILES} == {"finalized"}
+    assert {profile.finality for profile in PROFILES} == {Finality.FINALIZED}
     with pytest.raises(FormatError, match="nothing is known"):
         known_profile(4242)

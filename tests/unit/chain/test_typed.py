@@ -3,6 +3,8 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+from eth_account import Account
+from eth_account.messages import encode_defunct
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from counterfoil.chain.typed import (
     checkpoint_message,
     digest,
     rotation_message,
+    text_digest,
     typed_message,
 )
 from counterfoil.errors import FormatError, SignatureError
@@ -65,6 +68,15 @@ def test_a_signature_is_recovered_and_only_for_its_message():
     assert other != ACCOUNT.address
 
 
+def test_a_text_is_signed_as_wallets_sign_it():
+    """A signed text is recovered by another implementation, and only from that text."""
+    signature = ACCOUNT.sign_text("counterfoil: ü")
+    signable = encode_defunct(text="counterfoil: ü")
+    assert Account.recover_message(signable, signature=signature.long()) == ACCOUNT.address
+    assert signature.recover(text_digest("counterfoil: ü")) == ACCOUNT.address
+    assert text_digest("a") != text_digest("b")
+
+
 def test_a_signature_reads_back_in_both_forms():
     """64 bytes, and 65 with the parity in either way of writing it, are the same signature."""
     signature = ACCOUNT.sign_typed(message())
@@ -74,6 +86,7 @@ def test_a_signature_reads_back_in_both_forms():
     long = signature.r + (s & (2**255 - 1)).to_bytes(32, "big")
     for last in (parity, parity + 27):
         assert Signature.parse(long + bytes([last])) == signature
+    assert signature.long() == long + bytes([parity + 27])
 
 
 def test_the_other_form_of_a_valid_signature_is_refused():

@@ -32,7 +32,7 @@ def anchor(bank):
     signer = bank.key("auditor", Algorithm.COSIGNATURE_ED25519)
     address = "0x" + "12" * 20
     by_witness = format_base64(signer.sign(binding_of(signer.key, address).encode()))
-    return AnchorKey(address, by_witness, "0x" + "34" * 64)
+    return AnchorKey(address, by_witness, "0x" + "34" * 65)
 
 
 @pytest.fixture
