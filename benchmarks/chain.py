@@ -18,6 +18,8 @@ from pathlib import Path
 
 import counterfoil as cf
 from counterfoil import chain as chains
+from counterfoil.chain.binding import bind
+from counterfoil.chain.join import rules_for
 from counterfoil.chain.member import LocalMember
 from counterfoil.core.anchoring import ChainRules
 from counterfoil.core.keys import Algorithm
@@ -100,14 +102,14 @@ def join(
         save_key(folder / name / "key.pem", signer)
         Memory(folder / name, signer, clock=time.time).know(ledger.key)
         keys[name] = chains.LocalAccount(bytes([number + 2]) * 32)
-        anchor = chains.bind(signer, keys[name])
+        anchor = bind(signer, keys[name])
         witnesses.append(Witness(name, signer.key, name, anchor))
     old = ledger.policy.show()
     drafted = old.followed_by(witnesses=(*old.witnesses, *witnesses))
     with chains.Outbox(dev.connect(), account) as outbox:
         address = chains.deploy(outbox, "CheckpointAnchor").address
         contract = chains.CheckpointAnchor.open(outbox.chain, address)
-    rules: ChainRules = chains.rules_for(
+    rules: ChainRules = rules_for(
         drafted, dev.connect(), contract, threshold=THRESHOLD, operators=MEMBERS
     )
     policy: TrustPolicy = old.followed_by(witnesses=drafted.witnesses, chain=rules)

@@ -12,7 +12,7 @@ from counterfoil import chain
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "chain.md").read_text("utf-8")
 CONTRACTS = [getattr(chain, name) for name in chain.CONTRACTS]
-NOUNS = [chain.Chain, chain.Outbox, chain.DevChain, *CONTRACTS]
+NOUNS = [chain.Chain, chain.Outbox, chain.DevChain, chain.Anchoring, *CONTRACTS]
 
 
 def called(function: object) -> str:

@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from counterfoil.chain.besufiles import make_trial as make_trial
     from counterfoil.chain.besufiles import write_network as write_network
     from counterfoil.chain.besufiles import write_node as write_node
-    from counterfoil.chain.binding import bind as bind
     from counterfoil.chain.cadence import keep_anchoring as keep_anchoring
     from counterfoil.chain.contracts import CONTRACTS as CONTRACTS
     from counterfoil.chain.contracts import Deployed as Deployed
@@ -69,8 +68,8 @@ if TYPE_CHECKING:
     from counterfoil.chain.devchain import DevChain as DevChain
     from counterfoil.chain.devchain import dev_url as dev_url
     from counterfoil.chain.fetchproof import fetch_anchor_proof as fetch_anchor_proof
-    from counterfoil.chain.genesis import Member as Member
     from counterfoil.chain.genesis import Network as Network
+    from counterfoil.chain.genesis import NetworkMember as NetworkMember
     from counterfoil.chain.genesis import format_member as format_member
     from counterfoil.chain.genesis import parse_member as parse_member
     from counterfoil.chain.genesis import parse_place as parse_place
@@ -79,11 +78,8 @@ if TYPE_CHECKING:
     from counterfoil.chain.here import sign_request as sign_request
     from counterfoil.chain.join import join_chain as join_chain
     from counterfoil.chain.join import make_member as make_member
-    from counterfoil.chain.join import rules_for as rules_for
-    from counterfoil.chain.join import with_anchor as with_anchor
     from counterfoil.chain.member import FileMember as FileMember
     from counterfoil.chain.member import LocalMember as LocalMember
-    from counterfoil.chain.member import write_answer as write_answer
     from counterfoil.chain.node import Chain as Chain
     from counterfoil.chain.node import connect as connect
     from counterfoil.chain.outbox import FINAL_WITHIN_S as FINAL_WITHIN_S
@@ -98,8 +94,6 @@ if TYPE_CHECKING:
     from counterfoil.chain.registries import ConsentRegistry as ConsentRegistry
     from counterfoil.chain.registries import IssuerRegistry as IssuerRegistry
     from counterfoil.chain.registries import ModelRegistry as ModelRegistry
-    from counterfoil.chain.request import AnchorRequest as AnchorRequest
-    from counterfoil.chain.request import parse_answer as parse_answer
     from counterfoil.chain.request import parse_request as parse_request
     from counterfoil.chain.rpc import Rpc as Rpc
     from counterfoil.chain.shelf import Pending as Pending
@@ -114,7 +108,6 @@ _HOMES = {
     "Account": ".account",
     "Anchor": ".anchor",
     "AnchorProof": ".anchorproof",
-    "AnchorRequest": ".request",
     "AnchoredAt": ".anchorproof",
     "Anchoring": ".anchoring",
     "CONTRACTS": ".contracts",
@@ -133,9 +126,9 @@ _HOMES = {
     "IssuerRegistry": ".registries",
     "LocalAccount": ".account",
     "LocalMember": ".member",
-    "Member": ".genesis",
     "ModelRegistry": ".registries",
     "Network": ".genesis",
+    "NetworkMember": ".genesis",
     "Outbox": ".outbox",
     "Pending": ".shelf",
     "PinnedBlocks": ".anchorproof",
@@ -147,7 +140,6 @@ _HOMES = {
     "UnauthenticatedAnchor": ".anchorproof",
     "account_path": ".account",
     "audit_anchors": ".audit",
-    "bind": ".binding",
     "check_anchor_proof": ".anchorproof",
     "connect": ".node",
     "connect_to": ".place",
@@ -173,7 +165,6 @@ _HOMES = {
     "members_here": ".here",
     "parse_address": ".answers",
     "parse_anchor_proof": ".anchorproof",
-    "parse_answer": ".request",
     "parse_finality": ".profile",
     "parse_member": ".genesis",
     "parse_place": ".genesis",
@@ -181,11 +172,8 @@ _HOMES = {
     "policy_for": ".here",
     "read_outbox": ".outbox",
     "require_chain": ".place",
-    "rules_for": ".join",
     "sign_request": ".here",
     "stated_address": ".account",
-    "with_anchor": ".join",
-    "write_answer": ".member",
     "write_network": ".besufiles",
     "write_node": ".besufiles",
 }

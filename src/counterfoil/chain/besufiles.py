@@ -24,7 +24,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256K1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from counterfoil.chain.genesis import Member, Network, format_genesis
+from counterfoil.chain.genesis import Network, NetworkMember, format_genesis
 from counterfoil.errors import ConflictError
 from counterfoil.ledger.disk import reported
 
@@ -51,13 +51,13 @@ def make_node_key() -> tuple[bytes, bytes]:
     return private.private_numbers().private_value.to_bytes(_KEY_BYTES, "big"), point[1:]
 
 
-def make_trial(count: int) -> tuple[tuple[Member, ...], dict[str, bytes]]:
+def make_trial(count: int) -> tuple[tuple[NetworkMember, ...], dict[str, bytes]]:
     """Make members with all their private keys (by name), for a network on one machine."""
     members, keys = [], {}
     for place in range(count):
         name = f"member{place + 1}"
         keys[name], public = make_node_key()
-        members.append(Member(name, public, f"{_TRIAL_SUBNET}.{place + 2}", P2P_PORT))
+        members.append(NetworkMember(name, public, f"{_TRIAL_SUBNET}.{place + 2}", P2P_PORT))
     return tuple(members), keys
 
 
@@ -103,13 +103,13 @@ def write_network(
     return files
 
 
-def format_static_nodes(network: Network, member: Member) -> bytes:
+def format_static_nodes(network: Network, member: NetworkMember) -> bytes:
     """Write static-nodes.json of a member: all others, who find each other by nothing else."""
     others = sorted(one.enode for one in network.members if one != member)
     return json.dumps(others, indent=2).encode() + b"\n"
 
 
-def format_config(network: Network, member: Member) -> bytes:
+def format_config(network: Network, member: NetworkMember) -> bytes:
     """Write Besu's config.toml of a member."""
     gas = "min-gas-price=0\n" if network.is_free else ""
     return f"""\
@@ -136,7 +136,7 @@ data-storage-format="FOREST"
 {gas}""".encode()
 
 
-def _format_compose(member: Member) -> bytes:
+def _format_compose(member: NetworkMember) -> bytes:
     return f"""\
 # The node of {member.name}. The image's own start gives ./data to its user number 1000.
 services:

@@ -44,7 +44,7 @@ _PLACE = re.compile(r"(\[[0-9a-f:]+\]|[0-9.]+):([0-9]{1,5})")
 
 
 @dataclass(frozen=True)
-class Member:
+class NetworkMember:
     """One organisation's validator, as the others know it.
 
     Args:
@@ -92,7 +92,7 @@ class Member:
         return f"enode://{self.key.hex()}@{host}:{self.port}"
 
 
-def parse_member(text: str) -> Member:
+def parse_member(text: str) -> NetworkMember:
     """Read what a member hands around: `NAME=enode://KEY@IP:PORT`; `format_member` writes it.
 
     Raises:
@@ -104,7 +104,7 @@ def parse_member(text: str) -> Member:
             f"{shown(text)} is no member", hint="Write NAME=enode://KEY@IP:PORT, as it was printed."
         )
     name, key, place = match.groups()
-    return Member(name, bytes.fromhex(key), *parse_place(place))
+    return NetworkMember(name, bytes.fromhex(key), *parse_place(place))
 
 
 def parse_place(text: str) -> tuple[str, int]:
@@ -123,7 +123,7 @@ def parse_place(text: str) -> tuple[str, int]:
     return host.strip("[]"), parse_decimal(port, "port of a node", _MAX_PORT)
 
 
-def format_member(member: Member) -> str:
+def format_member(member: NetworkMember) -> str:
     """Write what a member hands around; nothing of it is secret."""
     return f"{member.name}={member.enode}"
 
@@ -140,7 +140,7 @@ class Network:
             gas. Without any, gas is free.
     """
 
-    members: tuple[Member, ...]
+    members: tuple[NetworkMember, ...]
     chain_id: int | None = None
     block_period_s: int = 5
     funded: tuple[str, ...] = ()

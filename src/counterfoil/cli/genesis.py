@@ -63,7 +63,7 @@ def add_to(app: typer.Typer) -> None:
 def node(name: MemberName, *, at: At, out: NodeFolder = None, as_json: AsJson = False) -> None:
     """Make the key of a member's own node in a consortium's chain."""
     private, public = chains.make_node_key()
-    member = chains.Member(name, public, *chains.parse_place(at))
+    member = chains.NetworkMember(name, public, *chains.parse_place(at))
     folder = out or Path(name)
     chains.write_node(folder, private)
     text = chains.format_member(member)

@@ -9,8 +9,8 @@ from eth_keys.datatypes import PrivateKey
 from jsonschema import Draft202012Validator
 
 from counterfoil.chain.genesis import (
-    Member,
     Network,
+    NetworkMember,
     format_genesis,
     format_member,
     parse_member,
@@ -22,7 +22,7 @@ from counterfoil.errors import FormatError
 SCHEMA = json.loads((Path(__file__).parent / "besu-genesis.schema.json").read_bytes())
 KEYS = [PrivateKey(bytes([n]) * 32) for n in range(1, 8)]
 MEMBERS = tuple(
-    Member(name, key.public_key.to_bytes(), f"10.0.0.{at + 1}", 30303)
+    NetworkMember(name, key.public_key.to_bytes(), f"10.0.0.{at + 1}", 30303)
     for at, (name, key) in enumerate(zip(("ada", "bob", "cid", "dan"), KEYS, strict=False))
 )
 FUNDED = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
@@ -58,7 +58,9 @@ def test_every_member_makes_the_same_file(network):
 
 def test_two_networks_have_two_chain_ids(network):
     """Without being told, networks of other members have other ids: no replay between them."""
-    other = Network((*MEMBERS[:3], Member("dan", KEYS[5].public_key.to_bytes(), "10.0.0.4", 1)))
+    other = Network(
+        (*MEMBERS[:3], NetworkMember("dan", KEYS[5].public_key.to_bytes(), "10.0.0.4", 1))
+    )
     assert network.id != other.id
     assert 2**30 <= network.id < 2**31
     assert json.loads(format_genesis(Network(MEMBERS, 20_26)))["config"]["chainId"] == 2026
@@ -138,7 +140,9 @@ def test_a_place_is_an_address_and_a_port(text):
         (*MEMBERS[:3], replace(MEMBERS[0], host="10.0.0.9", name="eve")),
         (*MEMBERS[:3], replace(MEMBERS[3], name="ada")),
         (*MEMBERS[:3], replace(MEMBERS[3], host="10.0.0.1")),
-        tuple(Member(f"m{n}", n.to_bytes(64, "big"), f"10.0.1.{n}", 30303) for n in range(129)),
+        tuple(
+            NetworkMember(f"m{n}", n.to_bytes(64, "big"), f"10.0.1.{n}", 30303) for n in range(129)
+        ),
     ],
     ids=["none", "three", "one key", "one name", "one place", "too many"],
 )

@@ -15,6 +15,7 @@ from counterfoil.chain.request import (
     parse_answer,
     parse_request,
 )
+from counterfoil.chain.typed import Signature
 from counterfoil.core.merkle import Hash
 from counterfoil.errors import CounterfoilError, FormatError
 
@@ -25,7 +26,9 @@ NOTE = (
 REQUEST = AnchorRequest(
     1337, "0x" + "5f" * 20, b"\xcd" * 32, 1, NOTE, {1: (Hash(b"\x01" * 32),), 3: ()}
 )
-ANSWER = AnchorSignature("0x" + "12" * 20, 3, Hash(b"\x02" * 32), b"\x03" * 64, "— a.example AAAA")
+ANSWER = AnchorSignature(
+    "0x" + "12" * 20, 3, Hash(b"\x02" * 32), Signature.parse(b"\x03" * 64), "— a.example AAAA"
+)
 
 
 def test_a_request_survives_its_file():
