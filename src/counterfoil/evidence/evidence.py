@@ -9,8 +9,9 @@ from pathlib import Path
 
 from counterfoil.core.canonical import JsonValue, format_json
 from counterfoil.core.keys import format_vkey
+from counterfoil.core.merkle import check_inclusion
 from counterfoil.core.receipt import format_receipt
-from counterfoil.core.record import field_digest, format_record
+from counterfoil.core.record import field_digest, format_record, record_leaf
 from counterfoil.core.stream import parse_batch, parse_stream
 from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import format_base64
@@ -18,7 +19,7 @@ from counterfoil.decisions.decisions import Decision
 from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import FormatError
 from counterfoil.evidence.page import format_page
-from counterfoil.ledger.disk import reported
+from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.trust import Trust, heard_in
 
@@ -70,7 +71,7 @@ class EvidenceFile:
                     hint="Name it `….html` for the letter, `….json` for the proof alone.",
                 )
         with reported(f"cannot write {path}"):
-            path.write_bytes(data)
+            Disk().replace(path.parent, path.name, data)
         return path
 
 
@@ -94,6 +95,7 @@ class Evidence:
         Raises:
             FormatError: `withhold` names no field, or the decision is in no batch yet.
             UnavailableError: it was erased.
+            VerificationError: what is stored is not what the log has a batch of.
         """
         log = self._log
         declared = next(
@@ -120,6 +122,8 @@ class Evidence:
             texts = stream.store.disclosures(decision.index)
             record = format_record(stream.id, [field_digest(text) for text in texts])
             path = stream.store.inclusion(decision.index, batch.size)
+            # Checked before it leaves: a disk that changed must not make us hand out nonsense.
+            check_inclusion(record_leaf(record), decision.index, batch.size, path, batch.root)
         finally:
             stream.close()
         statements = [
