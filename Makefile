@@ -62,7 +62,8 @@ soak: $(VENV)/.test ## Kill, fill and corrupt ledgers many more times than a tes
 	COUNTERFOIL_SOAK=$${COUNTERFOIL_SOAK:-50} $(BIN)/python -m pytest tests/faults $(ARGS)
 
 fuzz: $(VENV)/.test ## Run the property tests with many more examples
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n auto --maxprocesses 4 tests/properties tests/unit $(ARGS)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n auto --maxprocesses 4 tests/properties tests/unit \
+		tests/faults/test_log_machine.py $(ARGS)
 
 lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.lock $(ARGS)

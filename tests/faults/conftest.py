@@ -5,9 +5,11 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
 import time
 import traceback
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,7 @@ REFUSED, DONE, BEFORE, AFTER, TORN = FAULTS = (
     "killed-in-the-middle",
 )
 MOST_STEPS = 150  # of anything that is broken step by step
+SECTOR_BYTES = 512  # what a drive writes whole
 REACHED = 3  # exit code of a child that met its fault and lived
 REAL = {name: getattr(Disk, name) for name in ("write", "sync", "sync_all", "sync_folder")}
 
@@ -44,16 +47,16 @@ class StepDisk(Disk):
     """
 
     def __init__(self, fault="", at=0):
-        self.fault, self.at, self.steps = fault, at, 0
+        self.arm(fault, at)
 
     def write(self, fd, data, offset):
-        def torn():
-            REAL["write"](self, fd, data[: len(data) // 2], offset)
-
-        self._step(lambda: REAL["write"](self, fd, data, offset), torn)
+        self._step(
+            lambda: self._put(fd, data, offset),
+            lambda: self._put(fd, data[: len(data) // 2], offset),
+        )
 
     def sync(self, fd):
-        self._step(lambda: os.fstat(fd))
+        self._step(lambda: self._keep(fd))
 
     def sync_all(self, fds):
         for fd in fds:  # in order, so that a step is the same one each time
@@ -62,14 +65,19 @@ class StepDisk(Disk):
     def sync_folder(self, folder):
         self._step(folder.stat)
 
-    def arm(self):
-        """Count from here on."""
-        self.steps = 0
+    def arm(self, fault="", at=0):
+        """Count from here on, and go wrong at that step; at none if it is 0."""
+        self.fault, self.at, self.steps = fault, at, 0
 
-    def install(self):
+    @property
+    def has_failed(self):
+        """Whether the chosen step was reached."""
+        return 0 < self.at <= self.steps
+
+    def install(self, replace=setattr):
         """Take the place of every disk in this process, also of those nobody can pass in."""
         for name in REAL:
-            setattr(Disk, name, getattr(self, name))
+            replace(Disk, name, getattr(self, name))
 
     def _step(self, act, torn=None):
         self.steps += 1
@@ -82,16 +90,104 @@ class StepDisk(Disk):
             act()
         if self.fault in (REFUSED, DONE):
             raise OSError(errno.EIO, "broken by the test")
+        self._die()
+
+    def _put(self, fd, data, offset):
+        REAL["write"](self, fd, data, offset)
+
+    def _keep(self, fd):
+        os.fstat(fd)
+
+    def _die(self):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KilledError(BaseException):
+    """Stands for the end of a process: nothing may handle it, and nothing is written after it."""
+
+
+class MortalDisk(StepDisk):
+    """A step disk for one process: a kill raises, and a power cut loses what was not synced.
+
+    Args:
+        chance: Decides what of it is lost.
+    """
+
+    killed_error = KilledError
+
+    def __init__(self, chance, fault="", at=0):
+        super().__init__(fault, at)
+        self.chance = chance
+        self.before = {}  # by path: the file as of its last sync
+        self.since = {}  # by path: the writes since then
+
+    def arm(self, fault="", at=0):
+        super().arm(fault, at)
+        self.is_dead = False
+
+    @staticmethod
+    def release(log):
+        """Let go of what the end of its process lets go of, and do nothing else."""
+        if log._sequencer is not None:
+            log._sequencer.tree._is_sound = False  # a writer that closes would settle it
+            log._sequencer.tree.close()
+        for view in (log._tree, *log._views):
+            view.close()
+
+    def cut(self):
+        """Leave what a power cut leaves: each sector of each unsynced write, or what was there."""
+        for path, content in self.before.items():
+            if path.exists():
+                path.write_bytes(self._remains(bytearray(content), self.since[path]))
+        self.before.clear()
+        self.since.clear()
+
+    def _step(self, act, torn=None):
+        if self.is_dead:
+            raise KilledError
+        super()._step(act, torn)
+
+    def _put(self, fd, data, offset):
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        self.before.setdefault(path, path.read_bytes())
+        self.since.setdefault(path, []).append((offset, bytes(data)))
+        super()._put(fd, data, offset)
+
+    def _keep(self, fd):
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        self.before.pop(path, None)
+        self.since.pop(path, None)
+
+    def _die(self):
+        self.is_dead = True
+        raise KilledError
+
+    def _remains(self, content, writes):
+        length = len(content)
+        for offset, data in writes:
+            content.extend(bytes(max(0, offset + len(data) - len(content))))
+            for start in range(0, len(data), SECTOR_BYTES):
+                if self.chance.random() < 0.5:
+                    sector = data[start : start + SECTOR_BYTES]
+                    content[offset + start : offset + start + len(sector)] = sector
+        # The length is news of its own: it may have come through or not.
+        return bytes(content if self.chance.random() < 0.5 else content[:length])
 
 
 class NearWitness(LocalWitness):
     """The local witness in this process, so that its steps can be broken like ours."""
 
+    clock = time.time
+
+    @staticmethod
+    def overhears(note):
+        """Take note of a checkpoint that it was sent, whatever becomes of it."""
+
     def _ask(self, request):
+        self.overhears(request.partition(b"\n\n")[2])
         try:
             key = load_key(self._folder / "key.pem")
-            return Witness(self._folder, key, clock=time.time).add_checkpoint(request)
+            return Witness(self._folder, key, clock=self.clock).add_checkpoint(request)
         except (CounterfoilError, OSError) as error:
             return 500, str(error).encode()
 
@@ -174,6 +270,12 @@ def step_disk():
 
 
 @pytest.fixture
+def mortal_disk():
+    """The class of disks that go wrong in this process."""
+    return MortalDisk
+
+
+@pytest.fixture
 def outside():
     """The class that remembers what left a log."""
     return Outside
@@ -220,9 +322,31 @@ def unsynced(monkeypatch):
 
 
 @pytest.fixture
+def small_disk(request, tmp_path, monkeypatch):
+    """A disk with a home on it, of 320 KiB or as many as asked; its folder, and how to remount."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={getattr(request, 'param', 320)}k", "none", folder],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"NOT TESTED, a full and a read-only disk: {done.stderr.decode().strip()}")
+
+    def remount(options):
+        subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
+
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(folder / "home"))
+    yield folder, remount
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
 def near_witness(monkeypatch):
-    """Lets logs ask their witness in this process."""
+    """Lets logs ask their witness in this process; the class of that witness."""
     monkeypatch.setattr(sequencer, "LocalWitness", NearWitness)
+    return NearWitness
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import subprocess
 
 import pytest
 
@@ -18,27 +17,6 @@ ORIGIN = "example.com/disk"
 ENTRY = bytes(2000)
 
 pytestmark = pytest.mark.usefixtures("small_journal", "near_witness")
-
-
-@pytest.fixture
-def small_disk(tmp_path, monkeypatch):
-    """A disk of 320 KiB with a home on it; gives its folder and how to remount it."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=320k", "none", folder],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"NOT TESTED, a full and a read-only disk: {done.stderr.decode().strip()}")
-
-    def remount(options):
-        subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
-
-    monkeypatch.setenv("COUNTERFOIL_HOME", str(folder / "home"))
-    yield folder, remount
-    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def fill(log, seen):
@@ -181,6 +159,22 @@ def test_a_journal_that_is_gone_is_named(killed):
         with pytest.raises(UnavailableError, match="journal"):
             log.append(b"x")
         seen.check(log)
+
+
+@pytest.mark.parametrize("name", ["entries", "ends", "level0", "head", "journal", "writer.lock"])
+def test_a_link_in_a_files_place_is_not_followed(tmp_path, make_keys, name):
+    """What a link leads to is never written, and the log says which file is one."""
+    signer = make_keys(ORIGIN)
+    Log.create(tmp_path / "ledger", signer)
+    with Log(tmp_path / "ledger") as log:
+        log.append(b"one")
+    path = tmp_path / "ledger" / "log" / name
+    elsewhere = path.rename(tmp_path / "elsewhere")
+    before = elsewhere.read_bytes()
+    path.symlink_to(elsewhere)
+    with pytest.raises(UnavailableError, match=name), Log(tmp_path / "ledger") as log:
+        log.append(b"two")
+    assert elsewhere.read_bytes() == before
 
 
 def test_an_older_head_signs_nothing(tmp_path, make_keys, outside):

@@ -102,8 +102,7 @@ def interrupted(logged, in_child, step_disk):
             disk = step_disk("", 0)
             log = Log(folder, disk=disk)
             log.append(entries_of("a")[0])
-            disk.arm()
-            disk.fault, disk.at = "killed-after", at
+            disk.arm("killed-after", at)
             receipts = log.append_many(entries_of("b"))
             tell(b"", receipts[0])
 

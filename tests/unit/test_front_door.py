@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -112,6 +113,13 @@ def test_what_is_no_evidence_is_named(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(cf.UnavailableError, match="no file"):
         cf.verify(tmp_path / "missing.html")
+    huge = tmp_path / "huge.html"
+    huge.touch()
+    os.truncate(huge, 1 << 40)  # a sparse file: it takes no room
+    with pytest.raises(cf.FormatError, match="has more than"):
+        cf.verify(huge)
+    with pytest.raises(cf.FormatError, match="has more than"):
+        cf.verify(b'{"log":{"origin":"x"}}', trust=huge)
 
 
 def test_enforcing_refuses_what_runs_code_and_says_the_way_out(ledger):

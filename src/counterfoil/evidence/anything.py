@@ -9,7 +9,7 @@ from counterfoil.core.canonical import parse_json
 from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import parse_note
-from counterfoil.core.policy import TrustPolicy, parse_policy
+from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade, check_quorum
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.core.statement import SHA256, Subject
@@ -25,7 +25,7 @@ from counterfoil.ledger.audit import Progress, audit
 from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.places import Places
-from counterfoil.ledger.trust import heard_in
+from counterfoil.ledger.trust import heard_in, read_policy
 from counterfoil.models.formats import read_model
 
 
@@ -212,7 +212,8 @@ def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy |
     path = Path(trust) if trust is not None else Places(origin).trust
     if trust is None and not path.exists():
         return None
-    return parse_policy(_read(path, MAX_EVIDENCE_BYTES))
+    _require_file(path)
+    return read_policy(path)
 
 
 def _origin_of(data: bytes) -> str:
@@ -231,13 +232,17 @@ def _origin_of(data: bytes) -> str:
 
 
 def _read(path: Path, most: int) -> bytes:
+    _require_file(path)
+    return read_file(path, most)
+
+
+def _require_file(path: Path) -> None:
     if not path.exists():
         raise UnavailableError(f"there is no file {path}", hint="Check the path.")
     if path.is_dir():
         raise FormatError(
             f"there is no ledger in {path}", hint=f"Make one with `counterfoil init {path}`."
         )
-    return read_file(path, most)
 
 
 def _other_log(key: VerifierKey, policy: TrustPolicy) -> PolicyError:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from counterfoil.core.canonical import JsonValue, format_json
 from counterfoil.core.keys import format_vkey
+from counterfoil.core.merkle import check_inclusion
 from counterfoil.core.receipt import format_receipt
-from counterfoil.core.record import field_digest, format_record
+from counterfoil.core.record import field_digest, format_record, record_leaf
 from counterfoil.core.stream import parse_batch, parse_stream
 from counterfoil.core.succession import POLICY
 from counterfoil.core.testimony import short_predicate
@@ -20,7 +21,7 @@ from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import FormatError
 from counterfoil.evidence.anchor import collect_anchor
 from counterfoil.evidence.page import format_page
-from counterfoil.ledger.disk import reported
+from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.trust import Trust, heard_in
 
@@ -75,7 +76,7 @@ class EvidenceFile:
                     hint="Name it `….html` for the letter, `….json` for the proof alone.",
                 )
         with reported(f"cannot write {path}"):
-            path.write_bytes(data)
+            Disk().replace(path.parent, path.name, data)
         return path
 
 
@@ -99,6 +100,7 @@ class Evidence:
         Raises:
             FormatError: `withhold` names no field, or the decision is in no batch yet.
             UnavailableError: it was erased.
+            VerificationError: what is stored is not what the log has a batch of.
         """
         log = self._log
         declared = next(
@@ -125,6 +127,8 @@ class Evidence:
             texts = stream.store.disclosures(decision.index)
             record = format_record(stream.id, [field_digest(text) for text in texts])
             path = stream.store.inclusion(decision.index, batch.size)
+            # Checked before it leaves: a disk that changed must not make us hand out nonsense.
+            check_inclusion(record_leaf(record), decision.index, batch.size, path, batch.root)
         finally:
             stream.close()
         behind = [("stream", declared), ("batch", covering[0]), *self._behind(decision)]

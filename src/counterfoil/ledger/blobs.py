@@ -8,6 +8,7 @@ An entry that stands for a larger envelope is the canonical JSON object
 
 from __future__ import annotations
 
+import contextlib
 from hashlib import sha256
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def resolve(entry: bytes, folder: Path) -> bytes:
 
     Raises:
         UnavailableError: they are not beside the log.
-        VerificationError: what lies there is something else.
+        VerificationError: what lies there is something else, and never `FormatError`: what was
+            stated must not pass for no statement.
     """
     found = _read_reference(entry) if entry.startswith(REFERENCE) else None
     if found is None:
@@ -61,12 +63,13 @@ def resolve(entry: bytes, folder: Path) -> bytes:
             f"the {size} bytes of statement {digest[:12]}… are not beside the log",
             hint="Copy the `blobs` folder with the ledger.",
         )
-    data = read_file(path, MAX_BLOB_BYTES)
-    if not is_reference(entry, data):
-        raise VerificationError(
-            f"{path} is not what the log says", hint="Restore the file from a backup."
-        )
-    return data
+    with contextlib.suppress(FormatError):  # another size, or no plain file
+        data = read_file(path, size)
+        if is_reference(entry, data):
+            return data
+    raise VerificationError(
+        f"{path} is not what the log says", hint="Restore the file from a backup."
+    )
 
 
 def is_reference(entry: bytes, data: bytes) -> bool:

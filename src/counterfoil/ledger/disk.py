@@ -87,6 +87,9 @@ class Disk:
         try:
             self.write(fd, data, 0)
             self.sync(fd)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # a full disk needs the room
+            raise
         finally:
             os.close(fd)
         temporary.replace(folder / name)
@@ -105,10 +108,12 @@ def read_file(path: Path, most: int) -> bytes:
         UnavailableError: it cannot be read.
     """
     with reported(f"cannot read {path}"), open(path, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):
             raise FormatError(f"{path} is no plain file", hint="Put the file itself there.")
-        data: bytes = file.read(most + 1)
-    if len(data) > most:
+        # One that is larger is not read; one that grows meanwhile is read so far.
+        data: bytes = file.read(most + 1) if state.st_size <= most else b""
+    if max(len(data), state.st_size) > most:
         raise FormatError(f"{path} has more than {most} bytes", hint="It is not what belongs here.")
     return data
 

@@ -119,9 +119,9 @@ class Index:
                 rows = self._database.execute(" ".join(query), values).fetchall()
             except UnicodeEncodeError:
                 return []  # half a surrogate pair, which no statement holds
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 self.close()
-                if _is_refusal(error):
+                if is_refusal(error):
                     name = ":memory:"
                 else:
                     self._discard()
@@ -244,6 +244,9 @@ def _mark(position: int, text: str, digest: bytes) -> int:
     return crc32(text.encode(), crc32(digest, position)) + position
 
 
-def _is_refusal(error: sqlite3.Error) -> bool:
-    """Whether the disk or another process is to blame, and not what the file holds."""
+def is_refusal(error: Exception) -> bool:
+    """Whether the disk or another process is to blame, and not what an SQLite file holds.
+
+    A damaged file raises `sqlite3.Error`, or `UnicodeDecodeError` where it spoils the message.
+    """
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSALS

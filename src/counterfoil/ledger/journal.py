@@ -24,11 +24,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from counterfoil.core.merkle import HASH_BYTES, Hash
+from counterfoil.errors import VerificationError
 from counterfoil.ledger.disk import Disk
 
 # Bytes: long enough that recycling, which syncs every flat file, is rare; replayed in well under
 # a second.
 JOURNAL_BYTES = 8 << 20
+# Bytes of one commit without its head: a frame's lengths have 32 bits, and it is read whole.
+MAX_COMMIT_BYTES = 1 << 30
 _HEADER = struct.Struct(">4sQIIII")
 _MAGIC = b"CFJ1"
 _ZEROS = bytes(1 << 16)
@@ -83,6 +86,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, disk: Disk, length_bytes: int) -> None:
+        self._path = path
         self._disk = disk
         self._length_bytes = length_bytes
         self._fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -127,7 +131,20 @@ class Journal:
         self._checksum = checksum
 
     def read(self) -> list[Frame]:
-        """Read the frames that count and place the next one behind them."""
+        """Read the frames that count, make them durable, and place the next one behind them.
+
+        Whoever wrote the last one may not have come to its sync, or been refused it; after that
+        a sync alone may push nothing, so they are written again, as they are.
+
+        Raises:
+            VerificationError: the file is larger than any commit makes it.
+        """
+        size = os.fstat(self._fd).st_size
+        if size > JOURNAL_BYTES + MAX_COMMIT_BYTES:
+            raise VerificationError(
+                f"{self._path} has {size} bytes, more than any commit makes it",
+                hint="It was replaced; restore the folder from a backup.",
+            )
         with os.fdopen(os.dup(self._fd), "rb") as file:
             file.seek(0)
             data = file.read()
@@ -142,6 +159,9 @@ class Journal:
             self._checksum = data[self._end + _HEADER.size : self._end + _PREFIX_BYTES]
             self._end = end
         self._used = _used(data)
+        if frames:
+            self._disk.write(self._fd, data[: self._end], 0)
+            self._disk.sync(self._fd)
         return frames
 
     def rewind(self) -> None:

@@ -173,7 +173,7 @@ def load_key(path: Path, passphrase: str | None = None) -> PrivateKey:
         raise UnavailableError(
             f"there is no key {path}", hint=f"Look into {path.parent}, or make the key first."
         )
-    public = _load_public(_public_path(path))
+    public = load_vkey(_public_path(path))
     pem = read_private(path)
     if not pem.startswith(_PEM_HEADS):
         raise FormatError(
@@ -204,7 +204,13 @@ def load_key(path: Path, passphrase: str | None = None) -> PrivateKey:
     return PrivateKey(public, private)
 
 
-def _load_public(path: Path) -> VerifierKey:
+def load_vkey(path: Path) -> VerifierKey:
+    """Read the public half of a key: one line, a vkey.
+
+    Raises:
+        FormatError: It is not one.
+        UnavailableError: It is not there, or cannot be read.
+    """
     if not path.exists():
         raise UnavailableError(
             f"the public half {path} is missing",

@@ -23,6 +23,7 @@ from counterfoil.core.merkle import Hash
 from counterfoil.core.note import NoteSignature, parse_note
 from counterfoil.core.text import format_base64, parse_decimal
 from counterfoil.errors import ConflictError, FormatError, ProofError, UnavailableError
+from counterfoil.ledger.disk import read_file
 from counterfoil.ledger.witness import (
     MAX_REQUEST_BYTES,
     REPLY,
@@ -80,7 +81,7 @@ class LocalWitness:
     def memory(self) -> bytes:
         """Read the checkpoint cosigned last; empty if there is none."""
         kept = sorted(self._folder.glob("*.checkpoint"))
-        return kept[0].read_bytes() if kept else b""
+        return read_file(kept[0], MAX_REQUEST_BYTES) if kept else b""
 
     def close(self) -> None:
         """End the child: it ends by itself when its input does."""
@@ -98,6 +99,12 @@ class LocalWitness:
             self._process = None
 
     def _ask(self, request: bytes) -> tuple[int, bytes]:
+        key = self._folder / "key.pem"
+        if not key.exists():
+            raise UnavailableError(
+                f"the local witness has no key {key}",
+                hint="Restore it; until then, set-backs are noticed and receipts not cosigned.",
+            )
         try:
             if self._process is None:
                 self._process = subprocess.Popen(  # noqa: S603 our own module, our own folder

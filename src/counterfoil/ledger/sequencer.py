@@ -60,7 +60,7 @@ class Sequencer:
         self._commit_lock = threading.Lock()
         with contextlib.ExitStack() as opened:
             asked = None
-            if (witness_folder / "key.pem").exists():
+            if witness_folder.exists():
                 witness = LocalWitness(witness_folder)
                 opened.callback(witness.close)
                 asked = Countersigner(witness, signer.key, witness.memory)

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
-from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
+from counterfoil.core.keys import format_vkey
 from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade, check_quorum
 from counterfoil.errors import PolicyError, ProofError
 from counterfoil.ledger.disk import reported
+from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust
@@ -145,7 +146,7 @@ def _read_memory(log: Log) -> Memory | None:
     if not (folder / "key.vkey").exists():
         return None
     with reported(f"cannot read what the witness in {folder} remembers"):
-        key: VerifierKey = parse_vkey((folder / "key.vkey").read_text("ascii").removesuffix("\n"))
+        key = load_vkey(folder / "key.vkey")
         note = LocalWitness(folder).memory()
     checkpoint = open_checkpoint(note, log.key) if note else None
     return Memory(format_vkey(key), folder, note, checkpoint, _compare(log, checkpoint))

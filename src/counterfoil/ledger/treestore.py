@@ -36,7 +36,7 @@ from counterfoil.core.merkle import EMPTY_ROOT, HASH_BYTES, Frontier, Hash
 from counterfoil.errors import ConflictError, FormatError, VerificationError
 from counterfoil.ledger.disk import Disk, WriterLock, reported, require_posix
 from counterfoil.ledger.flatfiles import encode_head
-from counterfoil.ledger.journal import Frame, Journal
+from counterfoil.ledger.journal import MAX_COMMIT_BYTES, Frame, Journal
 from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, Published, TreeView
 
 Seal = Callable[[int, Hash], bytes]
@@ -161,7 +161,7 @@ class TreeStore(TreeView):
             The head that was published.
 
         Raises:
-            FormatError: a payload is too long; nothing happened.
+            FormatError: a payload, or all together, is too long; nothing happened.
             UnavailableError: the disk refused. The commit may or may not have happened; the next
                 call finds out before it does anything else, as opening the folder would.
         """
@@ -285,6 +285,12 @@ class TreeStore(TreeView):
                 f"entry {lengths.index(longest)} of this call has {longest} bytes; the most is "
                 f"{(1 << 8 * width) - 1}",
                 hint="Store it elsewhere and log its digest.",
+            )
+        total = sum(lengths) + len(lengths) * (width + slot + HASH_BYTES)
+        if total > MAX_COMMIT_BYTES:
+            raise FormatError(
+                f"this call appends {total} bytes; the most is {MAX_COMMIT_BYTES}",
+                hint="Append in several calls.",
             )
         parts: list[bytes] = [b""] * (2 * len(lengths))
         prefixes = {length: length.to_bytes(width, "big") for length in set(lengths)}

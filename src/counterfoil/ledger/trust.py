@@ -3,6 +3,8 @@
     home()/trust/<slug>.toml    the policy this user adopted; gates and `verify` go by it
     <ledger>/trust.toml         a copy to read, hand out and edit; it counts once adopted
 
+Both end in a comment, `# digest: …`, by which a file that was damaged since is told.
+
 Changing the copy changes nothing: whoever can write in the ledger's folder is not thereby the one
 who decides what is trusted.
 """
@@ -10,6 +12,7 @@ who decides what is trusted.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from counterfoil.core.envelope import Envelope, sign_envelope
 from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
@@ -27,11 +30,13 @@ from counterfoil.core.succession import (
 from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
 from counterfoil.core.testimony import check_attestation, hear, short_predicate, stated_types
 from counterfoil.core.toml import MAX_TOML_BYTES
-from counterfoil.errors import FormatError
+from counterfoil.errors import FormatError, VerificationError
 from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.log import Found, Log
 
 PRODUCTION = "production"
+
+_DIGEST = "# digest: "  # begins the last line of a file that `adopt` wrote
 
 
 class Trust:
@@ -48,7 +53,8 @@ class Trust:
         """Give the adopted policy.
 
         Raises:
-            FormatError: none was adopted on this machine, or its file is damaged.
+            FormatError: none was adopted on this machine, or its file is no policy.
+            VerificationError: its file is not what was adopted.
         """
         path = self._log.places.trust
         if not path.exists():
@@ -56,7 +62,7 @@ class Trust:
                 f"no trust policy was adopted for {self._log.origin}",
                 hint=f"Get one from somebody you trust and put it at {path}.",
             )
-        return parse_policy(read_file(path, MAX_TOML_BYTES))
+        return read_policy(path)
 
     def adopt(self, policy: TrustPolicy, *, by: tuple[str, ...] = ("operator",)) -> int:
         """State a policy in the log and go by it from now on.
@@ -110,7 +116,7 @@ class Trust:
         return newest
 
     def _keep(self, policy: TrustPolicy) -> None:
-        text = format_policy(policy).encode()
+        text = f"{format_policy(policy)}{_DIGEST}{policy.digest.hex()}\n".encode()
         disk = self._log.disk
         trust = self._log.places.trust
         with reported(f"cannot keep the policy in {trust.parent}"):
@@ -199,6 +205,26 @@ def _is_same(adopted: TrustPolicy, draft: TrustPolicy) -> bool:
     return adopted.version == draft.version and draft == replace(
         adopted, predecessors=draft.predecessors
     )
+
+
+def read_policy(path: Path) -> TrustPolicy:
+    """Read a policy from a file; if its last line says the digest, it has to be that policy's.
+
+    Raises:
+        FormatError: it is no trust policy.
+        UnavailableError: it cannot be read.
+        VerificationError: it has another digest than it says.
+    """
+    data = read_file(path, MAX_TOML_BYTES)
+    policy = parse_policy(data)
+    last = data.decode().splitlines()[-1]
+    if last.startswith(_DIGEST) and last != f"{_DIGEST}{policy.digest.hex()}":
+        raise VerificationError(
+            f"{path} is not the policy that was adopted",
+            hint="It was damaged or edited. Restore it from the ledger's log or a backup; whoever "
+            "means to go by it as it is takes its last line off.",
+        )
+    return policy
 
 
 def _with_mode(stage: Stage, mode: Mode) -> Stage:

@@ -23,13 +23,13 @@ from typing import BinaryIO
 
 from counterfoil.core.checkpoint import open_checkpoint, parse_checkpoint
 from counterfoil.core.cosignature import cosign
-from counterfoil.core.keys import Signer, VerifierKey, format_vkey, parse_vkey
+from counterfoil.core.keys import Signer, VerifierKey, format_vkey
 from counterfoil.core.merkle import EMPTY_ROOT, MAX_PROOF_HASHES, Hash, as_hash, check_extension
 from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
 from counterfoil.core.text import parse_base64, parse_decimal
 from counterfoil.errors import CounterfoilError, FormatError, ProofError, SignatureError
-from counterfoil.ledger.disk import Disk, reported
-from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.disk import Disk, read_file, reported
+from counterfoil.ledger.keyfiles import load_key, load_vkey
 
 MAX_REQUEST_BYTES = 64 << 10  # 63 proof lines and a checkpoint with many signatures
 REQUEST = struct.Struct(">I")  # length of the request
@@ -124,13 +124,13 @@ class Witness:
 
     def _log_key(self, origin: str) -> VerifierKey | None:
         path = self._folder / f"{_slug(origin)}.vkey"
-        return parse_vkey(path.read_text().removesuffix("\n")) if path.exists() else None
+        return load_vkey(path) if path.exists() else None
 
     def _remembered(self, origin: str, log_key: VerifierKey) -> tuple[int, Hash]:
         path = self._folder / f"{_slug(origin)}.checkpoint"
         if not path.exists():
             return 0, EMPTY_ROOT
-        checkpoint = open_checkpoint(path.read_bytes(), log_key)
+        checkpoint = open_checkpoint(read_file(path, MAX_REQUEST_BYTES), log_key)
         return checkpoint.size, checkpoint.root
 
     @contextlib.contextmanager

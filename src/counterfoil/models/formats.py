@@ -21,7 +21,8 @@ from importlib.metadata import entry_points
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from counterfoil.errors import FormatError, RefusedError, UnavailableError
+from counterfoil.errors import FormatError, RefusedError
+from counterfoil.ledger.disk import read_file
 from counterfoil.models.onnx_session import OnnxClassifier, OnnxModel
 from counterfoil.models.optional import import_optional
 
@@ -287,17 +288,10 @@ def read_model(path: Path) -> bytes:
     """The bytes of a model file, to be hashed, approved and opened as one and the same.
 
     Raises:
-        FormatError: The file is larger than `MAX_MODEL_BYTES`.
+        FormatError: The file is no plain file, or larger than `MAX_MODEL_BYTES`.
         UnavailableError: It cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_MODEL_BYTES + 1)
-    except OSError as error:
-        raise UnavailableError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > MAX_MODEL_BYTES:
-        raise FormatError(f"{path.name} is larger than {MAX_MODEL_BYTES} bytes")
-    return data
+    return read_file(path, MAX_MODEL_BYTES)
 
 
 def is_pickle(data: bytes) -> bool:

@@ -214,7 +214,7 @@ class Models:
             VerificationError: it is not.
         """
         version = self.show(name)
-        if version.format != CALLABLE:
+        if version.format != CALLABLE or (self._folder / version.digest).exists():
             self._stored(version)
         return version
 

@@ -20,7 +20,7 @@ from counterfoil.errors import FormatError
 EPOCH_S = 30 * 86_400  # a month, as a request must be answered within one (GDPR Art. 12(3))
 STATE_FILE = "vault.json"
 _FORMAT = "counterfoil vault v1"
-_MAX_STATE_BYTES = 1024
+MAX_STATE_BYTES = 1024
 _MAX_EPOCHS = 2**32 - 1  # a slot has 32 bits for it
 _HINT = "Restore vault.json from the newest backup of the folder."
 
@@ -77,7 +77,7 @@ def parse_epoch(data: bytes, path: Path) -> Epoch:
     Raises:
         FormatError: the file is not what `format_epoch` writes.
     """
-    match parse_canonical(data, what=str(path), max_bytes=_MAX_STATE_BYTES):
+    match parse_canonical(data, what=str(path), max_bytes=MAX_STATE_BYTES):
         case {
             "began": int(began),
             "ends": int(ends),

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from counterfoil.core.canonical import format_json, parse_canonical
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.errors import FormatError, VerificationError
-from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.vault.seal import NONCE_BYTES, Random
 from counterfoil.vault.wipe import wipe
 
@@ -111,8 +111,7 @@ def read_intent(folder: Path) -> Intent | None:
     with reported(f"cannot read {path}"):
         if not path.exists():
             return None
-        data = path.read_bytes()
-    return parse_intent(data, str(path))
+    return parse_intent(read_file(path, _MAX_FILE_BYTES), str(path))
 
 
 def write_intent(folder: Path, intent: Intent, disk: Disk) -> None:

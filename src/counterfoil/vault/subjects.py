@@ -9,6 +9,9 @@ Nothing erased may survive in it: deleted rows are overwritten (`secure_delete`)
 compacted, and the rollback journal, which SQLite keeps as a file (`PERSIST`) with the pages as
 they were before, is overwritten with zeros. A write-ahead log would leave such pages in blocks
 that nobody can reach any more.
+
+The file also holds the sum of its rows: one that a fault took a row from, or gave another tag,
+starts over before anybody searches it.
 """
 
 from __future__ import annotations
@@ -19,14 +22,16 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
+from zlib import crc32
 
 from counterfoil.errors import UnavailableError
 from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.index import is_refusal
 from counterfoil.vault.seal import Random
 from counterfoil.vault.wipe import overwrite, wipe
 
 BATCH_ROWS: Final = 65_536  # rows that wait in memory: some 15 MB, and about 1 s to read again
-_VERSION: Final = 1  # of the tables; another version is rebuilt
+_VERSION: Final = 2  # of the tables; another version is rebuilt
 _QUERY_PARAMETERS: Final = 500  # SQLite takes 32,766 now and took 999 once
 _SETTINGS: Final = (
     "PRAGMA page_size = 4096",
@@ -38,11 +43,15 @@ _SETTINGS: Final = (
 )
 _TABLES: Final = (
     f"PRAGMA user_version = {_VERSION}",
-    "CREATE TABLE state (epoch INTEGER NOT NULL, size INTEGER NOT NULL)",
+    "CREATE TABLE state (epoch INTEGER NOT NULL, size INTEGER NOT NULL, total INTEGER NOT NULL)",
     """CREATE TABLE record (tag BLOB NOT NULL, place INTEGER NOT NULL,
                            PRIMARY KEY (tag, place)) WITHOUT ROWID""",
 )
 
+_DAMAGE: Final = (sqlite3.Error, UnicodeDecodeError)  # if it is no refusal
+_UNACCOUNTED: Final = """
+SELECT total - size - coalesce((SELECT sum(mark(tag, place)) FROM record), 0) FROM state
+"""
 
 _Item = TypeVar("_Item")
 
@@ -75,6 +84,7 @@ class SubjectIndex:
         self._random = random
         self._waiting: dict[bytes, list[int]] = {}
         self._waiting_rows = 0
+        self._is_checked = False
         with self._asked():
             self._database = self._connect()
             try:
@@ -93,6 +103,18 @@ class SubjectIndex:
                 self._waiting_rows += 1
         self.size += len(tags)
 
+    def check(self) -> None:
+        """Start over if the rows are not those that were written; this reads them all.
+
+        Raises:
+            UnavailableError: the disk refuses.
+        """
+        if not self._is_checked:
+            with self._asked():
+                if not self._is_whole():
+                    self.start_over(self._epoch)
+            self._is_checked = True
+
     def places(self, tag: bytes) -> list[int]:
         """Find every record of a subject, in order."""
         with self._asked():
@@ -110,6 +132,8 @@ class SubjectIndex:
         rows = sorted((tag, place) for tag, places in self._waiting.items() for place in places)
         with self._asked(), self._transaction() as database:
             database.executemany("INSERT OR IGNORE INTO record VALUES (?, ?)", rows)
+            added = sum(_mark(*row) for row in rows)
+            database.execute("UPDATE state SET total = total + ? - size", (added + self.size,))
             database.execute("UPDATE state SET size = ?", (self.size,))
         self._waiting.clear()
         self._waiting_rows = 0
@@ -121,21 +145,25 @@ class SubjectIndex:
             UnavailableError: the disk refuses; ask again.
         """
         self.flush()
+        self.check()  # a row whose place was changed would be missed
         with self._asked():
             try:
                 with self._transaction() as database:
                     for chunk in _chunks(places):
-                        query = f"DELETE FROM record WHERE place IN ({_marks(chunk)})"  # noqa: S608 only question marks are put in
-                        database.execute(query, chunk)
+                        where = f"FROM record WHERE place IN ({_marks(chunk)})"
+                        gone = database.execute(f"SELECT place, tag {where}", chunk).fetchall()
+                        database.execute(f"DELETE {where}", chunk)
+                        lost = sum(_mark(tag, place) for place, tag in gone)
+                        database.execute("UPDATE state SET total = total - ?", (lost,))
                 # If we stop here, the rows are zeros in the database and whole in the journal.
                 # Moving rows between pages leaves copies of some that no later deletion reaches
                 # (measured: one in 36,000); rewriting the whole file does.
                 self._database.execute("VACUUM")
                 if self._rollback.exists():
                     overwrite(self._rollback, self._disk)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:  # damaged: what cannot be edited is destroyed whole
+            except _DAMAGE as error:  # what cannot be edited is destroyed whole
+                if is_refusal(error):
+                    raise
                 self.start_over(self._epoch)
 
     def start_over(self, epoch: int) -> None:
@@ -149,7 +177,7 @@ class SubjectIndex:
             self._database = self._connect() if self._write else _connect(":memory:")
             for query in (*_SETTINGS, "BEGIN", *_TABLES):
                 self._database.execute(query)
-            self._database.execute("INSERT INTO state VALUES (?, 0)", (epoch,))
+            self._database.execute("INSERT INTO state VALUES (?, 0, 0)", (epoch,))
             self._database.execute("COMMIT")
         self.size = 0
         self._waiting.clear()
@@ -180,11 +208,21 @@ class SubjectIndex:
             if self._database.execute("PRAGMA user_version").fetchone() != (_VERSION,):
                 return False
             epoch, self.size = self._database.execute("SELECT epoch, size FROM state").fetchone()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:  # not a database, or a damaged one
+        except _DAMAGE as error:  # not a database, or a damaged one
+            if is_refusal(error):
+                raise
             return False
         return bool(epoch == self._epoch)
+
+    def _is_whole(self) -> bool:
+        try:
+            (form,) = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+            (rest,) = self._database.execute(_UNACCOUNTED).fetchone()
+        except _DAMAGE as error:
+            if is_refusal(error):
+                raise
+            return False
+        return bool(form == "ok" and rest == 0)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -211,9 +249,16 @@ class SubjectIndex:
 
 def _connect(name: str) -> sqlite3.Connection:
     # One connection serves every thread, under the stream's lock.
-    return sqlite3.connect(
+    database = sqlite3.connect(
         name, isolation_level=None, check_same_thread=False, uri=name.startswith("file:")
     )
+    database.create_function("mark", 2, _mark, deterministic=True)
+    return database
+
+
+def _mark(tag: bytes, place: int) -> int:
+    """Stand for a row in the sum of all."""
+    return crc32(repr((tag, place)).encode())  # whatever types a damaged row holds
 
 
 def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

@@ -11,9 +11,9 @@ from typing import Self
 from counterfoil.core.merkle import Hash
 from counterfoil.core.record import field_digest, format_record, record_leaf
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.ledger.treestore import TreeStore
-from counterfoil.vault.epoch import STATE_FILE, Epoch, parse_epoch
+from counterfoil.vault.epoch import MAX_STATE_BYTES, STATE_FILE, Epoch, parse_epoch
 from counterfoil.vault.keystore import KeyStore
 from counterfoil.vault.seal import (
     EpochKeys,
@@ -127,6 +127,7 @@ class StreamView:
         with self._lock:
             if scan:
                 return self._about(subject, 0, self.size)
+            self._index.check()
             places = self._caught_up().places(subject_tag(self._keys, name))
             # The writer's index may be ahead of what a reader has refreshed to.
             seen = [place for place in places if place < self.size]
@@ -257,10 +258,6 @@ class StreamView:
 def _read_epoch(folder: Path) -> Epoch:
     path = folder / STATE_FILE
     with reported(f"cannot open the vault in {folder}"):
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise FormatError(
-                f"{folder} holds no vault", hint="Create it with `counterfoil init`."
-            ) from None
-    return parse_epoch(data, path)
+        if not path.exists():
+            raise FormatError(f"{folder} holds no vault", hint="Create it with `counterfoil init`.")
+    return parse_epoch(read_file(path, MAX_STATE_BYTES), path)

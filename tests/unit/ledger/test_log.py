@@ -225,6 +225,25 @@ def test_without_its_witness_a_log_goes_on(make_log, tmp_path):
         assert len(parse_note(log.checkpoint).signatures) == 2
 
 
+def test_without_its_key_a_witness_still_remembers(make_log, tmp_path):
+    """A folder that was set back does not sign because the witness that knows can only be read."""
+    folder = make_log(witness=True)
+    with Log(folder) as log:
+        log.append(b"one")
+    shutil.copytree(folder, tmp_path / "snapshot")
+    with Log(folder) as log:
+        log.append(b"two")
+    (log.places.witness / "key.pem").unlink()
+    with (
+        Log(tmp_path / "snapshot") as log,
+        pytest.raises(ConflictError, match="restored from a snapshot"),
+    ):
+        log.append(b"other two")
+    with Log(folder) as log:
+        log.append(b"three")
+        assert len(parse_note(log.checkpoint).signatures) == 1
+
+
 def test_a_folder_without_a_ledger_says_how_to_make_one(tmp_path):
     """The error names the command."""
     with pytest.raises(FormatError, match="no ledger"):

@@ -13,6 +13,7 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.ledger import treestore
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.journal import JOURNAL_BYTES
 from counterfoil.ledger.treestore import TreeStore
@@ -104,6 +105,18 @@ def test_a_batch_larger_than_the_journal_is_one_commit(tmp_path):
             store.commit([bytes(65_536)], [merkle.leaf_hash(b"")], seal)
         commit(store, 120, 121)
         assert store.size == 121
+
+
+def test_a_call_has_a_largest_size(tmp_path, monkeypatch):
+    """More bytes than a frame can hold are refused before anything is written."""
+    monkeypatch.setattr(treestore, "MAX_COMMIT_BYTES", 2 * (2 + 100 + 32))
+    with TreeStore.create(tmp_path / "t") as store:
+        bodies = [bytes(100)] * 3
+        with pytest.raises(FormatError, match="appends 402 bytes") as caught:
+            store.commit(bodies, lambda: merkle.leaf_hashes(bodies), seal)
+        assert caught.value.hint
+        store.commit(bodies[:2], lambda: merkle.leaf_hashes(bodies[:2]), seal)
+        assert store.size == 2
 
 
 class Failing(Disk):

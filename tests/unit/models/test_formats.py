@@ -195,9 +195,9 @@ def test_reading_a_file(tmp_path, monkeypatch):
     path.write_bytes(b"12345")
     assert read_model(path) == b"12345"
     monkeypatch.setattr(formats, "MAX_MODEL_BYTES", 4)
-    with pytest.raises(FormatError, match="larger than 4 bytes"):
+    with pytest.raises(FormatError, match="more than 4 bytes"):
         read_model(path)
-    with pytest.raises(UnavailableError, match="cannot be read"):
+    with pytest.raises(UnavailableError, match="cannot read"):
         read_model(tmp_path / "absent.skops")
 
 

@@ -44,6 +44,36 @@ def test_it_finds_what_was_noted(index):
     assert again.places(b"C" * 32) == []
 
 
+def test_no_flipped_bit_hides_a_record(index, tmp_path):
+    """Wherever a bit flips, a checked index finds what was noted, or knows that it is empty."""
+    first = index()
+    first.extend([ANNA, None, BERT, ANNA] * 50)
+    expected = first.places(ANNA)
+    first.close()
+    path = tmp_path / "index.sqlite"
+    data = path.read_bytes()
+    empty = 0
+    for place in range(0, len(data), 11):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
+        damaged = index(write=False)
+        damaged.check()
+        if damaged.size:
+            assert (damaged.size, damaged.places(ANNA)) == (200, expected)
+        else:
+            empty += 1
+        damaged.close()
+    assert empty > 200
+    path.write_bytes(data)
+    again = index()
+    again.check()
+    again.forget([0, 2])
+    again.extend([BERT])
+    again.close()
+    again = index()
+    again.check()
+    assert (again.size, again.places(BERT)) == (201, [*range(6, 200, 4), 200])
+
+
 def test_what_waits_is_lost_with_the_process_and_known_to_be(index):
     """`size` never covers rows that are not on the disk, so they are read again."""
     first = index()
@@ -96,7 +126,9 @@ def test_a_row_is_zeros_before_the_file_is_compacted(index, tmp_path):
 
         def execute(self, query, *values):
             if query == "VACUUM":
-                raise sqlite3.OperationalError("database or disk is full (test)")
+                error = sqlite3.OperationalError("database or disk is full (test)")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise error
             return self.database.execute(query, *values)
 
     first = index()
