@@ -322,3 +322,23 @@ def test_an_anchor_in_a_block_that_goes_is_anchored_again(node, consortium, prof
     block = made.statement.predicate["block"]
     assert bank.outbox.chain.block(block["number"]).hash.hex() == block["hash"]
     assert len(bank.stated()) == len(stated) + 1
+
+
+def test_clocks_that_disagree_anchor_all_the_same(bank, node):
+    """A chain years ahead, and a clock of ours that runs backwards: one transaction, by its time."""
+    node("evm_setNextBlockTimestamp", 2_500_000_000)
+    bank.anchoring().run()
+    (stated,) = [one.statement.predicate["block"] for one in bank.ledger.find(predicate="anchor")]
+    assert stated["time"] == 2_500_000_000
+    now = [bank.ledger.clock()]
+
+    def backwards():
+        now[0] -= 3600
+        return now[0]
+
+    bank.ledger.clock = backwards
+    bank.outbox._clock = backwards
+    bank.grow()
+    sent = bank.sent()
+    assert len(bank.anchoring().run()) == 1
+    assert bank.sent() == sent + 1
