@@ -3,8 +3,8 @@
 run       errors, exit codes, help            output   the one way to print
 options   what several commands take          views    what several commands show
 files     what they read and write
-start     init, demo, verify                  data, model, decision, evidence, person   things
-policy, log   operations
+start     init, demo, verify                  policy, log   operations
+data, model, decision, stream, evidence, person   things
 
 Each command opens the ledger, calls what a user would call in Python, and prints the result. What
 is heavy is imported by the names of `counterfoil` when a command first uses them.
@@ -20,7 +20,18 @@ from typing import Annotated
 import typer
 
 import counterfoil
-from counterfoil.cli import data, decision, evidence, log, model, output, person, policy, start
+from counterfoil.cli import (
+    data,
+    decision,
+    evidence,
+    log,
+    model,
+    output,
+    person,
+    policy,
+    start,
+    stream,
+)
 from counterfoil.cli.run import Program
 
 FIRST_STEPS, THINGS, OPERATIONS = "First steps", "Things", "Operations"
@@ -35,6 +46,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 start.add_to(app, FIRST_STEPS)
+stream.add_to(decision.app)
 for name, group in (
     ("data", data.app),
     ("model", model.app),

@@ -134,6 +134,9 @@ class Serving:
         self._again(self._recorder.flush)
         with self._reading:
             self._reader.store.refresh()
+            last = self._reader.newest_batch()
+            if not self._reader.due(last):
+                return last
             pads = -self._reader.store.size % self._reader.declaration.pad_to
             if pads:
                 # Others may record meanwhile: then there are a few pads more than it takes.
