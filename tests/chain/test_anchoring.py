@@ -325,7 +325,7 @@ def test_an_anchor_in_a_block_that_goes_is_anchored_again(node, consortium, prof
 
 
 def test_clocks_that_disagree_anchor_all_the_same(bank, node):
-    """A chain years ahead, and a clock of ours that runs backwards: one transaction, by its time."""
+    """A chain years ahead, a clock of ours that runs backwards: one transaction, at its time."""
     node("evm_setNextBlockTimestamp", 2_500_000_000)
     bank.anchoring().run()
     (stated,) = [one.statement.predicate["block"] for one in bank.ledger.find(predicate="anchor")]

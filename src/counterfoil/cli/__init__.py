@@ -3,8 +3,9 @@
 run       errors, exit codes, help            output   the one way to print
 options   what several commands take          views    what several commands show
 files     what they read and write
-start     init, demo, verify                  data, model, decision, evidence, person   things
-policy, log, chain   operations                genesis  of a consortium's chain
+start     init, demo, verify                  policy, log, chain   operations
+data, model, decision, stream, evidence, person   things
+accounts  of chains                           anchoring, genesis   of the group chain
 
 Each command opens the ledger, calls what a user would call in Python, and prints the result. What
 is heavy is imported by the names of `counterfoil` when a command first uses them.
@@ -31,6 +32,7 @@ from counterfoil.cli import (
     person,
     policy,
     start,
+    stream,
 )
 from counterfoil.cli.run import Program
 
@@ -46,6 +48,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 start.add_to(app, FIRST_STEPS)
+stream.add_to(decision.app)
 for name, group in (
     ("data", data.app),
     ("model", model.app),

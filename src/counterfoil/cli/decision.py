@@ -1,9 +1,10 @@
-"""Decisions: made on a file of rows, shown, replayed, overridden, reconciled with tickets."""
+"""Decisions: made on a file of rows, shown, replayed, overridden."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,9 +75,6 @@ Reviewer = Annotated[
     typer.Option(
         metavar="NAME", help="Who decided, as your records call them; goes to the vault only."
     ),
-]
-TicketFiles = Annotated[
-    list[Path], typer.Argument(metavar="TICKETS...", help="Ticket files, or folders of them.")
 ]
 
 
@@ -197,7 +195,9 @@ def list_(
             )
             return
         indices = opened.decisions.list(system, data_subject=person)
-        shown = [_brief_at(opened, system, index) for index in indices[-limit:]]
+        newest = (_brief_at(opened, system, index) for index in reversed(indices))
+        decided = (one for one in newest if one["kind"] != "pad")  # nobody's, to fill a batch
+        shown = [*islice(decided, limit)][::-1]
     columns = ("index", "kind", "outcome", "score", "decided")
     said = f"{output.count(len(indices), 'record')} of {output.plain(system)}"
     output.show(
@@ -284,24 +284,6 @@ def override(
         {"system": system, "index": made.index, "overrides": index, "leaf": made.leaf.hex()},
         f"recorded as number {made.index} of {output.plain(system)}; number {index} stays as it is",
         as_json=as_json,
-    )
-
-
-@verb(app, "reconcile", "counterfoil decision reconcile credit ./tickets")
-def reconcile(
-    system: System, tickets: TicketFiles, *, ledger: Ledger = LEDGER, as_json: AsJson = False
-) -> None:
-    """Hold tickets that were handed out against the log."""
-    held = [files.read_file(path) for path in files.find_tickets(tickets)]
-    with counterfoil.open(ledger) as opened:
-        broken = opened.decisions.reconcile(system, held)
-    output.show(
-        {"system": system, "tickets": len(held), "broken": list(broken)},
-        f"{output.count(len(held), 'ticket')} of {output.plain(system)}: "
-        + (f"{len(broken):,} broken" if broken else "all kept"),
-        *(f"  - {output.plain(one)}" for one in broken),
-        as_json=as_json,
-        exit_code=VerificationError.exit_code if broken else 0,
     )
 
 

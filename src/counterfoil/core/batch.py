@@ -147,11 +147,7 @@ def check_batch(previous: Batch | None, batch: Batch, declaration: StreamDeclara
             + (" with another root" if batch.size_before == before[0] else ""),
             hint="Batches must be checked in the order of the log, none left out.",
         )
-    if batch.size % declaration.pad_to:
-        raise VerificationError(
-            f"the batch has size {batch.size}, not a multiple of {declaration.pad_to}",
-            hint="The stream promised to pad; its sizes say more than they should.",
-        )
+    check_promises(batch, declaration)
     _check_closed(previous, batch, declaration.cadence_s)
     check_extension(batch.size_before, batch.root_before, batch.size, batch.root, batch.consistency)
 
@@ -190,6 +186,24 @@ def check_equivocation(a: Envelope, b: Envelope) -> None:
         raise _equivocation(a, b, f"closed two batches at {one.closed}")
 
 
+def check_promises(batch: Batch, declaration: StreamDeclaration) -> None:
+    """Check what a stream promises of every batch, by itself: its padding, and when it closes.
+
+    Raises:
+        VerificationError: The batch keeps one of them not.
+    """
+    if batch.size % declaration.pad_to:
+        raise VerificationError(
+            f"the batch has size {batch.size}, not a multiple of {declaration.pad_to}",
+            hint="The stream promised to pad; its sizes say more than they should.",
+        )
+    if declaration.cadence_s is not None and batch.closed % declaration.cadence_s:
+        raise VerificationError(
+            f"the batch closed at {batch.closed}, not a multiple of {declaration.cadence_s}",
+            hint="The stream promised a rhythm that this batch does not keep.",
+        )
+
+
 def check_belongs(batch: Batch, declaration: StreamDeclaration) -> None:
     """Check that a batch is of the declared stream and for its log.
 
@@ -216,11 +230,6 @@ def _check_closed(previous: Batch | None, batch: Batch, cadence_s: int | None) -
         )
     if cadence_s is None:
         return
-    if batch.closed % cadence_s:
-        raise VerificationError(
-            f"the batch closed at {batch.closed}, not a multiple of {cadence_s}",
-            hint="The stream promised a rhythm that this batch does not keep.",
-        )
     if previous is not None and batch.closed != previous.closed + cadence_s:
         raise VerificationError(
             f"after {previous.closed} a batch was due at {previous.closed + cadence_s}, "

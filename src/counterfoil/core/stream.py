@@ -17,6 +17,7 @@ from counterfoil.core.batch import (
     check_batch,
     check_belongs,
     check_equivocation,
+    check_promises,
     format_batch,
     parse_batch,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Ticket",
     "check_batch",
     "check_equivocation",
+    "check_promises",
     "check_record",
     "check_ticket_in_time",
     "check_ticket_leaf",

@@ -11,14 +11,23 @@ from typing import Any, Protocol, overload
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.merkle import Hash
 from counterfoil.core.record import parse_disclosure
+from counterfoil.core.stream import Batch, StreamDeclaration
 from counterfoil.core.ticket import check_ticket_leaf, open_ticket
 from counterfoil.decisions.rows import decision_rows
 from counterfoil.decisions.serving import Serving
-from counterfoil.decisions.stream import DecisionStream
-from counterfoil.errors import FormatError, UnavailableError, VerificationError
+from counterfoil.decisions.stream import MAX_DELAY_S, DecisionStream
+from counterfoil.errors import (
+    ConflictError,
+    FormatError,
+    UnavailableError,
+    VerificationError,
+)
 from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
 from counterfoil.models.version import Model
+
+MAX_PAD_TO = 1024  # a first decision writes so many records at most
+MIN_CADENCE_S = 60  # half a million entries of the log in a year
 
 
 class Collect(Protocol):
@@ -109,6 +118,67 @@ class Decisions:
         self._collect = collect
         self._writing = threading.Lock()
 
+    def declare(
+        self, system: str, *, pad_to: int = 1, cadence_s: int | None = None
+    ) -> StreamDeclaration:
+        """Promise how the batches of a system will look, before its first decision.
+
+        Args:
+            system: The model's name.
+            pad_to: Batches have sizes that are multiples of this, up to `MAX_PAD_TO`, so that they
+                do not tell how many decisions there were. Pads are records, and cost as much.
+            cadence_s: Seconds between batches, from `MIN_CADENCE_S` to a day; one for each period,
+                also where nothing was decided, so that silence shows. None promises no rhythm.
+
+        Returns:
+            The promises; the same ones again change nothing.
+
+        Raises:
+            ConflictError: the system has made other promises; or another process writes.
+            FormatError: this cannot be promised.
+        """
+        if not 1 <= pad_to <= MAX_PAD_TO:
+            raise FormatError(
+                f"a stream is padded to multiples of 1 to {MAX_PAD_TO}, not {pad_to}",
+                hint="Each pad is a record, and is written like one.",
+            )
+        if cadence_s is not None and not MIN_CADENCE_S <= cadence_s <= MAX_DELAY_S:
+            raise FormatError(
+                f"a stream closes a batch every {MIN_CADENCE_S} to {MAX_DELAY_S} s, not every "
+                f"{cadence_s}",
+                hint="Each batch is an entry of the log; and a ticket is broken after a day.",
+            )
+        with (
+            self._writing,
+            closing(
+                DecisionStream.open(self._log, system, pad_to=pad_to, cadence_s=cadence_s)
+            ) as stream,
+        ):
+            made = stream.declaration
+        if (made.pad_to, made.cadence_s) != (pad_to, cadence_s):
+            raise ConflictError(
+                f"the stream of {system} is padded to multiples of {made.pad_to} and promises "
+                + (f"a batch every {made.cadence_s} s" if made.cadence_s else "no rhythm"),
+                hint="A stream promises once, before its first decision. Add the model under "
+                "another name: that begins a stream of its own.",
+            )
+        return made
+
+    def publish(self, system: str) -> Batch | None:
+        """Close the batches that are due; with a cadence, to be called in every period.
+
+        Returns:
+            The newest batch; None while there was nothing to state.
+
+        Raises:
+            ConflictError: another process writes this system's stream.
+            FormatError: the system has no stream.
+        """
+        with closing(DecisionStream.open(self._log, system, write=False)):
+            pass  # a stream is not begun by publishing it
+        with self._writing, closing(DecisionStream.open(self._log, system)) as stream:
+            return stream.publish()
+
     def make(
         self,
         model: Model,
@@ -129,7 +199,8 @@ class Decisions:
             tickets: Whether to sign a ticket for each decision.
 
         Returns:
-            Output and decisions, once the records are durable and their batch is in the log.
+            Output and decisions, once the records are durable and their batch is in the log; of a
+            stream with a cadence, once they are durable, as their batch is not due yet.
 
         Raises:
             FormatError: the rows cannot be decided on; nothing was recorded.
@@ -257,11 +328,11 @@ class Decisions:
             stream.close()
 
     def reconcile(self, system: str, tickets: Sequence[bytes]) -> tuple[str, ...]:
-        """Hold tickets against what the log has of a stream; return what is broken, in words.
+        """Hold batches and tickets against what a stream promised; return what is broken, in words.
 
         Args:
             system: Whose stream.
-            tickets: As they were handed out.
+            tickets: As they were handed out; may be none.
 
         Raises:
             FormatError: one is no ticket.
@@ -270,6 +341,7 @@ class Decisions:
         broken: list[str] = []
         stream = DecisionStream.open(self._log, system, write=False)
         try:
+            broken += stream.check_batches()
             found = self._log.find(predicate="batch", subject=stream.id.hex())
             batch = stream.newest_batch()
             for data in tickets:

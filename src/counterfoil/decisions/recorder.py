@@ -39,6 +39,10 @@ START_S: Final = 60.0  # for a new process to start and open the store, recovery
 _RETRY_S: Final = 0.001
 
 
+class RecorderEndedError(UnavailableError):
+    """There is no recording process: a row is refused, or one that was taken is not durable."""
+
+
 @dataclass(slots=True, eq=False)
 class Handle:
     """A record that is on its way to the disk; not frozen, which would cost half a microsecond.
@@ -107,6 +111,7 @@ class Recorder:
         self._producing = threading.Lock()
         self._changed = threading.Condition()  # guards all below; taken after `_producing`
         self._refusal = self._ended = _STARTING  # why no rows are taken, why none are recorded
+        self._was_killed = False  # the last recording process, by a signal
         self._durable = 0
         self._bases: list[tuple[int, int]] = []  # from each sequence on, indices are consecutive
         self._is_open = True
@@ -125,6 +130,11 @@ class Recorder:
     def pid(self) -> int:
         """Number of the recording process."""
         return self._process.pid
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was not closed, and belongs to this process."""
+        return self._is_open
 
     def record(
         self, values: Sequence[JsonValue | orjson.Fragment], subject: str | None = None
@@ -202,6 +212,19 @@ class Recorder:
                     return
             self._start()
 
+    def revive(self) -> None:
+        """Restart if the recording process was killed, and not if it ended by an error of its own.
+
+        Raises:
+            UnavailableError: why it ended, or why it does not start; as for a new recorder.
+        """
+        with self._changed:
+            if self._ended and self._is_open and not self._was_killed:
+                raise self._failure or RecorderEndedError(
+                    f"this recorder {self._ended}", hint=_RESTART
+                )
+        self.restart()
+
     def close(self) -> None:
         """Make everything durable and end the recording process; again is harmless.
 
@@ -253,7 +276,7 @@ class Recorder:
                 )
             time.sleep(_RETRY_S)
         hint = _MAKE_ANOTHER if not self._is_open else _RESTART
-        raise UnavailableError(f"this recorder {self._refusal}; the row is refused", hint=hint)
+        raise RecorderEndedError(f"this recorder {self._refusal}; the row is refused", hint=hint)
 
     def _send(self, what: bytes) -> None:
         """Send a byte to the recording process; the caller holds one of the locks."""
@@ -325,6 +348,7 @@ class Recorder:
         with self._changed:
             self._look()
             self._failure = self._board.failure()
+            self._was_killed = status < 0 and self._failure is None
             self._ended = _explain(status, self._failure)
             if self._is_open:
                 self._refusal = self._ended
@@ -335,9 +359,9 @@ class Recorder:
         if not self._ended:
             self._durable = self._board.durable
 
-    def _not_durable(self, sequence: int) -> UnavailableError:
+    def _not_durable(self, sequence: int) -> RecorderEndedError:
         last = self._ring.pushed - 1
-        return UnavailableError(
+        return RecorderEndedError(
             f"record {sequence} of this recorder is not durable, nor is any other from "
             f"{self._durable} to {last}: the recorder {self._ended}",
             hint=_RESTART if self._is_open else "They are lost; record them again.",

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self, TypeVar
 
 from counterfoil.core.canonical import JsonValue
+from counterfoil.core.record import pad_row
 from counterfoil.core.stream import Batch
-from counterfoil.decisions.recorder import Handle, Recorder
+from counterfoil.decisions.recorder import Handle, Recorder, RecorderEndedError
 from counterfoil.decisions.rowcodec import encode
 from counterfoil.decisions.rows import notice_of
 from counterfoil.decisions.stream import DecisionStream
+from counterfoil.errors import ConflictError
 from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
 from counterfoil.models.version import Model
 from counterfoil.vault.keystore import FileKeyStore
+
+DRAIN_S: Final = 15.0  # a full ring of a server that was killed is recorded in a few seconds
+_RETRY_S: Final = 0.05
+
+Result = TypeVar("Result")
 
 
 class Serving:
     """A model in service; `ledger.decisions.serve(model)` makes one.
 
     `record` returns at once and promises little; `Handle.wait` returns when the record is
-    durable; `publish` brings what is durable under a batch in the log, after which evidence can
-    be made. docs/explanation/serving.md tells what is true at each moment.
+    durable, and `ticket` a promise about it; `publish` brings what is durable under a batch in the
+    log, after which evidence can be made. A recording process that was killed is replaced by the
+    next of these calls, and what it had taken is recorded, each row once.
+    docs/explanation/serving.md tells what is true at each moment.
 
     Args:
         log: Where the batches go.
@@ -35,11 +46,17 @@ class Serving:
         self._log = log
         self._model = model
         Gate(log).clear_model(model.subject, model.stage, model.format, model.types)
-        stream = DecisionStream.open(log, model.name)
+        stream = _open_once_drained(log, model.name)
         stream.close()  # declared and made; from here on the recording process writes it
-        fields = stream.declaration.fields
+        self._fields = stream.declaration.fields
         keys = FileKeyStore(log.places.vault_keys)
-        self._recorder = Recorder(stream.store.folder, keys, fields)
+        self._recorder = Recorder(stream.store.folder, keys, self._fields)
+        self._reading = threading.Lock()  # guards the reader, which looks at what is recorded
+        try:
+            self._reader = DecisionStream.reopen(log, stream.declaration, write=False)
+        except BaseException:
+            self._recorder.close()
+            raise
         self._name: dict[str, JsonValue] = {
             "name": model.name,
             "version": model.version,
@@ -71,7 +88,8 @@ class Serving:
 
         Raises:
             FormatError: a value is not JSON, too large or too deep.
-            UnavailableError: the recording process has ended, or does not keep up.
+            UnavailableError: the recording process does not keep up, or has ended and cannot be
+                replaced; this decision is not recorded.
         """
         output: dict[str, JsonValue] = {
             "outcome": outcome,
@@ -81,26 +99,72 @@ class Serving:
             "model": self._name,
             "notice": notice_of(self._model, reference),
         }
-        return self._recorder.record(
-            (self._kind, None, dict(inputs), output, reasons), data_subject
-        )
+        row = (self._kind, None, dict(inputs), output, reasons)
+        try:
+            return self._recorder.record(row, data_subject)
+        except RecorderEndedError:
+            self._recorder.revive()
+            return self._recorder.record(row, data_subject)
+
+    def ticket(self, handle: Handle, timeout_s: float | None = None) -> bytes:
+        """Wait until a decision is durable, and sign a ticket for it, to be handed out.
+
+        Args:
+            handle: What `record` returned.
+            timeout_s: How long to wait; None waits as long as there is a recording process.
+
+        Returns:
+            The ticket: an envelope that says which index the record has.
+
+        Raises:
+            UnavailableError: the record is not durable yet, or was lost; then nothing is promised.
+        """
+        index = self._again(lambda: handle.wait(timeout_s))
+        with self._reading:
+            if index >= self._reader.store.size:
+                self._reader.store.refresh()
+            return self._reader.ticket(index)
 
     def publish(self) -> Batch | None:
-        """Wait until all that was recorded is durable, and bring it under a batch in the log."""
-        self._recorder.flush()
-        return self._publish()
+        """Wait until all that was recorded is durable, and bring it under a batch in the log.
+
+        Raises:
+            UnavailableError: some of it could not be recorded.
+        """
+        self._again(self._recorder.flush)
+        with self._reading:
+            self._reader.store.refresh()
+            last = self._reader.newest_batch()
+            if not self._reader.due(last):
+                return last
+            pads = -self._reader.store.size % self._reader.declaration.pad_to
+            if pads:
+                # Others may record meanwhile: then there are a few pads more than it takes.
+                for _ in range(pads):
+                    self._again(lambda: self._recorder.record(pad_row(self._fields)))
+                self._again(self._recorder.flush)
+                self._reader.store.refresh()
+            return self._reader.publish()
+
+    def restart(self) -> None:
+        """Start a new recording process if the last one has ended, for whatever reason.
+
+        Raises:
+            As for a new one; restart again once the cause is gone.
+        """
+        self._recorder.restart()
 
     def close(self) -> None:
-        """Make everything durable, end the recording process, and publish."""
-        self._recorder.close()
-        self._publish()
+        """Publish, and end the recording process.
 
-    def _publish(self) -> Batch | None:
-        stream = DecisionStream.open(self._log, self._model.name, write=False)
-        try:
-            return stream.publish()
-        finally:
-            stream.close()
+        Raises:
+            UnavailableError: some of it could not be recorded, and never will be.
+        """
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._reader.close)
+            closing.callback(self._recorder.close)
+            if self._recorder.is_open:
+                self.publish()
 
     def __enter__(self) -> Self:
         return self
@@ -113,9 +177,34 @@ class Serving:
     ) -> None:
         self.close()
 
+    def _again(self, act: Callable[[], Result]) -> Result:
+        """Do something with the recording process, with another one if it was killed."""
+        try:
+            return act()
+        except RecorderEndedError:
+            self._recorder.revive()
+            return act()
+
     def _now(self) -> str:
         """Write the time, once a second: formatting it would cost as much as recording."""
         second = int(self._log.clock())
         if second != self._second[0]:
             self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second)))
         return self._second[1]
+
+
+def _open_once_drained(log: Log, system: str) -> DecisionStream:
+    """Open a system's stream, when the recording process of a server before us lets go of it.
+
+    Raises:
+        ConflictError: somebody still writes after `DRAIN_S`.
+    """
+    deadline = time.monotonic() + DRAIN_S
+    while True:
+        try:
+            return DecisionStream.open(log, system)
+        except ConflictError:
+            # The server may have been killed a moment ago: what it took is recorded first.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.envelope import sign_envelope
+from counterfoil.core.envelope import format_envelope, sign_envelope
 from counterfoil.core.merkle import EMPTY_ROOT
 from counterfoil.core.record import SALT_BYTES, pad_row, seal_rows
 from counterfoil.core.stream import (
     Batch,
     StreamDeclaration,
     Ticket,
+    check_batch,
     format_stream,
     parse_batch,
     parse_stream,
@@ -20,12 +21,13 @@ from counterfoil.core.stream import (
 )
 from counterfoil.errors import FormatError, VerificationError
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.trust import Trust, newest_heard
+from counterfoil.ledger.trust import Trust, heard_in, newest_heard
 from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.store import StreamStore
 
 DECISION_FIELDS = ("kind", "about", "inputs", "output", "reasons")
 MAX_DELAY_S = 24 * 3600  # after a ticket is due, its record must be in a batch by then
+MAX_LATE_BATCHES = 10_000  # stated at once: a week of minutes, a year of hours
 TICKET_KEY = "tickets"
 
 
@@ -56,9 +58,18 @@ class DecisionStream:
         *,
         fields: Sequence[str] = DECISION_FIELDS,
         pad_to: int = 1,
+        cadence_s: int | None = None,
         write: bool = True,
     ) -> DecisionStream:
         """Open the newest stream of a system; a writer declares one where there is none.
+
+        Args:
+            log: Where it is declared.
+            system: Whose stream.
+            fields: As it is declared, where it is.
+            pad_to: Likewise.
+            cadence_s: Likewise.
+            write: Whether to write.
 
         Raises:
             ConflictError: `write`, and there is a writer already.
@@ -68,7 +79,7 @@ class DecisionStream:
         if found is not None:
             declaration = parse_stream(found.envelope.in_toto)
         elif write:
-            declaration = cls._declare(log, system, tuple(fields), pad_to)
+            declaration = cls._declare(log, system, tuple(fields), pad_to, cadence_s)
         else:
             raise FormatError(
                 f"the system {system!r} has no decision stream in {log.folder}",
@@ -95,7 +106,13 @@ class DecisionStream:
         return cls(log, declaration, store)
 
     @staticmethod
-    def _declare(log: Log, system: str, fields: tuple[str, ...], pad_to: int) -> StreamDeclaration:
+    def _declare(
+        log: Log,
+        system: str,
+        fields: tuple[str, ...],
+        pad_to: int = 1,
+        cadence_s: int | None = None,
+    ) -> StreamDeclaration:
         declaration = StreamDeclaration(
             log=log.origin,
             system=system,
@@ -103,6 +120,7 @@ class DecisionStream:
             fields=fields,
             max_delay_s=MAX_DELAY_S,
             pad_to=pad_to,
+            cadence_s=cadence_s,
             ticket_keys=(log.principal_key(TICKET_KEY).key,),
         )
         envelope = sign_envelope(format_stream(declaration), log.principal_key("operator"))
@@ -120,7 +138,17 @@ class DecisionStream:
     def append(
         self, rows: Sequence[Sequence[JsonValue]], data_subjects: Sequence[str | None]
     ) -> range:
-        """Write records; durable on return, and in the log with the next `publish`."""
+        """Write records; durable on return, and in the log with the next `publish`.
+
+        A batch that is due is closed before, so that it holds nothing younger than it says.
+        """
+        if self.declaration.cadence_s is not None:
+            self.publish()
+        return self._append(rows, data_subjects)
+
+    def _append(
+        self, rows: Sequence[Sequence[JsonValue]], data_subjects: Sequence[str | None]
+    ) -> range:
         fields = self.declaration.fields
         salts = self.log.random(SALT_BYTES * len(fields) * len(rows))
         return self.store.append(seal_rows(self.id, fields, rows, salts), data_subjects)
@@ -148,21 +176,62 @@ class DecisionStream:
         return last
 
     def publish(self) -> Batch | None:
-        """Bring the stream's new records under a batch statement in the log.
+        """Bring the stream's new records under a batch statement in the log, when one is due.
+
+        With a cadence one is due for each period that has ended since the last, also where nothing
+        changed; periods that were missed are closed now, late, which the log shows.
 
         Returns:
-            The newest batch; None while the stream is empty.
+            The newest batch; None while there was nothing to state.
 
         Raises:
-            VerificationError: the log knows more of this stream than is stored here.
+            VerificationError: the log knows more of this stream than is stored here, or more than
+                `MAX_LATE_BATCHES` periods were missed.
         """
         last = self.check_history()
-        size_before, root_before = (last.size, last.root) if last else (0, EMPTY_ROOT)
-        size = self._padded_size()
-        if size <= size_before:
+        closings = self.due(last)
+        if not closings:
             return last
+        size = max(self._padded_size(), last.size if last else 0)
+        if self.declaration.cadence_s is None and last is not None and size == last.size:
+            return last  # a reader, and what is new fills no batch
+        envelopes: list[bytes] = []
+        for closed in closings:
+            last = self._batch(last, size, closed)
+            subjects, predicate = last.statement.subjects, dict(last.statement.predicate)
+            envelopes.append(format_envelope(self.log.sign(subjects, "batch", predicate)))
+        self.log.append_many(envelopes)
+        return last
+
+    def due(self, last: Batch | None) -> Sequence[int]:
+        """Tell when each batch that is due closes, Unix seconds; none is an answer too.
+
+        Args:
+            last: The newest batch in the log.
+
+        Raises:
+            VerificationError: so many are due that the stream has broken its promise.
+        """
         now = int(self.log.clock())
-        batch = Batch(
+        cadence_s = self.declaration.cadence_s
+        if cadence_s is None:
+            if self.store.size <= (last.size if last else 0):
+                return ()
+            # A clock that went backwards must not stop the stream; the order is what is promised.
+            return (max(now, last.closed + 1) if last else now,)
+        newest = now - now % cadence_s
+        due = range(last.closed + cadence_s if last else newest, newest + 1, cadence_s)
+        if len(due) > MAX_LATE_BATCHES:
+            raise VerificationError(
+                f"the stream of {self.declaration.system} promised a batch every {cadence_s} s, "
+                f"and has missed {len(due)}",
+                hint="Add the model under another name: it begins a stream of its own.",
+            )
+        return due
+
+    def _batch(self, last: Batch | None, size: int, closed: int) -> Batch:
+        size_before, root_before = (last.size, last.root) if last else (0, EMPTY_ROOT)
+        return Batch(
             stream=self.declaration.stream_id,
             log=self.log.origin,
             size_before=size_before,
@@ -170,11 +239,8 @@ class DecisionStream:
             size=size,
             root=self.store.root(size),
             consistency=self.store.consistency(size_before, size),
-            # A clock that went backwards must not stop the stream; the order is what is promised.
-            closed=max(now, last.closed + 1) if last else now,
+            closed=closed,
         )
-        self.log.attest(batch.statement.subjects, "batch", dict(batch.statement.predicate))
-        return batch
 
     def _padded_size(self) -> int:
         """Fill the stream up to a size that a batch may have, and give it.
@@ -184,10 +250,35 @@ class DecisionStream:
         excess = self.store.size % self.declaration.pad_to
         if excess and self.store.is_writer:
             pads = [pad_row(self.declaration.fields)] * (self.declaration.pad_to - excess)
-            self.append(pads, [None] * len(pads))
+            self._append(pads, [None] * len(pads))
             # If we stop here, the stream is padded, and the next batch takes it along.
             excess = 0
         return self.store.size - excess
+
+    def check_batches(self) -> list[str]:
+        """Check every batch in the log against the one before and the stream's promises.
+
+        Returns:
+            What is broken, in words. Who may state batches is asked; whether the log holds others
+            that it does not show here is not.
+        """
+        broken: list[str] = []
+        last: Batch | None = None
+        for found in heard_in(self.log, predicate="batch", subject=self.id.hex()):
+            try:
+                batch = parse_batch(found.envelope.in_toto)
+                check_batch(last, batch, self.declaration)
+            except (FormatError, VerificationError) as error:
+                broken.append(f"the batch at entry {found.index} is none: {error}")
+            else:
+                last = batch
+        cadence_s = self.declaration.cadence_s
+        if cadence_s is not None and last is not None:
+            # Its period has to end, and whoever closes it has until the next one ends.
+            missing = (int(self.log.clock()) - last.closed) // cadence_s - 1
+            if missing > 0:
+                broken.append(f"no batch came in the last {missing} periods of {cadence_s} s")
+        return broken
 
     def ticket(self, index: int) -> bytes:
         """Sign a ticket for a record that is durable: a promise to whoever holds it."""

@@ -110,7 +110,7 @@ class Evidence:
         )
         stream = DecisionStream.reopen(log, parse_stream(declared.envelope.in_toto), write=False)
         try:
-            fields = stream.declaration.fields
+            fields, cadence_s = stream.declaration.fields, stream.declaration.cadence_s
             if unknown := set(withhold) - set(fields):
                 raise FormatError(
                     f"there is no field {', '.join(sorted(unknown))} to withhold",
@@ -121,7 +121,8 @@ class Evidence:
             if not covering:
                 raise FormatError(
                     f"record {decision.index} of {decision.system} is in no batch yet",
-                    hint="Publish the stream first.",
+                    hint=f"`counterfoil decision publish {decision.system}` closes what is due"
+                    + (f"; a batch is, every {cadence_s} s." if cadence_s else "."),
                 )
             batch = parse_batch(covering[0].envelope.in_toto)
             texts = stream.store.disclosures(decision.index)

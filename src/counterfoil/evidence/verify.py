@@ -35,7 +35,13 @@ from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
 from counterfoil.core.record import check_disclosures
-from counterfoil.core.stream import RecordReceipt, check_record, parse_batch, parse_stream
+from counterfoil.core.stream import (
+    RecordReceipt,
+    check_promises,
+    check_record,
+    parse_batch,
+    parse_stream,
+)
 from counterfoil.core.succession import POLICY, PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation
 from counterfoil.core.text import parse_base64
@@ -79,6 +85,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
             f"the stream belongs to the log {declaration.log}, and this is {log_key.name}",
             hint="A statement counts only in the log that it names.",
         )
+    check_promises(batch, declaration)
     check_extension(batch.size_before, batch.root_before, batch.size, batch.root, batch.consistency)
     receipt = _record_receipt(evidence)
     check_record(receipt, declaration, batch)  # 6
@@ -134,6 +141,10 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
             "When it was decided: that time, and what had expired by then, is the operator's word.",
             "Whether another batch of the stream contradicts this one: a copy of the log shows it.",
             "Whether a later record of the stream is about this one: a review, or an override.",
+            "Whether the stream was ever silent: it promises no rhythm."
+            if declaration.cadence_s is None
+            else f"Whether a batch came every {declaration.cadence_s} s, as the stream promises: a "
+            "copy of the log shows it.",
             *(() if is_page else ("A letter: this is the evidence alone, and no page was read.",)),
             *unknown_of_model,
             *anchor.not_checked,

@@ -166,7 +166,9 @@ def test_reconcile_names_a_broken_promise(ask, run, place):
     assert broken["tickets"] == 9
     assert broken["broken"] == ["record 8 was promised and is in no batch"]
     shown = run("decision", "reconcile", "credit", "left-out", exit_code=4).stdout
-    assert shown.startswith("1 ticket of credit: 1 broken\n  - record 8 was promised")
+    assert shown.startswith(
+        "1 ticket and the batches of credit: 1 broken\n  - record 8 was promised"
+    )
 
 
 def test_reconcile_refuses_what_is_no_ticket(run, place):
@@ -212,3 +214,26 @@ def test_a_table_with_semicolons_is_said_to_be_one(place, ask):
     (place / "half.csv").write_text("income;debt\n1;2\n")
     wrong = ask("decision", "make", "credit", "half.csv", exit_code=3)
     assert "separated by semicolons" in wrong["message"]
+
+
+def test_a_padded_stream_is_declared_made_and_reconciled(ask, run):
+    """Pads fill batches, and are listed by nobody who asks for decisions."""
+    made = ask("decision", "declare", "padded", "--pad-to", 16)
+    assert (made["pad_to"], made["cadence_s"]) == (16, None)
+    run("decision", "declare", "padded", "--pad-to", 8, exit_code=10)
+    run("model", "add", "credit.pkl", "--name", "padded")
+    ask("decision", "make", "padded", "rows.csv", "--tickets", "new-tickets")
+    listed = ask("decision", "list", "padded", "--limit", 3)
+    assert [one["index"] for one in listed["decisions"]] == [5, 6, 7]
+    published = ask("decision", "publish", "padded")
+    assert (published["records"], published["size"]) == (16, 16)
+    assert ask("decision", "reconcile", "padded", "new-tickets")["broken"] == []
+    assert ask("decision", "reconcile", "padded")["tickets"] == 0
+
+
+def test_a_rhythm_is_told_with_the_command_that_keeps_it(run):
+    """Who promises a batch in every period is told what to call in every period."""
+    text = run("decision", "declare", "hourly", "--cadence", 3600).stdout
+    assert "counterfoil decision publish hourly" in text
+    run("decision", "declare", "hasty", "--cadence", 1, exit_code=3)
+    run("decision", "publish", "nobody", exit_code=3)

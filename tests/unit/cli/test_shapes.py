@@ -86,6 +86,12 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     ),
     "decision override": (["credit", "1", *REVIEW], 0, {"system", "index", "overrides", "leaf"}),
     "decision reconcile": (["credit", "tickets"], 0, {"system", "tickets", "broken"}),
+    "decision declare": (
+        ["later", "--pad-to", "4"],
+        0,
+        {"system", "stream", "pad_to", "cadence_s", "max_delay_s"},
+    ),
+    "decision publish": (["credit"], 0, {"system", "records", "size", "closed"}),
     "evidence make": (
         ["credit", "1"],
         0,

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 import counterfoil as cf
+from counterfoil.decisions import recorder as recording
+from counterfoil.decisions.recorder import Recorder
 
 
 def answer(rows):
@@ -32,3 +36,79 @@ def test_served_decisions_become_evidence(tmp_path):
         assert len(ledger.decisions.list("served")) == 51
         assert ledger.decisions.list("served", data_subject="person 1")[:2] == [1, 4]
         assert len(model.decide([[1]])) == 1
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A ledger, and a model in service."""
+    with cf.init(tmp_path / "ledger") as ledger:
+        model = ledger.models.add(answer, name="served")
+        with ledger.decisions.serve(model) as serving:
+            yield ledger, serving
+
+
+def test_a_ticket_names_the_record_that_was_handed_over(served):
+    """A ticket is given for a durable record only, and holds as soon as its batch is in the log."""
+    ledger, serving = served
+    handles = [serving.record({"x": number}, "yes") for number in range(3)]
+    ticket = serving.ticket(handles[1], 30)
+    assert ledger.decisions.show("served", 1).values["inputs"] == {"x": 1}
+    assert "in no batch" in ledger.decisions.reconcile("served", [ticket])[0]
+    serving.publish()
+    assert ledger.decisions.reconcile("served", [ticket]) == ()
+    assert cf.verify(ledger.decisions.show("served", 1).evidence()).trusted
+
+
+def test_what_is_not_durable_gets_no_ticket(served, monkeypatch):
+    """Whoever does not wait long enough is told so, and promised nothing."""
+    _, serving = served
+    handle = serving.record({"x": 1}, "yes")
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "_look", lambda _: None)  # as if nothing were written
+        with pytest.raises(cf.UnavailableError, match="not durable after"):
+            serving.ticket(handle, 0.01)
+
+
+def test_a_server_that_cannot_get_another_process_says_why(served, monkeypatch):
+    """A killed recording process that cannot be replaced refuses decisions, then records all."""
+    ledger, serving = served
+    serving.ticket(serving.record({"x": 0}, "yes"), 30)
+    serving._recorder._process.kill()
+    serving._recorder._watcher.join(30)
+
+    def refuse(*_, **__):
+        raise OSError(errno.EAGAIN, "no process left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(recording.subprocess, "Popen", refuse)
+        with pytest.raises(cf.UnavailableError, match="no process left"):
+            serving.record({"x": 1}, "yes")
+    serving.restart()
+    serving.record({"x": 2}, "yes")
+    serving.publish()
+    shown = [ledger.decisions.show("served", at).values["inputs"]["x"] for at in range(2)]
+    assert shown == [0, 2]
+
+
+def test_a_process_that_ended_by_itself_is_not_replaced(served):
+    """An error of its own, such as a full disk, is told to whoever records, until `restart`."""
+    _, serving = served
+    recorder = serving._recorder
+    recorder._board.fail(cf.UnavailableError("the disk is full"))
+    recorder._process.kill()
+    recorder._watcher.join(30)
+    for act in (lambda: serving.record({"x": 1}, "yes"), serving._recorder.revive):
+        with pytest.raises(cf.UnavailableError, match="the disk is full"):
+            act()
+    serving.restart()
+    assert serving.record({"x": 2}, "yes").wait(30) == 0
+
+
+def test_closing_again_is_harmless(served):
+    """A server may be closed more than once; afterwards it records nothing."""
+    _, serving = served
+    serving.record({"x": 1}, "yes")
+    serving.close()
+    serving.close()
+    with pytest.raises(cf.UnavailableError, match="is closed"):
+        serving.record({"x": 2}, "yes")
