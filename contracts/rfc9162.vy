@@ -43,7 +43,8 @@ def check_inclusion(
         if fn & 1 == 1 or fn == sn:
             node = sha256(concat(0x01, sibling, node))
             if fn & 1 == 0:
-                fn, sn = self._climb(fn, sn)
+                fn = self._climb(fn)
+                sn = fn
         else:
             node = sha256(concat(0x01, node, sibling))
         fn >>= 1
@@ -98,7 +99,8 @@ def check_consistency(
             old_node = sha256(concat(0x01, sibling, old_node))
             node = sha256(concat(0x01, sibling, node))
             if fn & 1 == 0:
-                fn, sn = self._climb(fn, sn)
+                fn = self._climb(fn)
+                sn = fn
         else:
             node = sha256(concat(0x01, node, sibling))
         fn >>= 1
@@ -109,16 +111,14 @@ def check_consistency(
 
 @internal
 @pure
-def _climb(fn: uint256, sn: uint256) -> (uint256, uint256):
+def _climb(fn: uint256) -> uint256:
     """
-    @notice Go up from a node at the right edge to the level where it has a sibling on its left,
-            or to the root.
+    @notice Go up from the last node of a level to where it has a sibling on its left, or to the
+            root.
     """
-    f: uint256 = fn
-    s: uint256 = sn
+    position: uint256 = fn
     for _: uint256 in range(MAX_HASHES):
-        if f & 1 == 1 or f == 0:
+        if position & 1 == 1 or position == 0:
             break
-        f >>= 1
-        s >>= 1
-    return f, s
+        position >>= 1
+    return position

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import boa
@@ -22,6 +23,8 @@ SENDER = "0x" + "11" * 20
 INCLUSION_CASES = CONSISTENCY_CASES = 98
 # Pairs of sizes up to here are tried one by one.
 SMALL = 64
+# And up to here, whatever is claimed of each.
+TINY = 12
 
 # All leaves differ, so that no two hashes of it are alike by chance.
 SMALL_TREE = Tree({index: b"entry %d" % index for index in range(SMALL)})
@@ -146,6 +149,22 @@ def test_every_consistency_proof_of_small_trees_and_every_tampering(probe, size)
             assert probe.extends(*case) == core_extends(*case)
 
 
+@pytest.mark.parametrize("size", range(1, TINY + 1))
+def test_every_claim_about_tiny_trees(probe, size):
+    """Whatever index and sizes a true proof is claimed for, contract and core say the same."""
+    tree, root = SMALL_TREE, SMALL_TREE.root(size)
+    claims = list(product(range(TINY + 2), repeat=2))
+    for index in range(size):
+        leaf, path, old_root = tree.leaf(index), tree.path(index, size), tree.root(index + 1)
+        proof = tree.proof(index + 1, size)
+        for claim in claims:
+            assert probe.includes(leaf, *claim, path, root) == core_includes(
+                leaf, *claim, path, root
+            )
+            case = (claim[0], old_root, claim[1], root, proof)
+            assert probe.extends(*case) == core_extends(*case)
+
+
 HASHES = st.binary(min_size=32, max_size=32).map(Hash)
 SIZES = st.one_of(
     st.integers(0, 70),
@@ -203,6 +222,18 @@ def test_the_longest_proofs_there_are(probe):
     assert (len(path), len(proof)) == (63, 64)
     assert probe.includes(tree.leaf(3), 3, size, path, tree.root(size))
     assert probe.extends(2**61 + 1, tree.root(2**61 + 1), size, tree.root(size), proof)
+
+
+def test_no_tree_is_larger_than_a_checkpoint_can_say(probe):
+    """Proofs that would be true of 2**63 leaves are refused, as by the core."""
+    size, tree = 2**63, Tree()
+    root = tree.root(size)
+    inclusion = (tree.leaf(3), 3, size, tree.path(3, size), root)
+    consistency = (8, tree.root(8), size, root, tree.proof(8, size))
+    assert not probe.includes(*inclusion)
+    assert not core_includes(*inclusion)
+    assert not probe.extends(*consistency)
+    assert not core_extends(*consistency)
 
 
 def wrong_answers(folder: Path, check) -> tuple[int, list[str]]:
