@@ -29,6 +29,7 @@ from counterfoil.cli.run import verb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from counterfoil.chain import Anchoring
     from counterfoil.errors import UnavailableError
 
 Contract = Annotated[
@@ -65,7 +66,10 @@ MaxEntries = Annotated[
     typer.Option(metavar="N", min=1, help="With --every: sooner, if so many entries wait."),
 ]
 Wait = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it is final.")
+    float | None,
+    typer.Option(
+        metavar="SECONDS", min=0, help="How long to wait until it is final. [default: half an hour]"
+    ),
 ]
 Request = Annotated[Path, typer.Argument(metavar="FILE", help="The request, as handed over.")]
 Trust = Annotated[
@@ -184,7 +188,7 @@ def anchor(
     exchange: Exchange = None,
     every: Every = None,
     max_entries: MaxEntries = None,
-    wait: Wait = chains.FINAL_WITHIN_S,
+    wait: Wait = None,
     rpc: Node = None,
     name: AccountName = OPERATOR,
     passphrase_file: PassphraseFile = None,
@@ -205,7 +209,7 @@ def anchor(
             anchoring = chains.Anchoring(opened, outbox, members)
             if every is None:
                 with output.working("waiting until it is final"):
-                    made = anchoring.run(wait)
+                    made = anchoring.run(chains.FINAL_WITHIN_S if wait is None else wait)
                 _show(anchoring, made, as_json=as_json)
                 return
 
@@ -253,7 +257,7 @@ def sign(
     )
 
 
-def _show(anchoring: chains.Anchoring, made: Sequence[Any], *, as_json: bool) -> None:
+def _show(anchoring: Anchoring, made: Sequence[Any], *, as_json: bool) -> None:
     standing = anchoring.standing()
     newest = standing.anchored
     covered = newest.size if newest is not None else 0

@@ -113,9 +113,9 @@ def test_a_call_has_a_largest_size(tmp_path, monkeypatch):
     with TreeStore.create(tmp_path / "t") as store:
         bodies = [bytes(100)] * 3
         with pytest.raises(FormatError, match="appends 402 bytes") as caught:
-            store.commit(bodies, lambda: merkle.leaf_hashes(bodies), seal)
+            store.commit(bodies, merkle.leaf_hashes(bodies), seal)
         assert caught.value.hint
-        store.commit(bodies[:2], lambda: merkle.leaf_hashes(bodies[:2]), seal)
+        store.commit(bodies[:2], merkle.leaf_hashes(bodies[:2]), seal)
         assert store.size == 2
 
 
