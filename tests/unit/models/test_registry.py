@@ -169,7 +169,7 @@ def test_what_people_train_reaches_production(ledger, estimator, needs_a_word):
     assert list(ledger.models.load("m").decide(ROWS).output) == expected
     if needs_a_word:
         closed = (replace(draft.stages[0], trusted_types=()),)
-        previous = draft.digest.hex()
+        previous = ledger.policy.show().digest.hex()
         ledger.policy.adopt(replace(draft, version=3, previous=previous, stages=closed))
         with pytest.raises(cf.RefusedError, match=f"builds .*'{model.types[0]}'"):
             ledger.models.load("m")
