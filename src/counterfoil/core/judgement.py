@@ -87,7 +87,8 @@ class Judgement:
             raise RefusedError(
                 f"{self.gate}: refused",
                 reasons=self.reasons,
-                hint="Have the missing statements made by who may make them, then try again.",
+                hint="Have what is missing said by who may say it, and a model saved in a format "
+                "that is listed; then try again.",
             )
         return self
 

@@ -1,11 +1,13 @@
 """Retention: what a law or a contract wants kept for some time, as the trust policy states it.
 
-[[retention]]
-basis = "Regulation B, 12 CFR 1002.12(b)(1): 25 months after the decision"
-months = 25
-system = "credit*"
-kind = "decision"
-since = ["output", "decided"]
+    [[retention]]
+    basis = "Regulation B, 12 CFR 1002.12(b)(1): 25 months after the decision"
+    months = 25
+    system = "credit*"
+    kind = "decision"
+    since = ["output", "decided"]
+
+A rule counts from a date in the record, and reads no clock.
 """
 
 from __future__ import annotations

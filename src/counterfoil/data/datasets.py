@@ -200,7 +200,8 @@ class Datasets:
                 f"{dataset.name} is not what was attested: {', '.join(difference.places)}"
                 + (" and more" if difference.count > len(difference.places) else "")
                 + f" ({difference.count} of {difference.parts} parts differ)",
-                hint="Use the attested data, or add this as a new version.",
+                hint="Use the attested data, or add these with `counterfoil data add`: under this "
+                "name as a new version, under another as other data.",
             )
         return dataset
 

@@ -255,6 +255,11 @@ class Decisions:
         """
         stream = DecisionStream.open(self._log, system, write=False)
         try:
+            if not 0 <= index < stream.store.size:
+                raise FormatError(
+                    f"{system} has {stream.store.size} records; there is no number {index}",
+                    hint="They count from 0; `counterfoil decision list` shows the newest.",
+                )
             values = {
                 one.name: one.value
                 for one in map(parse_disclosure, stream.store.disclosures(index))

@@ -65,7 +65,8 @@ def check_hold(
                     holds.add(hold)
     ordered = sorted(holds, key=_last_first)
     running = [hold for hold in ordered if hold.runs(now)]
-    reasons = tuple(f"{hold.basis}; it ends on {hold.ends}" for hold in running)
+    # Decisions of one day have one reason, though their holds end at different seconds.
+    reasons = tuple(dict.fromkeys(f"{hold.basis}; it ends on {hold.ends}" for hold in running))
     if reasons or unclear:
         hint = f"Ask again from {running[0].ends} on." if running else ""
         raise RefusedError(

@@ -237,3 +237,10 @@ def test_a_rhythm_is_told_with_the_command_that_keeps_it(run):
     assert "counterfoil decision publish hourly" in text
     run("decision", "declare", "hasty", "--cadence", 1, exit_code=3)
     run("decision", "publish", "nobody", exit_code=3)
+
+
+@pytest.mark.parametrize("words", [["decision", "show"], ["evidence", "make"]])
+def test_a_number_that_is_not_there_is_told_with_those_that_are(run, words):
+    """Whoever asks for a record beyond the last one is told how many there are."""
+    told = run(*words, "credit", 99, exit_code=3).stderr
+    assert "credit has 8 records; there is no number 99" in told

@@ -30,7 +30,8 @@ def test_a_refusal_is_kept_25_months():
 def test_every_reason_is_told():
     """A refusal names all running holds with the day each ends, the last to end first."""
     court = Hold("Order of the court, case 12/26", int(at("2030-01-01T00:00:00")))
-    records = [decision(), decision("2026-10-01T00:00:00Z"), decision()]
+    same_day = decision("2026-11-22T11:30:00Z")
+    records = [decision(), decision("2026-10-01T00:00:00Z"), same_day]
     with pytest.raises(RefusedError) as caught:
         check_hold(records, at("2026-12-01T00:00:00"), placed=[court])
     days = [reason[-10:] for reason in caught.value.reasons]
