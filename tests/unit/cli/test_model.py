@@ -31,7 +31,7 @@ def test_approve_after_a_revocation_names_it(ask, run):
     assert not any("revoked" in reason for reason in reasons)
 
 
-def test_revoke_by_a_drafted_policy_counts(ask, run):
+def test_revoke_by_a_drafted_policy_counts(run):
     """Whoever goes from observing to enforcing can still put a model out."""
     run("model", "approve", "credit")
     run("policy", "suggest", "--out", "next.toml")

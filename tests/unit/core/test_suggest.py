@@ -60,7 +60,7 @@ def test_a_suggestion_allows_nothing_wider(bank):
 
 
 def test_whoever_may_approve_may_revoke(bank):
-    """A draft lets nobody in whom nobody could put out: approvers and the data office may revoke."""
+    """A draft lets in what somebody could put out: approvers and the data office may revoke."""
     seen = [
         Observed("approval", "credit", "risk-a"),
         Observed("evaluation", "credit", "validation"),
