@@ -97,12 +97,22 @@ def make(
     as_json: AsJson = False,
 ) -> None:
     """Let a model decide on a CSV file, and record every decision."""
+    if out is not None:
+        files.check_new(out)
     rows, (subjects, references) = files.read_rows(data, (subject_column, reference_column))
+    if subjects is not None and None in subjects:
+        raise FormatError(
+            f"{data} names nobody in column {subject_column!r} of row {subjects.index(None)}",
+            hint="No erasure would find that record. Fill it in, or decide on those rows apart.",
+        )
     asked = None if terms is None else files.read_terms(terms)
     with counterfoil.open(ledger) as opened:
         loaded = opened.models.load(model, stage=stage, terms=asked)
         decided = opened.models.clear(loaded, stage)
         rows, left_out = files.fit_rows(rows, loaded)
+        if tickets is not None:
+            first = _records(opened, loaded.name)
+            files.check_tickets(tickets, range(first, first + len(rows)))
         batch = opened.decisions.make(
             loaded,
             rows,
@@ -285,6 +295,11 @@ def override(
         f"recorded as number {made.index} of {output.plain(system)}; number {index} stays as it is",
         as_json=as_json,
     )
+
+
+def _records(ledger: OpenLedger, system: str) -> int:
+    """Count what is recorded of a system, which may be nothing yet."""
+    return len(ledger.decisions.list(system)) if system in ledger.people.systems() else 0
 
 
 def _brief(decision: Decision) -> dict[str, Any]:

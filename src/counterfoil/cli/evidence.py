@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import counterfoil
-from counterfoil.cli import output
+from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, AsJson, Index, Ledger, System
 from counterfoil.cli.run import noun, verb
 
@@ -38,10 +38,12 @@ def make(
     as_json: AsJson = False,
 ) -> None:
     """Write the letter about a decision, with its proof inside."""
+    path = Path(f"{index}.html") if out is None else out
+    files.check_new(path)
     with counterfoil.open(ledger) as opened:
         decision = opened.decisions.show(system, index)
         evidence = opened.evidence.make(decision, withhold=tuple(withhold or ()))
-    path = evidence.save(out or f"{index}.html")
+    evidence.save(path)
     said: Any = evidence.body["statements"]
     withheld = [name for name in decision.values if name not in evidence.facts]
     output.show(

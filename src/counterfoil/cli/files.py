@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from counterfoil.cli import output
-from counterfoil.errors import FormatError, UnavailableError
+from counterfoil.errors import ConflictError, FormatError, UnavailableError
 from counterfoil.models import import_optional, parse_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from counterfoil import Model, Terms
 
@@ -127,21 +128,49 @@ def format_predictions(made: Sequence[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def write_tickets(folder: Path, signed: Mapping[int, bytes]) -> None:
-    """Write each ticket to a file named after its record.
+def check_new(path: Path) -> None:
+    """Check that a file can be written there, and that none is there, before anything is done.
 
     Raises:
+        ConflictError: there is one; results replace nothing.
+        UnavailableError: there is no folder for it, or it may not be written to.
+    """
+    if os.path.lexists(path):
+        raise _there_already(path)
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UnavailableError(
+            f"cannot write {path}: {path.parent} is no folder that can be written to",
+            hint="Make the folder first, or name another; nothing was done.",
+        )
+
+
+def check_tickets(folder: Path, numbers: Iterable[int]) -> None:
+    """Make the folder, and check that it holds no ticket of these numbers yet.
+
+    Raises:
+        ConflictError: it does: tickets of another system.
         UnavailableError: the disk refuses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnavailableError(
-            f"cannot make {folder}: {error.strerror}",
-            hint="The decisions are recorded; only their tickets were not written.",
-        ) from error
-    for index, ticket in signed.items():
-        write_file(folder / f"{index}{TICKET_SUFFIX}", ticket)
+        raise _refused("make", folder, error) from error
+    for number in numbers:
+        check_new(_ticket_file(folder, number))
+
+
+def write_tickets(folder: Path, signed: Mapping[int, bytes]) -> None:
+    """Write each ticket to a file named after its record.
+
+    Raises:
+        As `write_file`.
+    """
+    for number, ticket in signed.items():
+        write_file(_ticket_file(folder, number), ticket)
+
+
+def _ticket_file(folder: Path, number: int) -> Path:
+    return folder / f"{number}{TICKET_SUFFIX}"
 
 
 def find_tickets(paths: Sequence[Path]) -> list[Path]:
@@ -162,16 +191,18 @@ def find_tickets(paths: Sequence[Path]) -> list[Path]:
 
 
 def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Write a result to a file; a private one can be read by its owner only, from the beginning.
+    """Write a result to a new file; a private one is its owner's only, from the beginning.
 
     Raises:
+        ConflictError: there is a file already.
         UnavailableError: the disk refuses.
     """
+    mode = 0o600 if private else 0o666
     try:
-        if private:
-            path.touch(0o600)
-            path.chmod(0o600)  # it may have been there
-        path.write_bytes(data)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+    except FileExistsError as error:
+        raise _there_already(path) from error
     except OSError as error:
         raise _refused("write", path, error) from error
 
@@ -186,6 +217,12 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise _refused("read", path, error) from error
+
+
+def _there_already(path: Path) -> ConflictError:
+    return ConflictError(
+        f"there is a file {path} already", hint="A result replaces nothing; give another name."
+    )
 
 
 def _refused(doing: str, path: Path, error: OSError) -> UnavailableError:

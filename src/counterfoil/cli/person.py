@@ -57,6 +57,8 @@ def export(
     person: Person, *, out: Out = None, ledger: Ledger = LEDGER, as_json: AsJson = False
 ) -> None:
     """Give everything recorded about a person, by system."""
+    if out is not None:
+        files.check_new(out)
     with counterfoil.open(ledger) as opened:
         found = opened.people.export(person)
     records = sum(map(len, found.values()))

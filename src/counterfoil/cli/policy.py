@@ -12,7 +12,7 @@ from counterfoil import ledger as ledgers
 from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, PRODUCTION, AsJson, By, Ledger, Stage, signers
 from counterfoil.cli.run import noun, verb
-from counterfoil.errors import ConflictError, FormatError
+from counterfoil.errors import FormatError
 
 if TYPE_CHECKING:
     from counterfoil import TrustPolicy
@@ -86,6 +86,8 @@ def suggest(
     *, stage: Stage = PRODUCTION, out: Out = None, ledger: Ledger = LEDGER, as_json: AsJson = False
 ) -> None:
     """Draft the next policy from what was observed."""
+    if out is not None:
+        files.check_new(out)
     with counterfoil.open(ledger) as opened:
         policy = opened.policy.suggest(stage)
     text = ledgers.format_policy(policy)
@@ -93,10 +95,6 @@ def suggest(
     if out is None:
         output.show(body, *map(output.plain, text.splitlines()), as_json=as_json)
         return
-    if out.exists():
-        raise ConflictError(
-            f"there is a file {out} already", hint="A draft replaces nothing; give another name."
-        )
     files.write_file(out, text.encode())
     output.show(
         body,

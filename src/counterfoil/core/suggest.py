@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from counterfoil.core.judgement import APPROVAL, CONSENT, DATASET
+from counterfoil.core.judgement import APPROVAL, CONSENT, DATASET, REVOCATION
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.principals import Permission
 from counterfoil.core.requirements import DataRules, Mode, Requirement, Stage
@@ -52,7 +52,8 @@ def suggest_policy(
     """Draft the successor of `policy` that lets through what was observed, and nothing wider.
 
     Log, witnesses and principals stay. Each principal may say what it said, about the subjects it
-    spoke of. The stage asks for what was said about models, with the smallest number of voices
+    spoke of; whoever may approve a model or describe data may revoke them as well, or nobody
+    could. The stage asks for what was said about models, with the smallest number of voices
     that any subject had; data likewise. Statements by keys of no principal are left out: a
     signature that the policy does not know is no reason to trust it.
 
@@ -127,6 +128,8 @@ def _permissions(
         for one in asked
         if principal in one.among and one.predicate not in heard
     }
+    # A no is wanted on the day when something is wrong, so nobody has been heard saying it yet.
+    pairs |= {(REVOCATION, subject) for said_of, subject in pairs if said_of in (APPROVAL, DATASET)}
     return tuple(Permission(predicate, subject) for predicate, subject in sorted(pairs))
 
 

@@ -11,9 +11,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from counterfoil.models import import_optional
+
+_EXTRA = ("interpret", "pandas", "sklearn", "skops")
+
 
 def run_demo(folder: Path, *, as_json: bool = False) -> int:
-    """Run the demonstration; see `tell.run_demo`."""
+    """Run the demonstration; see `tell.run_demo`.
+
+    Raises:
+        UnavailableError: a library of the extra `demo` is not installed.
+    """
+    for library in _EXTRA:
+        import_optional(library, "'counterfoil[demo]'")
     from counterfoil.demo import tell  # noqa: PLC0415 its libraries are an extra
 
     return tell.run_demo(folder, as_json=as_json)

@@ -21,6 +21,7 @@ from counterfoil.demo.attacks import ATTACKS, ON_A_CHAIN, Caught, Target, attack
 from counterfoil.demo.chapters import tell_story
 from counterfoil.demo.report import format_report
 from counterfoil.errors import ConflictError, CounterfoilError
+from counterfoil.ledger.disk import reported
 
 HOME = "COUNTERFOIL_HOME"
 
@@ -204,14 +205,15 @@ class _Teller:
 
 def _make_room(folder: Path) -> None:
     """Begin in an empty folder; only what a former demonstration made is thrown away."""
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not (folder / "home").is_dir() or not (folder / "ledger").is_dir():
             raise ConflictError(
-                f"{folder} is not empty and holds no former demonstration",
+                f"{folder} is there and is no former demonstration",
                 hint="Give another folder with `--folder`.",
             )
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with reported(f"cannot make {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _command() -> str:

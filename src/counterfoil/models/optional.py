@@ -25,7 +25,8 @@ def import_optional(module: str, install: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        missing = (error.name or module).partition(".")[0]  # of what the library itself needs, too
         raise UnavailableError(
-            f"the Python library {module.partition('.')[0]} is needed here and is not installed",
+            f"the Python library {missing} is needed here and is not installed",
             hint=f"pip install {install}",
         ) from error

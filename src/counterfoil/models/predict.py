@@ -8,9 +8,12 @@ with a missing number or under the wrong row.
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from counterfoil.core.text import shown
 from counterfoil.data.rows import Table, plain, read_rows
 from counterfoil.errors import FormatError
 from counterfoil.models.optional import import_optional
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from counterfoil.core.canonical import JsonValue
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,10 +68,12 @@ class Predictor:
             rows: A batch, as for `rows.read_rows`; it reaches the model unchanged.
 
         Raises:
-            FormatError: The rows are empty, ragged or have missing values, or the model answers
-                with another number of rows, or with no number where it owes one.
+            FormatError: The rows are empty, ragged or have missing values, a text stands where
+                the model is known to take numbers, or the model answers with another number of
+                rows, or with no number where it owes one.
         """
         table = read_rows(rows, names=self.names, allow_missing=self.allow_missing)
+        _require_numbers(self.model, table)
         try:
             output, scores = self._ask(rows, len(table.rows))
         except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -175,6 +182,34 @@ def as_predictor(
         raise FormatError("labels are given without a threshold", hint="say from which score on")
     known = names or tuple(map(str, getattr(model, "feature_names_in_", ())))
     return Predictor(model, known, threshold, positive, labels, allow_missing)
+
+
+def _require_numbers(model: Any, table: Table) -> None:
+    """Refuse texts in columns of numbers, where a model says which those are or takes only such.
+
+    An EBM decides on what it cannot read as if nothing stood there, and Python reads `1_0` as ten:
+    the record would show a value that the model never saw.
+    """
+    if hasattr(model, "feature_types_in_"):
+        kinds = dict(zip(map(str, model.feature_names_in_), model.feature_types_in_, strict=True))
+        numeric = {name for name in table.names if kinds.get(name) == "continuous"}
+    elif type(model).__module__.startswith("sklearn.linear_model."):
+        numeric = {*table.names}
+    else:
+        return
+    for place, name in enumerate(table.names):
+        for number, row in enumerate(table.rows if name in numeric else ()):
+            value = row[place]
+            if isinstance(value, str) and not _is_number(value):
+                raise FormatError(
+                    f"the value of {name!r} in row {number} is the text {shown(value)}, and the "
+                    "model takes a number there",
+                    hint="Write numbers as 1234.5, and leave the cell empty where one is missing.",
+                )
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
 
 
 def _as_array(answers: Any, count: int) -> NDArray[Any]:

@@ -13,8 +13,9 @@ from hashlib import sha256
 from typing import Any
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.judgement import Judgement
-from counterfoil.core.statement import Subject
+from counterfoil.core.judgement import REVOCATION, Judgement
+from counterfoil.core.statement import Subject, parse_statement
+from counterfoil.core.testimony import check_attestation
 from counterfoil.data.datasets import Dataset, Datasets, check_name
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, reported
@@ -302,11 +303,17 @@ class Models:
         return self._log.attest([version.subject], "promotion", body)
 
     def revoke(self, name: str, reason: str, *, by: Sequence[str] = ("operator",)) -> Attested:
-        """Revoke a version for good: only approvals that name this revocation count afterwards."""
+        """Revoke a version for good: only approvals that name this revocation count afterwards.
+
+        Raises:
+            VerificationError: none of `by` may say so; what would not count is not written.
+        """
         version = self.show(name)
-        return self._log.attest(
-            [version.subject], "revocation", {"reason": reason, "final": True}, by=by
-        )
+        body: dict[str, JsonValue] = {"reason": reason, "final": True}
+        envelope = self._log.sign([version.subject], REVOCATION, body, by=by)
+        statement = parse_statement(envelope.in_toto)
+        check_attestation(Trust(self._log).show(), envelope, statement, self._log.size)
+        return self._log.append_envelope(envelope)
 
     def _may_pickle(self) -> bool:
         """Whether the policy names a format that runs when it is opened."""

@@ -84,7 +84,43 @@ def test_make_refuses_what_is_not_there(run):
         ).stderr
     )
     run("decision", "make", "nothing", "rows.csv", exit_code=3)
-    run("decision", "make", "credit", "rows.csv", "--out", "no/such/folder.csv", exit_code=11)
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code"),
+    [
+        (["--out", "no/such/folder.csv"], 11),
+        (["--out", "rows.csv"], 10),
+        (["--out", "tickets"], 10),
+        (["--tickets", "rows.csv/tickets"], 11),
+        (["--tickets", "taken"], 10),
+    ],
+)
+def test_make_decides_nothing_that_it_cannot_write(options, exit_code, ask, run, place):
+    """What can be known beforehand about a result's place is known before anything is recorded."""
+    (place / "taken").mkdir()
+    (place / "taken" / "9.ticket.json").write_text("of another system")
+    rows = (place / "rows.csv").read_bytes()
+    run("decision", "make", "credit", "rows.csv", *options, exit_code=exit_code)
+    assert (place / "rows.csv").read_bytes() == rows
+    assert ask("decision", "list", "credit")["records"] == 8
+
+
+def test_make_refuses_rows_about_nobody(ask, run, place):
+    """An empty cell in the column that names people would make a record that no erasure finds."""
+    (place / "gap.csv").write_text("income,debt,id\n1,2,ann\n3,4,\n")
+    asked = ["decision", "make", "credit", "gap.csv", "--subject-column", "id"]
+    assert "nobody in column 'id' of row 1" in run(*asked, exit_code=3).stderr
+    assert ask("decision", "list", "credit")["records"] == 8
+
+
+@pytest.mark.parametrize("text", ["hello", "1_0", "0x10"])
+def test_make_refuses_text_among_numbers(text, ask, run, place):
+    """A cell that is no number is named by row and column, and nothing is recorded."""
+    (place / "text.csv").write_text(f"income,debt\n1,2\n{text},4\n")
+    stderr = run("decision", "make", "credit", "text.csv", exit_code=3).stderr
+    assert f"the value of 'income' in row 1 is the text '{text}'" in stderr
+    assert ask("decision", "list", "credit")["records"] == 8
 
 
 def test_show_gives_every_digit(run, ask):

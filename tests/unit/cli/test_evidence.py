@@ -31,3 +31,10 @@ def test_make_refuses_unknown_fields_and_suffixes(run):
     run("evidence", "make", "credit", 1, "--withhold", "income", exit_code=3)
     run("evidence", "make", "credit", 1, "--out", "1.pdf", exit_code=3)
     run("evidence", "make", "credit", 99, exit_code=3)
+
+
+def test_make_replaces_no_file(run, place):
+    """A letter that was handed out is not overwritten by a later one."""
+    (place / "2.html").write_text("handed out")
+    run("evidence", "make", "credit", 2, exit_code=10)
+    assert (place / "2.html").read_text() == "handed out"

@@ -31,6 +31,28 @@ def test_approve_after_a_revocation_names_it(ask, run):
     assert not any("revoked" in reason for reason in reasons)
 
 
+def test_revoke_by_a_drafted_policy_counts(run):
+    """Whoever goes from observing to enforcing can still put a model out."""
+    run("model", "approve", "credit")
+    run("policy", "suggest", "--out", "next.toml")
+    run("policy", "adopt", "next.toml")
+    run("model", "revoke", "credit", "--reason", "drift")
+    assert "revoked at index" in run("model", "promote", "credit", exit_code=9).stderr
+
+
+def test_revoke_says_when_it_would_not_count(ask, run, place):
+    """A revocation by somebody who may not revoke is refused and not written."""
+    run("model", "approve", "credit")
+    run("policy", "suggest", "--out", "next.toml")
+    draft = (place / "next.toml").read_text()
+    (place / "next.toml").write_text(draft.replace('"revocation"', '"consent"'))
+    run("policy", "adopt", "next.toml")
+    before = ask("log", "status")["size"]
+    stderr = run("model", "revoke", "credit", "--reason", "drift", exit_code=7).stderr
+    assert "nobody has signed who may say 'revocation' about 'credit'" in stderr
+    assert ask("log", "status")["size"] == before
+
+
 def test_approve_needs_a_local_key(run):
     """Nobody approves in the name of a principal whose key is not here."""
     assert run("model", "approve", "credit", "--by", "risk-a", exit_code=11).stderr

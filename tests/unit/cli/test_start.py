@@ -104,3 +104,22 @@ def test_demo_exits_as_the_story_ends(code, run, monkeypatch):
     run("demo", exit_code=code)
     run("demo", "--folder", "there", "--json", exit_code=code)
     assert asked == [(Path("counterfoil-demo"), False), (Path("there"), True)]
+
+
+def test_demo_takes_no_file_for_a_folder(run, place):
+    """A file is not replaced by the demonstration, nor is a folder made below one."""
+    before = (place / "rows.csv").read_bytes()
+    run("demo", "--folder", "rows.csv", exit_code=10)
+    run("demo", "--folder", "rows.csv/demo", exit_code=11)
+    assert (place / "rows.csv").read_bytes() == before
+
+
+def test_demo_names_what_has_to_be_installed(run, place, monkeypatch):
+    """Where the extra is not installed, one line says so and the next how to get it."""
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # as if it were not there
+    stderr = run("demo", exit_code=11).stderr
+    assert stderr == (
+        "error: the Python library sklearn is needed here and is not installed\n"
+        "hint: pip install 'counterfoil[demo]'\n"
+    )
+    assert not (place / "counterfoil-demo").exists()

@@ -59,6 +59,27 @@ def test_a_suggestion_allows_nothing_wider(bank):
         suggest_policy(bank.policy(), [Observed("approval", "*", "risk-a")])
 
 
+def test_whoever_may_approve_may_revoke(bank):
+    """A draft lets in what somebody could put out: approvers and the data office may revoke."""
+    seen = [
+        Observed("approval", "credit", "risk-a"),
+        Observed("evaluation", "credit", "validation"),
+        Observed("dataset", "applicants", "data-office"),
+    ]
+    policy = suggest_policy(bank.policy(), seen)
+    revocations = {
+        one.name: [it.subject for it in one.may if it.predicate == "revocation"]
+        for one in policy.principals
+        if one.may
+    }
+    assert revocations == {"data-office": ["applicants"], "validation": [], "risk-a": ["credit"]}
+    revoked = bank.hear(bank.says("risk-a", "revocation", {}), policy=policy)
+    judged = evaluate_stage(
+        policy, "production", bank.model(), revoked, model_format="skops", now=NOW
+    )
+    assert judged.reasons[0].startswith("revoked at index 0")
+
+
 def test_nothing_observed_suggests_nothing_allowed(bank):
     """An empty log asks for what was asked before; where nothing was, nothing gets in."""
     asked = suggest_policy(bank.policy(), []).stages[0].requirements

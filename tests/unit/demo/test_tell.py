@@ -94,6 +94,6 @@ def test_an_attack_that_nobody_notices_fails_the_demonstration():
 def test_a_folder_with_other_things_is_left_alone(tmp_path):
     """Nothing of the user's is thrown away."""
     (tmp_path / "precious.txt").write_text("x")
-    with pytest.raises(cf.ConflictError, match="not empty"):
+    with pytest.raises(cf.ConflictError, match="no former demonstration"):
         run_demo(tmp_path)
     assert (tmp_path / "precious.txt").read_text() == "x"

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from counterfoil.errors import FormatError
 from counterfoil.models.predict import as_predictor
@@ -161,3 +162,22 @@ def test_a_model_names_the_columns_of_an_array(ebm):
     said = as_predictor(ebm.model).predict(ebm.rows.to_numpy()[:2])
     assert said.table.names == ("income", "months", "home")
     assert said.output.tolist() == ebm.model.predict(ebm.rows.iloc[:2]).tolist()
+
+
+@pytest.mark.parametrize("text", ["hello", "1,5", "0x10", "1_0", " 1", "inf", "1e999", "٣"])
+def test_a_text_is_no_number(text, ebm):
+    """Where a model takes numbers, a text is refused with row and column, not taken for missing."""
+    rows = ebm.rows[:3].astype({"months": object})
+    rows.loc[1, "months"] = text
+    with pytest.raises(FormatError, match=r"'months' in row 1 is the text"):
+        as_predictor(ebm.model).predict(rows)
+    linear = LogisticRegression().fit(np.array([[1.0], [2.0]]), [0, 1])
+    with pytest.raises(FormatError, match=r"'column_0' in row 1 is the text"):
+        as_predictor(linear).predict(np.array([["1"], [text]]))
+
+
+def test_a_number_may_be_written_as_text(ebm):
+    """Decimals that came as texts are the numbers they write, and categories stay texts."""
+    asked = as_predictor(ebm.model)
+    written = ebm.rows[:3].astype({"months": str, "income": str})
+    assert asked.predict(written).scores.tolist() == asked.predict(ebm.rows[:3]).scores.tolist()
