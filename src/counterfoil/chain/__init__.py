@@ -20,7 +20,7 @@ devchain    a chain of one operator                   proxy         what stands 
 anvil       its program, found or installed           guard         which ends when we do
 rpc         requests with bounds                      answers       what nodes say, read strictly
 transaction signed bytes, checked                     reverts       why a contract said no
-provider    web3.py over all that
+provider    web3.py over all that                     keystore      eth-account, kept in bounds
 """
 
 from __future__ import annotations

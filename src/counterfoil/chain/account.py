@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from eth_account import Account as Keystore
 from eth_keys.datatypes import PrivateKey
 
 from counterfoil.chain.answers import parse_address, read_data
+from counterfoil.chain.keystore import Keystore
 from counterfoil.chain.rpc import Rpc
 from counterfoil.chain.transaction import Signed, Transaction, check_signed
 from counterfoil.chain.typed import Message, Signature, digest, text_digest

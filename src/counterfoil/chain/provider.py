@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from counterfoil.chain import keystore  # noqa: F401 before web3, which imports the same
+
+# isort: split
 from web3 import Web3
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse

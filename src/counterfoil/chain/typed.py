@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from eth_account.messages import SignableMessage, encode_defunct, encode_typed_data
 from eth_keys.datatypes import Signature as CurveSignature
 from eth_keys.exceptions import BadSignature
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
+from counterfoil.chain.keystore import encode_defunct, encode_typed_data
 from counterfoil.errors import FormatError, SignatureError
+
+if TYPE_CHECKING:
+    from eth_account.messages import SignableMessage
 
 Message: TypeAlias = "Mapping[str, Any]"
 """Typed data as eth_signTypedData_v4 takes it: JSON, with bytes in hexadecimal."""
