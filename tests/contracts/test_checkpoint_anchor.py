@@ -170,6 +170,20 @@ def test_signatures_for_elsewhere_are_refused(anchor, log, changed):
     log.advance(8)
 
 
+def test_signatures_count_on_the_chain_that_they_name(anchor, log):
+    """After a fork of the chain, what was signed before it counts on one side only."""
+    root, chain = log.tree.root(8), boa.env.evm.patch
+    before = chain.chain_id
+    try:
+        chain.chain_id = 77
+        with boa.reverts("committee: signer is no member"):
+            anchor.advance(log.id, 8, root, [], log.sign(8, root, chain_id=before))
+        log.advance(8, log.sign(8, root, chain_id=77))
+        assert anchor.eip712Domain()[3] == 77
+    finally:
+        chain.chain_id = before
+
+
 def test_signatures_of_an_old_epoch_are_refused(anchor, log):
     """A rotation voids what its predecessors signed and nobody submitted, by whomever."""
     root = log.tree.root(8)
