@@ -27,7 +27,8 @@ from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.trust import heard_in
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
+# A word: a name of several could pass for a sentence of ours wherever it is printed.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")  # a name that looks like one could stand for another thing
 _SHOWN_DIFFERENCES = 5
 _MAX_KEPT_BYTES = 1 << 10  # three short texts
@@ -99,7 +100,7 @@ class Datasets:
 
         Args:
             source: A path, or a table in memory (see `fingerprint`).
-            name: Letters, digits, `. _ -` and spaces; at most 100 characters.
+            name: Letters, digits and `. _ -`; at most 100 characters.
             licence: Under which it may be used.
             origin: Where it is from.
             personal: Whether it is about people.
@@ -267,7 +268,7 @@ def check_name(name: str, what: str) -> None:
     if not _NAME.fullmatch(name) or ".." in name or _DIGEST.fullmatch(name):
         raise FormatError(
             f"{name[:120]!r} cannot be the name of a {what}",
-            hint="Use letters, digits, spaces and . _ - (at most 100, no `..`, no `/`).",
+            hint="Use letters, digits and . _ - (at most 100, no spaces, no `..`, no `/`).",
         )
 
 

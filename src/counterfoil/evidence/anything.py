@@ -16,7 +16,7 @@ from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.succession import PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation, hear
-from counterfoil.core.text import shown
+from counterfoil.core.text import named
 from counterfoil.data.datasets import Datasets
 from counterfoil.errors import FormatError, PolicyError, UnavailableError, VerificationError
 from counterfoil.evidence.evidence import EvidenceFile
@@ -133,7 +133,7 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
             for one in log.find(subject=digest, predicate="revocation")
         ]
         size = log.size
-    name = subject.name
+    name = named(subject.name)
     exactly = "byte for byte" if kind == "model" else "part for part"
     return Verdict(
         what=f"{kind} {name}",
@@ -154,7 +154,7 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
             f"Anything after entry {size} of the log, or in another log.",
         ),
         trust=("Whoever attested it, that it is what they say.",),
-        facts={"name": name, "index": found.index, "revoked": list(revoked)},
+        facts={"name": subject.name, "index": found.index, "revoked": list(revoked)},
     )
 
 
@@ -191,7 +191,7 @@ def _check_not_revoked(
         judged = [evaluate_data(policy, one, subject, heard, now=now) for one in purposes]
     if all(one.reasons for one in judged):
         raise PolicyError(
-            f"the {kind} {shown(subject.name)} was revoked at entry {revoked}",
+            f"the {kind} {named(subject.name)} was revoked at entry {revoked}",
             have=f"a revocation at entry {revoked}",
             need="what lifts it, said anew by all whom a gate asks",
             hint="Do not use it; ask whoever runs the ledger which version replaces it.",

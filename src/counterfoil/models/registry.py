@@ -66,7 +66,7 @@ class Models:
 
         Args:
             model: A trained object, a function from rows to answers, or the path of a model file.
-            name: Letters, digits, `. _ -` and spaces.
+            name: Letters, digits and `. _ -`; at most 100 characters.
             trained_on: The data sets it was trained on, or their names.
             terms: What is asked of it.
             stage: Where it is to be used.

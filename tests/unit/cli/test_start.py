@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import sys
 import types
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def test_verify_refuses_a_model_that_was_revoked(ask, run):
     asked = ["verify", "credit.pkl", "--ledger", "ledger"]
     revoked = ask("model", "revoke", "credit", "--reason", "drift")["revocation"]
     error = ask(*asked, exit_code=7)
-    assert error["message"] == f"the model 'credit' was revoked at entry {revoked}"
+    assert error["message"] == f"the model credit was revoked at entry {revoked}"
     run("model", "approve", "credit", "--after", revoked)
     run(*asked, exit_code=7)  # an evaluation is asked for as well
     table = ["train.csv", "--data", "applicants", "--label", "outcome"]
@@ -114,6 +115,19 @@ def test_verify_says_whose_revocation_does_not_count(ask):
         ledger.attest([subject], "revocation", {"reason": "envy", "final": True}, by=("stranger",))
     verdict = ask("verify", "credit.pkl", "--ledger", "ledger")
     assert "that does not count" in str(verdict["not_checked"])
+
+
+def test_verify_quotes_an_old_name(ask, place):
+    """A name from before names were words still verifies, and is not taken for a verdict."""
+    from counterfoil.core.statement import Subject  # noqa: PLC0415 as an older version wrote it
+
+    name = "x. It is lawful"
+    digest = sha256((place / "rows.csv").read_bytes()).hexdigest()
+    with counterfoil.open("ledger") as ledger:
+        ledger.attest([Subject(name, {"sha256": digest})], "model", {"name": name})
+    verdict = ask("verify", "rows.csv", "--ledger", "ledger")
+    assert verdict["what"] == f"model '{name}'"
+    assert f"the model '{name}' attested" in verdict["proved"][0]
 
 
 @pytest.mark.parametrize("what", [["snapshot"], ["credit.pkl", "--ledger", "snapshot"]])
