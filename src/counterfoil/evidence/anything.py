@@ -24,7 +24,7 @@ from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit
-from counterfoil.ledger.disk import read_file, reported
+from counterfoil.ledger.disk import as_path, read_file, reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.status import check_memory
@@ -65,7 +65,7 @@ def verify(
     if isinstance(what, EvidenceFile):
         what = what.page()
     if not isinstance(what, bytes):
-        path = Path(what)
+        path = as_path(what)
         with reported("cannot look at what is to be verified"):
             is_ledger = (path / "ledger.json").exists()
         if is_ledger:
