@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from counterfoil.core import principals
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
 from counterfoil.core.merkle import HASH_BYTES, Hash, root_of
 from counterfoil.core.statement import SHA256, Subject
@@ -110,11 +111,13 @@ class Datasets:
             progress: Called now and then with the number of parts read.
 
         Raises:
-            FormatError: the source is not a data set, or the name cannot be used.
+            FormatError: the source is not a data set, or name or a purpose cannot be used.
             UnavailableError: the disk refuses.
             VerificationError: the source changed while it was read.
         """
         check_name(name, "data set")
+        for purpose in purposes:  # as a policy names them, or no gate would know them
+            principals.check_name(purpose, "purpose")
         for known in self.list(name):
             if self.is_same(known, source):
                 return known

@@ -50,6 +50,20 @@ class Trust:
             )
         return parse_policy(read_file(path, MAX_TOML_BYTES))
 
+    def require_stage(self, stage: str) -> TrustPolicy:
+        """Give the adopted policy, if it knows this stage.
+
+        Raises:
+            FormatError: it does not, or as `show`.
+        """
+        policy = self.show()
+        if stage not in {one.name for one in policy.stages}:
+            raise FormatError(
+                f"the policy knows no stage {stage!r}",
+                hint=f"It knows {', '.join(one.name for one in policy.stages) or 'none'}.",
+            )
+        return policy
+
     def adopt(self, policy: TrustPolicy, *, by: tuple[str, ...] = ("operator",)) -> int:
         """State a policy in the log and go by it from now on.
 
@@ -122,12 +136,7 @@ class Trust:
             FormatError: the policy has no such stage.
             As `adopt`.
         """
-        policy = self.show()
-        if stage not in {one.name for one in policy.stages}:
-            raise FormatError(
-                f"the policy knows no stage {stage!r}",
-                hint=f"It knows {', '.join(one.name for one in policy.stages) or 'none'}.",
-            )
+        policy = self.require_stage(stage)
         following = replace(
             policy,
             version=policy.version + 1,
