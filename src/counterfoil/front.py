@@ -11,7 +11,7 @@ from pathlib import Path
 
 from counterfoil.core.keys import Algorithm, VerifierKey
 from counterfoil.core.policy import Succession, TrustPolicy
-from counterfoil.core.principals import Permission, Principal
+from counterfoil.core.principals import Permission, Principal, check_text
 from counterfoil.core.quorum import LogIdentity, Witness
 from counterfoil.core.requirements import DataRules, Mode, Requirement, Stage
 from counterfoil.data.datasets import Datasets
@@ -21,7 +21,7 @@ from counterfoil.decisions.stream import TICKET_KEY
 from counterfoil.errors import ConflictError, FormatError
 from counterfoil.evidence.evidence import Evidence
 from counterfoil.ledger.audit import AuditReport, Progress, audit
-from counterfoil.ledger.disk import reported
+from counterfoil.ledger.disk import as_path, reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
@@ -109,9 +109,11 @@ def init(
 
     Raises:
         ConflictError: the folder holds something that is no whole ledger.
+        FormatError: the path is empty, or the organisation is no line of printable text.
         UnavailableError: the disk refuses.
     """
-    folder = Path(path)
+    folder = as_path(path)
+    check_text(organisation, "organisation")
     # First of all: where there can be no folder, no keys are made for it.
     with reported(f"cannot make a ledger in {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +162,7 @@ def open_ledger(
         raise FormatError(
             f"{url} is no folder, and only folders can be opened yet", hint="Give a path."
         )
-    ledger = Ledger(Path(url), clock=clock, random=random)
+    ledger = Ledger(as_path(url), clock=clock, random=random)
     # An erasure that a crash interrupted is finished first; if somebody else writes, it is theirs.
     with contextlib.suppress(ConflictError):
         ledger.people.finish()

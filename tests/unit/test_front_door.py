@@ -29,6 +29,23 @@ def test_init_is_safe_to_repeat(tmp_path, ledger):
         assert again.policy.show().log.operator == "Acme"
 
 
+def test_init_checks_before_it_makes_anything(tmp_path, home):
+    """An organisation that no policy can hold leaves neither folder nor keys behind."""
+    with pytest.raises(cf.FormatError, match="organisation"):
+        cf.init(tmp_path / "made", organisation="evil\nnewline")
+    assert not (tmp_path / "made").exists()
+    assert not home.exists()
+
+
+def test_an_empty_path_is_none(tmp_path, monkeypatch):
+    """A variable that is not set is not the folder one stands in."""
+    monkeypatch.chdir(tmp_path)
+    cf.init(".").close()
+    for act in (cf.init, cf.open, cf.verify):
+        with pytest.raises(cf.FormatError, match="path is empty"):
+            act("")
+
+
 def test_an_interrupted_init_is_completed_by_the_next(tmp_path, ledger):
     """Where the policy was not adopted yet, the next init adopts it."""
     ledger.places.trust.unlink()

@@ -43,8 +43,11 @@ _STANDINGS = {
         SplitViewError.exit_code,
     ),
 }
-_PROVES = "This ledger was not set back, copied and continued twice, or rewritten by anyone who can"
-_PROVES_WHERE = "write only in the ledger's folder."
+_PROVES = (
+    "No entry that it cosigned was set back, rewritten, or continued in two copies by anyone who "
+    "can write only in the ledger's folder."
+)
+_HELD = {"same", "ahead"}  # elsewhere it proves nothing, or the contrary
 _PROVES_NOT = (
     "Anything against whoever controls this user's account, and so the witness too. Verdicts "
     "grade what it signs as self-witnessed; ask a witness outside your organisation for more."
@@ -155,12 +158,13 @@ def witness(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
         output.show({"witness": None}, "this ledger has no local witness here", as_json=as_json)
         return
     says, code = _STANDINGS[memory.standing]
+    proves = _PROVES if memory.standing in _HELD else None
     checkpoint = memory.checkpoint
     output.show(
         {
             "witness": _witness_body(memory),
             "checkpoint": memory.note.decode(),
-            "proves": f"{_PROVES} {_PROVES_WHERE}",
+            "proves": proves,
             "does_not_prove": _PROVES_NOT,
         },
         output.fields(
@@ -172,7 +176,7 @@ def witness(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 else output.count(checkpoint.size, "entry", "entries"),
                 "root": None if checkpoint is None else checkpoint.root.hex(),
                 "standing": says,
-                "proves": f"{_PROVES} {_PROVES_WHERE}",
+                "proves": proves,
                 "not proven": _PROVES_NOT,
             }
         ),

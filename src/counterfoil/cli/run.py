@@ -28,6 +28,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Command(TyperCommand):
     """A command; its epilog is an example, printed as it stands."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; an empty one is what a shell makes of a variable that is not set."""
+        if "" in args:
+            ctx.fail("one of the words is empty: is a variable not set?")
+        return super().parse_args(ctx, args)
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Name what goes on the command line, alike in every version of typer."""
         arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]

@@ -119,7 +119,7 @@ def evaluate_stage(
     if rules is None:
         return Judgement(gate, Mode.ENFORCE, (), (f"the policy knows no stage {shown(stage)}",))
     said = _first_said(found)
-    revoked = _find_revocation(policy, subject, said)
+    revoked = find_revocation(policy, subject, said)
     case = _Case(policy, subject, said, revoked, (APPROVAL,), now, stage=stage)
     reasons = case.expired_policy()
     if model_format not in rules.formats:
@@ -152,7 +152,7 @@ def evaluate_data(
     if rules is None:
         return Judgement(gate, Mode.ENFORCE, (), ("the policy has no rules for data",))
     said = _first_said(found)
-    revoked = _find_revocation(policy, subject, said)
+    revoked = find_revocation(policy, subject, said)
     renewed = (*(one.predicate for one in rules.requirements), CONSENT)
     case = _Case(policy, subject, said, revoked, renewed, now, purpose=purpose)
     reasons = case.expired_policy()
@@ -186,18 +186,23 @@ def _first_said(found: Iterable[Testimony]) -> tuple[Testimony, ...]:
     return tuple(first)
 
 
-def _find_revocation(
-    policy: TrustPolicy, subject: Subject, said: tuple[Testimony, ...]
+def find_revocation(
+    policy: TrustPolicy, subject: Subject, found: Iterable[Testimony]
 ) -> int | None:
-    """Return the index of the newest revocation of these bytes.
+    """Return the index of the newest revocation of these bytes; None if none counts.
 
     Under the subject's own name it stands for good, even if its author has left the policy since.
     Under another name it counts if its author may revoke the subject by its own name.
+
+    Args:
+        policy: In force now.
+        subject: Name and digest of the thing.
+        found: All statements of the log about the digest (`hear`).
     """
     return max(
         (
             one.index
-            for one in said
+            for one in _first_said(found)
             if short_predicate(one.statement.predicate_type) == REVOCATION
             and any(_overlap(each, subject) for each in one.statement.subjects)
             and (

@@ -21,6 +21,7 @@ _SHOWN_CHARACTERS = 40
 """How much of a refused text an error message repeats; hostile input may be megabytes long."""
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
 
@@ -107,6 +108,14 @@ def parse_hex(text: str, what: str, *, size: int | None = None) -> bytes:
 def shown(text: str) -> str:
     """Quote the beginning of a refused text, escaped, short enough for an error message."""
     return ascii(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")
+
+
+def named(name: str) -> str:
+    """Write a name into a sentence: a word as it is, anything else quoted.
+
+    A name of several words, with a full stop among them, could pass for what we say ourselves.
+    """
+    return name if _WORD.fullmatch(name) else shown(name)
 
 
 def _decode_base64(text: str, what: str, *, altchars: bytes | None) -> bytes:

@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from counterfoil.core import principals
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
 from counterfoil.core.merkle import HASH_BYTES, Hash, root_of
 from counterfoil.core.statement import SHA256, Subject
@@ -27,7 +28,8 @@ from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.trust import heard_in
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
+# A word: a name of several could pass for a sentence of ours wherever it is printed.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")  # a name that looks like one could stand for another thing
 _SHOWN_DIFFERENCES = 5
 _MAX_KEPT_BYTES = 1 << 10  # three short texts
@@ -99,7 +101,7 @@ class Datasets:
 
         Args:
             source: A path, or a table in memory (see `fingerprint`).
-            name: Letters, digits, `. _ -` and spaces; at most 100 characters.
+            name: Letters, digits and `. _ -`; at most 100 characters.
             licence: Under which it may be used.
             origin: Where it is from.
             personal: Whether it is about people.
@@ -109,11 +111,13 @@ class Datasets:
             progress: Called now and then with the number of parts read.
 
         Raises:
-            FormatError: the source is not a data set, or the name cannot be used.
+            FormatError: the source is not a data set, or name or a purpose cannot be used.
             UnavailableError: the disk refuses.
             VerificationError: the source changed while it was read.
         """
         check_name(name, "data set")
+        for purpose in purposes:  # as a policy names them, or no gate would know them
+            principals.check_name(purpose, "purpose")
         for known in self.list(name):
             if self.is_same(known, source):
                 return known
@@ -268,7 +272,7 @@ def check_name(name: str, what: str) -> None:
     if not _NAME.fullmatch(name) or ".." in name or _DIGEST.fullmatch(name):
         raise FormatError(
             f"{name[:120]!r} cannot be the name of a {what}",
-            hint="Use letters, digits, spaces and . _ - (at most 100, no `..`, no `/`).",
+            hint="Use letters, digits and . _ - (at most 100, no spaces, no `..`, no `/`).",
         )
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from counterfoil.core.canonical import parse_json
 from counterfoil.core.cosignature import find_cosignatures
+from counterfoil.core.judgement import evaluate_data, evaluate_stage, find_revocation
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade, check_quorum
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.core.statement import SHA256, Subject
-from counterfoil.core.succession import policy_history
-from counterfoil.core.testimony import check_attestation
+from counterfoil.core.succession import PolicyHistory, policy_history
+from counterfoil.core.testimony import check_attestation, hear
+from counterfoil.core.text import named
 from counterfoil.data.datasets import Datasets
 from counterfoil.errors import FormatError, PolicyError, UnavailableError, VerificationError
 from counterfoil.evidence.evidence import EvidenceFile
@@ -22,11 +24,13 @@ from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit
-from counterfoil.ledger.disk import read_file, reported
+from counterfoil.ledger.disk import as_path, read_file, reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.status import check_memory
 from counterfoil.ledger.trust import heard_in, read_policy
 from counterfoil.models.formats import read_model
+from counterfoil.models.version import read_version
 
 
 def verify(
@@ -64,7 +68,7 @@ def verify(
     if isinstance(what, EvidenceFile):
         what = what.page()
     if not isinstance(what, bytes):
-        path = Path(what)
+        path = as_path(what)
         with reported("cannot look at what is to be verified"):
             is_ledger = (path / "ledger.json").exists()
         if is_ledger:
@@ -84,6 +88,7 @@ def _verify_ledger(
         policy = _trust(trust, log.origin)
         if policy is not None and policy.log.key != log.key:
             raise _other_log(log.key, policy)
+        check_memory(log)
         report = audit(log, progress)
         checkpoint = log.checkpoint
     grade = _grade(checkpoint, policy)
@@ -116,11 +121,14 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
             raise _other_log(log.key, policy)
         kind, found, subject = _find_thing(path, log)
         log.receipt(found.index)  # raises if the entry is not under the signed checkpoint
+        check_memory(log)
         voices: tuple[str, ...] = ()
         if policy is not None:
             stated = [(one.index, one.envelope) for one in log.find(predicate="policy")]
-            judge = policy_history(policy, stated).at(found.index)
+            policies = policy_history(policy, stated)
+            judge = policies.at(found.index)
             voices = check_attestation(judge, found.envelope, found.statement, found.index)
+            _check_not_revoked(log, policies, kind, found, subject)
         grade = _grade(log.checkpoint, policy)
         revoked = [
             one.index
@@ -128,7 +136,7 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
             for one in log.find(subject=digest, predicate="revocation")
         ]
         size = log.size
-    name = subject.name
+    name = named(subject.name)
     exactly = "byte for byte" if kind == "model" else "part for part"
     return Verdict(
         what=f"{kind} {name}",
@@ -141,12 +149,56 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
         ),
         not_checked=(
             "Whether it may be used: that is for a gate.",
-            *(f"It was revoked at entry {index}." for index in revoked),
+            *(
+                f"Entry {index} says that it was revoked"
+                + ("; by this policy that does not count, or was lifted." if policy else ".")
+                for index in revoked
+            ),
             f"Anything after entry {size} of the log, or in another log.",
         ),
         trust=("Whoever attested it, that it is what they say.",),
-        facts={"name": name, "index": found.index, "revoked": list(revoked)},
+        facts={"name": subject.name, "index": found.index, "revoked": list(revoked)},
     )
+
+
+def _check_not_revoked(
+    log: Log, policies: PolicyHistory, kind: str, found: Found, subject: Subject
+) -> None:
+    """Refuse what was revoked, unless some gate of the newest policy lets it in since."""
+    policy = policies.at(log.size)
+    heard = [
+        hear(policies.at(one.index), one.envelope, one.index)
+        for digest in subject.digest.values()
+        for one in log.find(subject=digest)
+    ]
+    revoked = find_revocation(policy, subject, heard)
+    if revoked is None:
+        return
+    now = int(log.clock())
+    if kind == "model":
+        version = read_version(found)
+        judged = [
+            evaluate_stage(
+                policy,
+                stage.name,
+                subject,
+                heard,
+                model_format=version.format,
+                types=version.types,
+                now=now,
+            )
+            for stage in policy.stages
+        ]
+    else:
+        purposes = policy.data.purposes if policy.data is not None else ()
+        judged = [evaluate_data(policy, one, subject, heard, now=now) for one in purposes]
+    if all(one.reasons for one in judged):
+        raise PolicyError(
+            f"the {kind} {named(subject.name)} was revoked at entry {revoked}",
+            have=f"a revocation at entry {revoked}",
+            need="what lifts it, said anew by all whom a gate asks",
+            hint="Do not use it; ask whoever runs the ledger which version replaces it.",
+        )
 
 
 def _find_thing(path: Path, log: Log) -> tuple[str, Found, Subject]:

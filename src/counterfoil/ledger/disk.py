@@ -118,6 +118,17 @@ def read_file(path: Path, most: int) -> bytes:
     return data
 
 
+def as_path(given: str | Path) -> Path:
+    """Make a path of what a user gave; an empty text is none, though Python takes it for `.`.
+
+    Raises:
+        FormatError: it is empty.
+    """
+    if given == "":
+        raise FormatError("the path is empty", hint="Is a variable not set? Write . for here.")
+    return Path(given)
+
+
 def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 

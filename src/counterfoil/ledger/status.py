@@ -1,13 +1,14 @@
 """How a log stands: what it holds, who writes, and what its local witness remembers.
 
-Nothing here is a verdict. It is what the folder and the places outside it say now; `audit` hashes
-the entries, and `verify` judges by a trust policy.
+`read_status` is no verdict. It is what the folder and the places outside it say now; `audit` hashes
+the entries, and `verify` judges by a trust policy and asks `check_memory`.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +20,7 @@ from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade, check_quorum
-from counterfoil.errors import PolicyError, ProofError
+from counterfoil.errors import PolicyError, ProofError, SplitViewError, VerificationError
 from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness
@@ -27,6 +28,7 @@ from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust
 
 _PID_BYTES = 20  # decimal digits of any process number
+_PUBLISHING_S = 2.0  # between the witness's answer and the head that readers see lies one write
 
 
 class Standing(StrEnum):
@@ -111,6 +113,44 @@ def read_status(log: Log) -> Status:
         policy=policy,
         witness=_read_memory(log),
     )
+
+
+def check_memory(log: Log) -> None:
+    """Check that a log is, or extends, what the local witness on this machine remembers of it.
+
+    Without such a witness nothing is checked.
+
+    Args:
+        log: An open log; it is refreshed where a writer seems to be about to publish.
+
+    Raises:
+        SplitViewError: it has another history.
+        VerificationError: it is behind.
+    """
+    memory = _read_memory(log)
+    if memory is None or memory.checkpoint is None:
+        return
+    until = time.monotonic() + _PUBLISHING_S
+    while _compare(log, memory.checkpoint) is Standing.BEHIND:
+        if time.monotonic() > until:
+            raise VerificationError(
+                f"{log.folder} has {log.size} entries, and the witness on this machine has "
+                f"cosigned {memory.checkpoint.size} of this log: this is a restored snapshot, or a "
+                "copy of a folder that went on",
+                hint="Verify the newest copy. If a process was killed while it wrote here, any "
+                "command that writes finishes what it began.",
+            )
+        time.sleep(_PUBLISHING_S / 40)
+        log.refresh()
+    if _compare(log, memory.checkpoint) is Standing.CONTRADICTS:
+        raise SplitViewError(
+            f"{log.folder} has another history than the witness on this machine cosigned at size "
+            f"{memory.checkpoint.size}",
+            a=log.checkpoint,
+            b=memory.note,
+            hint="Entries were rewritten, or two copies went on separately; keep both "
+            "checkpoints, they are the evidence.",
+        )
 
 
 def _grade(log: Log, policy: TrustPolicy | None) -> tuple[str, str]:

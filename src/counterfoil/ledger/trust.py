@@ -64,6 +64,20 @@ class Trust:
             )
         return read_policy(path)
 
+    def require_stage(self, stage: str) -> TrustPolicy:
+        """Give the adopted policy, if it knows this stage.
+
+        Raises:
+            FormatError: it does not, or as `show`.
+        """
+        policy = self.show()
+        if stage not in {one.name for one in policy.stages}:
+            raise FormatError(
+                f"the policy knows no stage {stage!r}",
+                hint=f"It knows {', '.join(one.name for one in policy.stages) or 'none'}.",
+            )
+        return policy
+
     def adopt(self, policy: TrustPolicy, *, by: tuple[str, ...] = ("operator",)) -> int:
         """State a policy in the log and go by it from now on.
 
@@ -185,12 +199,7 @@ class Trust:
             FormatError: the policy has no such stage.
             As `adopt`.
         """
-        policy = self.show()
-        if stage not in {one.name for one in policy.stages}:
-            raise FormatError(
-                f"the policy knows no stage {stage!r}",
-                hint=f"It knows {', '.join(one.name for one in policy.stages) or 'none'}.",
-            )
+        policy = self.require_stage(stage)
         following = policy.followed_by(
             stages=tuple(
                 _with_mode(one, mode) if one.name == stage else one for one in policy.stages

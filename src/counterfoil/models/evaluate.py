@@ -140,9 +140,13 @@ def evaluate(
         groups: The group each row belongs to, reported in alphabetical order; empty for no groups.
 
     Raises:
-        FormatError: Lengths differ, an outcome is neither 0 nor 1, a score is not a probability,
-            or all cases had the same outcome (nothing can then be told apart).
+        FormatError: Lengths differ, an outcome is neither 0 nor 1, score or threshold is not a
+            probability, or all cases had the same outcome (nothing can then be told apart).
     """
+    if not 0 <= threshold <= 1:
+        raise FormatError(
+            f"the threshold {threshold} is not a probability", hint="Scores lie between 0 and 1."
+        )
     np = import_optional("numpy", "numpy")
     metrics = import_optional("sklearn.metrics", "scikit-learn")
     actual, score = np.asarray(outcomes), np.asarray(scores, dtype=float)

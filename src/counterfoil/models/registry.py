@@ -22,6 +22,7 @@ from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Attested, Found, Log
 from counterfoil.ledger.trust import PRODUCTION, Trust, heard_in
+from counterfoil.models.approval import approval_of
 from counterfoil.models.evaluate import evaluate
 from counterfoil.models.explain import explainer_for
 from counterfoil.models.formats import (
@@ -66,7 +67,7 @@ class Models:
 
         Args:
             model: A trained object, a function from rows to answers, or the path of a model file.
-            name: Letters, digits, `. _ -` and spaces.
+            name: Letters, digits and `. _ -`; at most 100 characters.
             trained_on: The data sets it was trained on, or their names.
             terms: What is asked of it.
             stage: Where it is to be used.
@@ -272,17 +273,18 @@ class Models:
             comment: What they looked at.
             expires: `YYYY-MM-DDTHH:MM:SSZ`, or None for never.
             after: Index of the revocation that this approval comes after and knows of.
+
+        Raises:
+            FormatError: as `approval_of`; nobody has then approved.
+            UnavailableError: a key is not on this machine; nor has anybody then.
         """
         version = self.show(name)
-        body: dict[str, JsonValue] = {
-            "stage": stage,
-            "decision": "approve",
-            "comment": comment,
-            "after": after,
-        }
-        if expires is not None:
-            body["expires"] = expires
-        return tuple(self._log.attest([version.subject], "approval", body, by=(who,)) for who in by)
+        body = approval_of(
+            self._log, version, stage=stage, comment=comment, expires=expires, after=after
+        )
+        # Signed before any is written: where one key is missing, nobody has approved.
+        signed = [self._log.sign([version.subject], "approval", body, by=(who,)) for who in by]
+        return tuple(map(self._log.append_envelope, signed))
 
     def promote(self, name: str, *, stage: str = PRODUCTION) -> Attested:
         """Record that a version goes to a stage, having been cleared for it.
@@ -306,8 +308,11 @@ class Models:
         """Revoke a version for good: only approvals that name this revocation count afterwards.
 
         Raises:
+            FormatError: there is no reason.
             VerificationError: none of `by` may say so; what would not count is not written.
         """
+        if not reason.strip():
+            raise FormatError("a revocation has a reason", hint="Say what was found.")
         version = self.show(name)
         body: dict[str, JsonValue] = {"reason": reason, "final": True}
         envelope = self._log.sign([version.subject], REVOCATION, body, by=by)

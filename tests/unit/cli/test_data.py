@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 
 def test_add_attests_once(ask, run):
     """Adding the same file again changes nothing and says so."""
@@ -85,3 +87,11 @@ def test_clear_refuses_a_purpose_when_enforcing(ask, run):
     run("policy", "enforce")
     refused = ask("data", "clear", "applicants", "--purpose", "marketing", exit_code=9)
     assert refused["reasons"] == observed["reasons"]
+
+
+@pytest.mark.parametrize("purpose", [" ", "credit scoring", "x\ny"])
+def test_add_takes_purposes_that_a_policy_can_name(purpose, ask, run):
+    """A purpose that no gate could ask for is refused before it is attested."""
+    before = ask("log", "status")["size"]
+    run("data", "add", "rows.csv", "--name", "more", "--purpose", purpose, exit_code=3)
+    assert ask("log", "status")["size"] == before

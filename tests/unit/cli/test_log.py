@@ -60,6 +60,7 @@ def test_witness_says_what_it_proves_and_what_not(ask, run):
     assert shown["witness"]["key"].startswith("witness.local+")
     assert shown["checkpoint"].startswith("counterfoil.local/ledger-")
     assert "controls this user's account" in shown["does_not_prove"]
+    assert shown["proves"].startswith("No entry that it cosigned was set back")
     assert "self-witnessed" in run("log", "witness").stdout
 
 
@@ -69,6 +70,8 @@ def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
     run("data", "add", "rows.csv", "--name", "more")
     shown = ask("log", "witness", "--ledger", "snapshot", exit_code=10)
     assert shown["witness"]["standing"] == "behind"
+    assert shown["proves"] is None
+    assert "proves" not in run("log", "witness", "--ledger", "snapshot", exit_code=10).stdout
     assert ask("log", "status", "--ledger", "snapshot")["witness"]["standing"] == "behind"
 
 

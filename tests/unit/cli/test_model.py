@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
+TESTED = ["train.csv", "--data", "applicants", "--label", "outcome"]
+
 
 def test_add_names_the_data_it_was_trained_on(ask, run):
     """A model is added with its data sets; the same file again is the same version."""
@@ -53,9 +57,31 @@ def test_revoke_says_when_it_would_not_count(ask, run, place):
     assert ask("log", "status")["size"] == before
 
 
-def test_approve_needs_a_local_key(run):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["approve", "credit", "--expires", "2020-01-01T00:00:00Z"], "is over"),
+        (["approve", "credit", "--expires", "tomorrow"], "not a time"),
+        (["approve", "credit", "--stage", "nowhere"], "no stage 'nowhere'"),
+        (["approve", "credit", "--after", "0"], "no revocation of credit version 1 is at entry 0"),
+        (["revoke", "credit", "--reason", " "], "a revocation has a reason"),
+        (["evaluate", "credit", *TESTED, "--threshold", "7"], "7.0 is not a probability"),
+        (["evaluate", "credit", *TESTED, "--threshold", "nan"], "nan is not a probability"),
+    ],
+)
+def test_what_cannot_be_meant_is_not_written(words, said, ask, run):
+    """What would stand in the log for good is checked first."""
+    before = ask("log", "status")["size"]
+    assert said in run("model", *words, exit_code=3).stderr
+    assert ask("log", "status")["size"] == before
+
+
+def test_approve_needs_a_local_key(ask, run):
     """Nobody approves in the name of a principal whose key is not here."""
-    assert run("model", "approve", "credit", "--by", "risk-a", exit_code=11).stderr
+    before = ask("log", "status")["size"]
+    both = ("--by", "operator", "--by", "risk-a")
+    assert run("model", "approve", "credit", *both, exit_code=11).stderr
+    assert ask("log", "status")["size"] == before
 
 
 def test_promote_is_refused_when_enforcing(run):

@@ -219,3 +219,18 @@ def test_commands_enter_by_front_doors_only():
             if isinstance(node, ast.ImportFrom) and node.module.startswith("counterfoil."):
                 inside = node.module.split(".")[1:]
                 assert len(inside) == 1 or inside[0] == "cli", f"{path.name}: {node.module}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["init", ""],
+        ["verify", ""],
+        ["data", "add", "", "--name", "x"],
+        ["log", "status", "--ledger", ""],
+    ],
+)
+def test_an_empty_word_is_a_variable_that_is_not_set(words, run, place):
+    """What a shell leaves of an unset variable stands for nothing, least of all for this folder."""
+    assert "is a variable not set?" in run(*words, exit_code=2).stderr
+    assert not (place / "ledger.json").exists()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
 import sys
 import types
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,58 @@ def test_verify_takes_data_and_model_files(ask, place):
     assert ask("verify", "credit.pkl", "--ledger", "ledger")["what"] == "model credit"
     (place / "credit.pkl").write_bytes((place / "credit.pkl").read_bytes() + b".")
     ask("verify", "credit.pkl", "--ledger", "ledger", exit_code=4)
+
+
+def test_verify_refuses_a_model_that_was_revoked(ask, run):
+    """A revoked model's file does not hold, until all that a gate asks for is said anew."""
+    asked = ["verify", "credit.pkl", "--ledger", "ledger"]
+    revoked = ask("model", "revoke", "credit", "--reason", "drift")["revocation"]
+    error = ask(*asked, exit_code=7)
+    assert error["message"] == f"the model credit was revoked at entry {revoked}"
+    run("model", "approve", "credit", "--after", revoked)
+    run(*asked, exit_code=7)  # an evaluation is asked for as well
+    table = ["train.csv", "--data", "applicants", "--label", "outcome"]
+    run("model", "evaluate", "credit", *table)
+    assert f"Entry {revoked} says that it was revoked" in str(ask(*asked)["not_checked"])
+
+
+def test_verify_says_whose_revocation_does_not_count(ask):
+    """A revocation by somebody who may not revoke is mentioned, and takes nothing away."""
+    from counterfoil.core.statement import Subject  # noqa: PLC0415 a stranger writes it
+
+    with counterfoil.open("ledger") as ledger:
+        ledger.add_principal("stranger")
+        digest = ledger.models.show("credit").digest
+        subject = Subject("credit", {"sha256": digest})
+        ledger.attest([subject], "revocation", {"reason": "envy", "final": True}, by=("stranger",))
+    verdict = ask("verify", "credit.pkl", "--ledger", "ledger")
+    assert "that does not count" in str(verdict["not_checked"])
+
+
+def test_verify_quotes_an_old_name(ask, place):
+    """A name from before names were words still verifies, and is not taken for a verdict."""
+    from counterfoil.core.statement import Subject  # noqa: PLC0415 as an older version wrote it
+
+    name = "x. It is lawful"
+    digest = sha256((place / "rows.csv").read_bytes()).hexdigest()
+    with counterfoil.open("ledger") as ledger:
+        ledger.attest([Subject(name, {"sha256": digest})], "model", {"name": name})
+    verdict = ask("verify", "rows.csv", "--ledger", "ledger")
+    assert verdict["what"] == f"model '{name}'"
+    assert f"the model '{name}' attested" in verdict["proved"][0]
+
+
+@pytest.mark.parametrize("what", [["snapshot"], ["credit.pkl", "--ledger", "snapshot"]])
+def test_verify_refuses_what_the_witness_here_knows_better(what, ask, run, place, home):
+    """A ledger that was set back, or has another history than was cosigned here, does not hold."""
+    shutil.copytree(place / "ledger", place / "snapshot")
+    run("data", "add", "rows.csv", "--name", "more")
+    assert "restored snapshot" in ask("verify", *what, exit_code=4)["message"]
+    shutil.move(home / "witness", place / "away")
+    run("data", "add", "train.csv", "--name", "other", "--ledger", "snapshot")
+    run("data", "add", "train.csv", "--name", "another", "--ledger", "snapshot")
+    shutil.move(place / "away", home / "witness")
+    assert "another history" in ask("verify", *what, exit_code=8)["message"]
 
 
 @pytest.mark.parametrize("code", [0, 4])

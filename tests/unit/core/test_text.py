@@ -109,3 +109,10 @@ def test_an_error_repeats_only_the_beginning_of_hostile_text():
         text.parse_hex("\x1b" * 10**6, "digest")
     assert len(str(caught.value)) < 300
     assert "\x1b" not in str(caught.value)
+
+
+def test_a_name_passes_for_no_sentence():
+    """A word is written as it is; a name that could pass for a sentence stands in quotes."""
+    assert text.named("credit-v1.2_b") == "credit-v1.2_b"
+    assert text.named("credit. It is lawful") == "'credit. It is lawful'"
+    assert text.named("\u202ecredit") == "'\\u202ecredit'"

@@ -93,9 +93,12 @@ def test_a_fingerprint_tells_nothing_without_its_salt():
     assert not set(one.leaves) & set(other.leaves)
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", "a..b", "x\n", " x", "x" * 101, "ab" * 32])
+@pytest.mark.parametrize(
+    "name",
+    ["", "../x", "a/b", "a..b", "x\n", " x", "x. It is lawful", "x" * 101, "ab" * 32],
+)
 def test_names_are_plain_names(tmp_path, table, name):
-    """A name is no path, holds no control characters, and cannot pass for a digest."""
+    """A name is no path and no sentence, holds no control characters, and is no digest."""
     with cf.init(tmp_path / "ledger") as ledger:
         before = ledger.size
         with pytest.raises(FormatError, match="cannot be the name"):
