@@ -1,8 +1,8 @@
 """Every example in README.md and docs/ runs, page by page, as a reader would run it.
 
-Blocks of one page share a folder. ```python blocks share their names too, until a ```console
-block: a reader runs that after the script above has ended, so whatever it held open is closed
-first. In ```console blocks each line after `$ ` runs in a shell; what it prints is not compared.
+Blocks of one page share a folder. ```python blocks share their names too, as in a notebook: what
+one of them holds open is still open when a later block runs, until the page closes it. In
+```console blocks each line after `$ ` runs in a shell; what it prints is not compared.
 
 Two comments, on a line of their own before a block, change that:
 
@@ -124,7 +124,6 @@ def test_examples_run(
                 warnings.simplefilter("default")  # a reader sees warnings, and goes on
                 exec(compile(source, str(page), "exec"), script.__dict__)  # noqa: S102 - the test
         else:
-            close(script.__dict__)
             *earlier, last = commands_of(block.code)
             for command, expected in [*((c, 0) for c in earlier), (last, block.exit_code)]:
                 result = subprocess.run(  # noqa: S602 - the commands are those of our own pages
