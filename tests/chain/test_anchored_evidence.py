@@ -94,6 +94,7 @@ def test_a_node_that_the_verifier_names_is_asked(bank, node, tmp_path):
     verdict = cf.verify(path, trust=bank.policy, rpc=node.url)
     assert verdict.grade == "anchored"
     assert any("node at http://127.0.0.1" in one for one in verdict.trust)
+    assert any("CheckpointAnchor that began empty" in one for one in verdict.trust)
     assert not any("no witness outside" in one for one in verdict.trust)
 
 

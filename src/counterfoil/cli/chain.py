@@ -254,6 +254,7 @@ def status(
                     if anchored["made_in"]
                     else "; WHAT IT BEGAN WITH IS NOT CHECKED, see --made-in"
                 ),
+                "made in": f"0x{anchored['made_in']}" if anchored and anchored["made_in"] else None,
                 "log": None if anchored is None else _log_line(anchored["log"]),
             }
         ),

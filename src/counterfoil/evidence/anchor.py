@@ -169,5 +169,9 @@ def _counted(
                 f"Those who run the chain ({runs}), that not all of them together rewrote it, and "
                 "about the time of its blocks."
             ),
+            (
+                f"Whoever wrote the trust policy, that {chain.contract} is a CheckpointAnchor that "
+                "began empty: neither its code nor a proof tells that."
+            ),
         ),
     )
