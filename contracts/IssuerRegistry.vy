@@ -5,7 +5,7 @@
 @title Which keys speak for which organisation
 @license Apache-2.0
 @notice A committee's quorum adds keys and revokes them. A key belongs to one organisation, from
-        one time to another. A revocation is final, with the time that it names.
+        one time to another. A revocation is final; its time can be moved only to an earlier one.
 @custom:security That an organisation holds the key, and who the organisation is, is what the
     committee's members vouch for. Of organisations only handles are stored: digests, not names.
 """
@@ -122,14 +122,16 @@ def revoke(
 ):
     """
     @notice Void a key's statements from a time on, which may be past. For ever, and also for a
-            key that has not been added.
+            key that has not been added. Again only from an earlier time: so no revocation that
+            was signed before, for a later time, can keep this one out.
     @param kind 1: Ed25519; 2: secp256k1.
     @param key As in `add`.
     @param revoked_from Seconds since 1970; 1 for everything it ever said.
     @param signatures Of `KeyRevocation` at the current epoch.
     """
     assert revoked_from != 0, "issuers: time is zero"
-    assert self.keys[kind][key].revoked_from == 0, "issuers: key is revoked"
+    known: uint64 = self.keys[kind][key].revoked_from
+    assert known == 0 or revoked_from < known, "issuers: key is revoked"
     epoch: uint64 = committee.epochs[COMMITTEE]
     digest: bytes32 = committee.typed_digest(
         keccak256(abi_encode(KEY_REVOCATION, kind, key, revoked_from, epoch))

@@ -42,7 +42,7 @@ def with_chain(bank, **changes):
     return replace(bank.policy, chain=replace(bank.policy.chain, **changes))
 
 
-def sealed(body, keys=VALIDATORS[:3]):
+def sealed(body, keys=VALIDATORS[:3], time=None):
     """The same evidence with its header as these validators of a QBFT chain seal it.
 
     No such network can run here, so the seals are made by the same keys in the same way; state,
@@ -51,6 +51,10 @@ def sealed(body, keys=VALIDATORS[:3]):
     header = parse_header(parse_base64(body["anchor"]["proof"]["header"], "header"))
     listed = tuple(bytes.fromhex(address[2:]) for address in ADDRESSES)
     mixed = tuple(MIX_HASH if field == header["mixHash"] else field for field in header.fields)
+    if time is not None:
+        mixed = tuple(
+            time.to_bytes(8, "big") if field == header["timestamp"] else field for field in mixed
+        )
     header = Header(mixed).with_extra(format_extra(ExtraData(listed)))
     digest = seal_hash(header)
     seals = tuple(key.sign_msg_hash(digest).to_bytes() for key in keys)
@@ -90,6 +94,7 @@ def test_a_node_that_the_verifier_names_is_asked(bank, node, tmp_path):
     verdict = cf.verify(path, trust=bank.policy, rpc=node.url)
     assert verdict.grade == "anchored"
     assert any("node at http://127.0.0.1" in one for one in verdict.trust)
+    assert any("CheckpointAnchor that began empty" in one for one in verdict.trust)
     assert not any("no witness outside" in one for one in verdict.trust)
 
 
@@ -132,6 +137,15 @@ def test_a_pinned_block_and_sealed_headers_count_offline(bank):
     strangers = [PrivateKey(bytes([n]) * 32) for n in range(11, 14)]
     with pytest.raises(VerificationError, match="no validator"):
         verify(sealed(body, strangers), consortium)
+
+
+def test_a_time_that_no_calendar_has_is_refused(bank):
+    """Validators can seal any number as a time; what comes of it is an error of ours."""
+    batch = decide(bank)
+    bank.anchoring().run()
+    body = sealed(batch[1].evidence().body, time=2**63)
+    with pytest.raises(FormatError, match="is not a time"):
+        verify(body, with_chain(bank, validators=ADDRESSES))
 
 
 def test_a_chain_that_only_the_operator_runs_lifts_nothing(consortium, node, tmp_path):

@@ -84,6 +84,19 @@ def test_files_are_handed_around(bank, tmp_path):
     assert bank.stated() == [size]
 
 
+def test_another_request_of_the_same_size_takes_the_place_of_the_first(bank, tmp_path):
+    """After a rotation members are handed what the new epoch asks, not what the old one did."""
+    folder = tmp_path / "exchange"
+    far = FileMember(bank.member("gamma").address, folder)
+    with pytest.raises(UnavailableError):
+        bank.anchoring("alpha", others=[far]).run()
+    asked = request_path(folder, bank.ledger.size)
+    later = replace(parse_request(asked.read_bytes()), epoch=2)
+    with pytest.raises(UnavailableError, match="has not signed"):
+        far.sign(later)
+    assert parse_request(asked.read_bytes()) == later
+
+
 def test_a_forged_answer_counts_for_nobody(bank, tmp_path):
     """An outsider's signature in a member's name is refused, and keeps nobody else from signing."""
     folder = tmp_path / "exchange"

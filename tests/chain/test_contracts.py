@@ -11,7 +11,8 @@ from web3.exceptions import Web3RPCError
 from counterfoil.chain import contracts
 from counterfoil.chain.account import LocalAccount, RemoteAccount
 from counterfoil.chain.anchor import CheckpointAnchor, log_id
-from counterfoil.chain.contracts import CONTRACTS, deploy, load_artifact
+from counterfoil.chain.contracts import CONTRACTS, check_creation, deploy, load_artifact
+from counterfoil.chain.node import connect
 from counterfoil.chain.registries import (
     ED25519,
     ConsentRegistry,
@@ -19,6 +20,7 @@ from counterfoil.chain.registries import (
     ModelRegistry,
 )
 from counterfoil.chain.rpc import Rpc
+from counterfoil.chain.storageproof import mapping_slot
 from counterfoil.chain.transaction import Call, Transaction
 from counterfoil.chain.typed import digest
 from counterfoil.core.merkle import leaf_hash
@@ -89,6 +91,68 @@ def test_a_deployment_is_made_once_and_its_code_is_checked(outbox, node):
         CheckpointAnchor.open(outbox.chain, outbox.account.address)
     with pytest.raises(FormatError, match="constructor does not take this"):
         deploy(outbox, "IssuerRegistry")
+
+
+def seeded(slots, code):
+    """Creation code that writes into the storage first and then leaves `code` behind."""
+    writes = b"".join(
+        b"\x7f" + value + b"\x7f" + slot + b"\x55" for slot, value in slots.items()
+    )  # PUSH32 value, PUSH32 slot, SSTORE
+    size, begin = len(code).to_bytes(2, "big"), (len(writes) + 15).to_bytes(2, "big")
+    # PUSH2 size, PUSH2 begin, PUSH1 0, CODECOPY; PUSH2 size, PUSH1 0, RETURN
+    leave = b"\x61" + size + b"\x61" + begin + b"\x60\x00\x39\x61" + size + b"\x60\x00\xf3"
+    return writes + leave + code
+
+
+def test_a_contract_that_began_with_something_is_found_out(outbox, node):
+    """The same code over a storage with a root that nobody signed: only its creation tells."""
+    honest = deploy(outbox, "CheckpointAnchor")
+    code = bytes.fromhex(node("eth_getCode", honest.address, "latest")[2:])
+    roots = load_artifact("CheckpointAnchor").slots["roots"]
+    slot = mapping_slot(roots, LOG, (9).to_bytes(32, "big"))
+    outbox.submit("seeded", Call(None, seeded({slot: b"\xee" * 32}, code)))
+    made = outbox.wait("seeded", 20)
+    forged = CheckpointAnchor.open(outbox.chain, made.contract)
+    assert forged.root_at(LOG, 9) == b"\xee" * 32
+    with pytest.raises(VerificationError, match="was not made by the creation code"):
+        check_creation(forged, made.tx_hash)
+    with pytest.raises(VerificationError, match="did not make"):
+        check_creation(forged, honest.receipt.tx_hash)
+    check_creation(CheckpointAnchor.open(outbox.chain, honest.address), honest.receipt.tx_hash)
+    with pytest.raises(UnavailableError, match="is in no final block"):
+        check_creation(forged, bytes(32))
+
+
+def test_the_creation_of_a_registry_names_what_it_was_given(outbox):
+    """Made with other members is made otherwise, though the code is the same."""
+    made = deploy(outbox, "IssuerRegistry", ADDRESSES, 2)
+    registry = IssuerRegistry.open(outbox.chain, made.address)
+    check_creation(registry, made.receipt.tx_hash, ADDRESSES, 2)
+    with pytest.raises(VerificationError, match="other arguments"):
+        check_creation(registry, made.receipt.tx_hash, ADDRESSES, 1)
+
+
+def test_a_creation_that_is_not_final_proves_nothing_yet(node, open_outbox, profile):
+    """What can still be taken out of the chain is no ground to rely on a contract."""
+    made = deploy(open_outbox(node.url), "CheckpointAnchor")
+    waiting = connect(node.url, profile("confirmations", 5))
+    with pytest.raises(UnavailableError, match="is in no final block"):
+        check_creation(CheckpointAnchor(waiting, made.address), made.receipt.tx_hash)
+
+
+def test_a_node_that_shows_another_transaction_is_caught(liar, open_outbox):
+    """The data has to be that of the transaction that was asked for."""
+    outbox = open_outbox(liar.url)
+    made = deploy(outbox, "CheckpointAnchor")
+
+    def lie(method, _params, answer):
+        if method == "eth_getTransactionByHash":
+            answer["result"]["hash"] = "0x" + "77" * 32
+        return answer
+
+    liar.lie = lie
+    with pytest.raises(VerificationError, match="another transaction"):
+        check_creation(CheckpointAnchor.open(outbox.chain, made.address), made.receipt.tx_hash)
 
 
 @pytest.mark.parametrize("name", CONTRACTS)

@@ -8,6 +8,8 @@ from compile import CONTRACTS, SOURCES
 from eth_abi import encode
 from eth_utils import keccak
 from signers import TYPES, addresses, members
+from vyper import ast as vy_ast
+from vyper.ast import parse_to_ast
 
 from conftest import artifact
 
@@ -16,6 +18,23 @@ def test_every_contract_has_an_artifact():
     """No contract is forgotten: whatever can be deployed is compiled and committed."""
     sources = {path.stem for path in SOURCES.glob("[A-Z]*.vy")}
     assert sources == set(CONTRACTS) == {artifact(name)["contract"] for name in CONTRACTS}
+
+
+def test_the_sources_are_none_that_the_compiler_misreads():
+    """Nothing in them is what Vyper up to 0.5.0b1 compiles to something else than is written.
+
+    It reads other numbers after characters outside ASCII and after form feeds (CVE-2026-114114
+    and -114116), chooses badly between values with `if` and `else` in one expression (-114115,
+    -114117), and lets an offset of `create_from_blueprint` wrap around (-114118).
+    """
+    plain = set(range(0x20, 0x7F)) | {0x0A}
+    sources = [*SOURCES.rglob("*.vy"), *SOURCES.rglob("*.vyi")]
+    assert len(sources) > len(CONTRACTS)
+    for path in sources:
+        assert set(path.read_bytes()) <= plain, path.name
+        tree = parse_to_ast(path.read_text("ascii"))
+        assert not tree.get_descendants(vy_ast.IfExp), path.name
+        assert not tree.get_descendants(vy_ast.Name, {"id": "create_from_blueprint"}), path.name
 
 
 @pytest.mark.parametrize("name", CONTRACTS)

@@ -72,12 +72,27 @@ def test_a_revocation_is_final_and_has_its_time(issuers):
     assert check(BANK, ED25519, KEY, 1_499) == 1_500
     with boa.reverts("issuers: key is revoked"):
         check(BANK, ED25519, KEY, 1_500)
-    for again in (1_400, 1_600):
+    for again in (1_500, 1_501, 2**64 - 1):
         with boa.reverts("issuers: key is revoked"):
             issuers.revoke(again)
     with boa.reverts("issuers: key is known already"):
         issuers.add(HOSPITAL)
     assert issuers.contract.key_of(ED25519, KEY) == (BANK, FROM, TO, 1_500)
+
+
+def test_a_revocation_for_later_keeps_none_out_that_is_for_earlier(issuers):
+    """Whoever holds a stolen key cannot save it by submitting first what was signed for later."""
+    issuers.add()
+    for_later = issuers.sign("KeyRevocation", kind=1, key=KEY, revoked_from=1_900)
+    issuers.revoke(1_900, signatures=for_later)
+    issuers.revoke(1_200)
+    check = issuers.contract.check_issuer
+    assert check(BANK, ED25519, KEY, 1_199) == 1_200
+    for at in (1_200, 1_899):
+        with boa.reverts("issuers: key is revoked"):
+            check(BANK, ED25519, KEY, at)
+    with boa.reverts("issuers: key is revoked"):
+        issuers.revoke(1_900, signatures=for_later)
 
 
 def test_a_revocation_after_the_end_changes_nothing_before(issuers):

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.cadence import keep_anchoring as keep_anchoring
     from counterfoil.chain.contracts import CONTRACTS as CONTRACTS
     from counterfoil.chain.contracts import Deployed as Deployed
+    from counterfoil.chain.contracts import check_creation as check_creation
     from counterfoil.chain.contracts import deploy as deploy
     from counterfoil.chain.contracts import deployment_key as deployment_key
     from counterfoil.chain.contracts import load_artifact as load_artifact
@@ -145,6 +146,7 @@ _HOMES = {
     "connect_to": ".place",
     "create_account": ".account",
     "deploy": ".contracts",
+    "check_creation": ".contracts",
     "deployment_key": ".contracts",
     "dev_url": ".devchain",
     "fetch_anchor_proof": ".fetchproof",

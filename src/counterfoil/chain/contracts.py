@@ -2,7 +2,8 @@
 
 The artifact of each lies beside this module: its interface, its creation code, and the keccak-256
 of the code that has to be found at its address. Constructors keep nothing in the code, so that
-hash is one constant a release, on every chain.
+hash is one constant a release, on every chain. What a contract began with is told by the
+transaction that made it, and by nothing else: `check_creation`.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def load_artifact(name: str) -> Artifact:
 
 
 class Contract:
-    """A contract of ours at an address; `open` checks that it is one.
+    """A contract of ours at an address; `open` checks that it has the code of one.
 
     Reading is as of the newest final block, so that nothing is told that may go again; with
     `final=False` as of the newest. What changes something is a `Call`, for the outbox to send.
@@ -242,6 +243,47 @@ def check_code(chain: Chain, address: str, artifact: Artifact, at: int | None = 
             f"the contract at {address} is no {artifact.name} of this version: its code hash is"
             f" {found.hex()}, not {artifact.code_hash.hex()}",
             hint="Check the address, or use the version of counterfoil that deployed it.",
+        )
+
+
+def check_creation(contract: Contract, tx_hash: bytes, *values: object) -> None:
+    """Check that a final transaction made a contract, with our creation code and these arguments.
+
+    The code at an address does not tell what its storage began with. Other creation code can leave
+    the same code behind, and whatever it likes in the storage: roots that nobody signed, or a
+    committee of its own for a log that others will open.
+
+    Args:
+        contract: As `Contract.open` gave it; its code is not looked at again.
+        tx_hash: Of the transaction that is said to have made it, 32 bytes.
+        values: What the constructor was given.
+
+    Raises:
+        VerificationError: it did not make it, or with other creation code or arguments.
+        UnavailableError: it is in no final block, or no answer.
+    """
+    chain = contract.chain
+    receipt, final = chain.tx_receipt(tx_hash), chain.final()
+    if (
+        receipt is None
+        or final is None
+        or receipt.block_number > final.number
+        or not chain.contains(receipt)
+    ):
+        raise UnavailableError(
+            f"the transaction 0x{tx_hash.hex()} is in no final block",
+            hint="Check it; if it was sent just now, wait until it is final.",
+        )
+    if not receipt.succeeded or receipt.contract != contract.address:
+        raise VerificationError(
+            f"the transaction 0x{tx_hash.hex()} did not make {contract.address}",
+            hint="Ask whoever deployed it for the transaction that did.",
+        )
+    if chain.tx_data(tx_hash) != contract.artifact.encode("", *values):
+        raise VerificationError(
+            f"{contract.address} was not made by the creation code of {contract.artifact.name}, or"
+            " from other arguments: anything may have been in its storage from the beginning",
+            hint="Do not rely on it; deploy another one.",
         )
 
 

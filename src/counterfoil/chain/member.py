@@ -112,13 +112,17 @@ class FileMember:
         self._folder = folder
 
     def sign(self, request: AnchorRequest) -> AnchorSignature:
-        """Look for the answer; put the request there first, if it is not."""
-        size = request.checkpoint.size
+        """Look for the answer; put the request there first, if it is not.
+
+        An older request of the same size, to another epoch perhaps, gives way. An answer to it is
+        still found, and `check_answer` refuses it until there is a new one.
+        """
+        size, data = request.checkpoint.size, format_request(request)
         asked = request_path(self._folder, size)
-        if not asked.exists():
+        if not asked.exists() or read_file(asked, MAX_REQUEST_BYTES) != data:
             with reported(f"cannot write the request {asked}"):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                Disk().replace(self._folder, asked.name, format_request(request))
+                Disk().replace(self._folder, asked.name, data)
         answered = answer_path(asked, self.address)
         if not answered.exists():
             raise UnavailableError(

@@ -161,6 +161,23 @@ class Chain:
             raise self._lie("answers with the receipt of another transaction than was asked for")
         return receipt
 
+    def tx_data(self, tx_hash: bytes) -> bytes:
+        """Give what a transaction carries: a call, or the creation code of a contract.
+
+        Raises:
+            VerificationError: the answer is about another transaction.
+            UnavailableError: it is not known, or no answer.
+        """
+        match self.rpc.call("eth_getTransactionByHash", _hex(tx_hash)):
+            case {"hash": named, "input": data}:
+                if read_data(named, "transaction hash", HASH_BYTES) != tx_hash:
+                    raise self._lie("answers with another transaction than was asked for")
+                return read_data(data, "data of a transaction")
+        raise UnavailableError(
+            f"the node at {self.rpc.name} does not know the transaction {_hex(tx_hash)}",
+            hint="Check it, or ask a node that keeps old transactions.",
+        )
+
     def contains(self, receipt: TxReceipt) -> bool:
         """Tell whether the block that a receipt names is in the chain now, as far as nodes tell.
 

@@ -57,6 +57,12 @@ AnchorAddress = Annotated[
         "--anchor", metavar="0x…", help="Address of the CheckpointAnchor. [default: yours]"
     ),
 ]
+MadeIn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="0x…", help="With --anchor: the transaction that made it, as `deploy` printed it."
+    ),
+]
 LogId = Annotated[str | None, typer.Option("--log", metavar="HEX", help="A log's id in it.")]
 
 
@@ -187,6 +193,7 @@ def deploy(
             {
                 "chain": chain.chain_id,
                 "block": f"{made.receipt.block_number}, final",
+                "transaction": f"0x{made.receipt.tx_hash.hex()}",
                 "cost": f"{made.receipt.gas_used:,} gas, {output.money(cost)}",
             }
         ),
@@ -203,6 +210,7 @@ def status(
     name: AccountName = OPERATOR,
     address: Address = None,
     anchor: AnchorAddress = None,
+    made_in: MadeIn = None,
     log: LogId = None,
     as_json: AsJson = False,
 ) -> None:
@@ -211,8 +219,12 @@ def status(
     head, final = chain.head(), chain.final()
     who = _address(name, address)
     wallet = None if who is None else _wallet(chain, who)
-    place = anchor or (None if who is None else _deployed(chain, who))
-    anchored = None if place is None else _anchor(chain, place, log)
+    if made_in is not None and anchor is None:
+        raise FormatError("--made-in is about no contract", hint="Name it: --anchor 0x….")
+    place, maker = anchor, _word(made_in, "transaction")
+    if place is None:
+        place, maker = _deployed(chain, who)
+    anchored = None if place is None else _anchor(chain, place, maker, log)
     under_way = [] if wallet is None else wallet["under_way"]
     output.show(
         {
@@ -236,7 +248,13 @@ def status(
                 "under way": None if wallet is None else f"{len(under_way)}",
                 "anchor": "none"
                 if anchored is None
-                else f"{anchored['address']}, code as released",
+                else f"{anchored['address']}, code as released"
+                + (
+                    ", made as released"
+                    if anchored["made_in"]
+                    else "; WHAT IT BEGAN WITH IS NOT CHECKED, see --made-in"
+                ),
+                "made in": f"0x{anchored['made_in']}" if anchored and anchored["made_in"] else None,
                 "log": None if anchored is None else _log_line(anchored["log"]),
             }
         ),
@@ -268,31 +286,44 @@ def _wallet(chain: Chain, who: str) -> dict[str, Any]:
     }
 
 
-def _deployed(chain: Chain, who: str) -> str | None:
-    """Find the anchor that this account deployed."""
-    made = chains.read_outbox(chain, who).find_settled(chains.deployment_key("CheckpointAnchor"))
-    return None if made is None or made.receipt is None else made.receipt.contract
+def _deployed(chain: Chain, who: str | None) -> tuple[str | None, bytes | None]:
+    """Find the anchor that this account deployed, and the transaction that made it."""
+    box = None if who is None else chains.read_outbox(chain, who)
+    made = None if box is None else box.find_settled(chains.deployment_key("CheckpointAnchor"))
+    if made is None or made.receipt is None:
+        return None, None
+    return made.receipt.contract, made.receipt.tx_hash
 
 
-def _anchor(chain: Chain, place: str, log: str | None) -> dict[str, Any]:
+def _anchor(chain: Chain, place: str, made_in: bytes | None, log: str | None) -> dict[str, Any]:
     contract = chains.CheckpointAnchor.open(chain, place)
+    if made_in is not None:
+        chains.check_creation(contract, made_in)
+    number = _word(log, "log's id")
     return {
         "address": contract.address,
         "code_hash": contract.artifact.code_hash.hex(),
-        "log": None if log is None else _log(contract, log),
+        "made_in": None if made_in is None else made_in.hex(),
+        "log": None if number is None else _log(contract, number),
     }
 
 
-def _log(contract: chains.CheckpointAnchor, log: str) -> dict[str, Any]:
-    digits = log.removeprefix("0x").lower()
+def _word(text: str | None, what: str) -> bytes | None:
+    """Read 32 bytes in hexadecimal, with or without 0x before them."""
+    if text is None:
+        return None
+    digits = text.removeprefix("0x").lower()
     if len(digits) != _HASH_DIGITS or not set(digits) <= set("0123456789abcdef"):
-        raise FormatError(f"{log!r:.80} is no log's id", hint="It has 64 hexadecimal digits.")
-    number = bytes.fromhex(digits)
+        raise FormatError(f"{text!r:.80} is no {what}", hint="It has 64 hexadecimal digits.")
+    return bytes.fromhex(digits)
+
+
+def _log(contract: chains.CheckpointAnchor, number: bytes) -> dict[str, Any]:
     committee = contract.committee_of(number)
     count = contract.anchors(number)
     latest = contract.latest(number) if count else None
     return {
-        "id": digits,
+        "id": number.hex(),
         "epoch": committee.epoch,
         "threshold": committee.threshold,
         "members": list(committee.members),

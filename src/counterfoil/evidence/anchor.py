@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from counterfoil.chain.anchored import kept_anchors, read_anchor
 from counterfoil.core.anchoring import ChainRules
 from counterfoil.core.canonical import JsonValue
+from counterfoil.core.instant import format_instant
 from counterfoil.core.merkle import HASH_BYTES, MAX_PROOF_HASHES, Hash, check_consistency
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade, is_outside
@@ -147,11 +147,10 @@ def _uncounted(size: int, why: str) -> AnchorFinding:
 def _counted(
     size: int, found: Authenticated, policy: TrustPolicy, chain: ChainRules
 ) -> AnchorFinding:
-    when = datetime.fromtimestamp(found.time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     proved = (
         f"On chain {chain.id}, the contract {chain.contract} held the root over the first {size} "
-        f"entries of the log in block {found.number}, of {when}, and takes no other one of that "
-        "size."
+        f"entries of the log in block {found.number}, of {format_instant(found.time)}, and takes "
+        "no other one of that size."
     )
     runs = ", ".join(chain.operators)
     if not is_outside(policy, chain.operators):
@@ -169,6 +168,10 @@ def _counted(
             (
                 f"Those who run the chain ({runs}), that not all of them together rewrote it, and "
                 "about the time of its blocks."
+            ),
+            (
+                f"Whoever wrote the trust policy, that {chain.contract} is a CheckpointAnchor that "
+                "began empty: neither its code nor a proof tells that."
             ),
         ),
     )

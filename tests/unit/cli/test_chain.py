@@ -57,9 +57,9 @@ def test_from_nothing_to_an_anchor(dev, ask, run):
     assert status["account"]["under_way"] == []
     assert (status["chain_id"], status["finality"]) == (31337, "finalized")
     assert status["final"] == status["head"] == 1
+    assert status["anchor"]["made_in"] == made["transaction"]
     text = run("chain", "status").stdout
-    assert made["address"] in text
-    assert "code as released" in text
+    assert f"{made['address']}, code as released, made as released" in " ".join(text.split())
     assert dev.trouble == ""
 
 
@@ -85,6 +85,20 @@ def test_a_log_of_the_anchor_is_shown(dev, ask, run):
     run("chain", "status", "--log", "00" * 32, exit_code=9)
     run("chain", "status", "--log", "nonsense", exit_code=3)
     run("chain", "status", "--anchor", account.address, exit_code=4)
+
+
+def test_somebody_elses_contract_is_asked_how_it_was_made(dev, ask, run):
+    """The code alone does not tell what it began with, and `status` says which of both it knows."""
+    has_money(dev, ask("chain", "key")["address"])
+    made = ask("chain", "deploy")
+    given = ("chain", "status", "--anchor", made["address"])
+    assert ask(*given)["anchor"]["made_in"] is None
+    assert "WHAT IT BEGAN WITH IS NOT CHECKED" in run(*given).stdout
+    maker = ("--made-in", f"0x{made['transaction']}")
+    assert ask(*given, *maker)["anchor"]["made_in"] == made["transaction"]
+    run(*given, "--made-in", "00" * 32, exit_code=11)
+    run(*given, "--made-in", "nonsense", exit_code=3)
+    run("chain", "status", *maker, exit_code=3)
 
 
 def test_a_chain_is_named_by_url_and_believed_by_options(dev, ask, run, monkeypatch):
