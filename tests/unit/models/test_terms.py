@@ -77,8 +77,8 @@ def test_what_cannot_be_meant_is_refused_with_its_place(old, new, says):
     [
         (Terms(labels={"incone": "Your income"}), "given for incone, which the model does not"),
         (Terms(actions=(Action("age", (1, 2)),)), "given for age, which the model does not"),
-        (Terms(threshold=50), "threshold 50 is set, and the model gives probabilities"),
-        (Terms(threshold=-0.1), "threshold -0.1 is set, and the model gives probabilities"),
+        (Terms(threshold=50), "threshold 50 is not a probability"),
+        (Terms(threshold=-0.1), "threshold -0.1 is not a probability"),
     ],
 )
 def test_terms_fit_the_model(terms, says, ebm):
