@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from counterfoil import errors
+from counterfoil.models import Action, Terms, parse_terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,3 +79,14 @@ def test_every_predicate_is_documented():
     text = reference()
     missing = [name for name in names if f"`{name}`" not in text]
     assert not missing, f"docs/reference/ does not explain the predicates: {', '.join(missing)}"
+
+
+def test_every_key_of_terms_is_documented():
+    """The page on terms.toml has a row for each key, and its example has them all and is read."""
+    page = (REFERENCE / "terms.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert parse_terms(example).threshold is not None
+    names = {one.name for one in (*fields(Terms), *fields(Action))}
+    keys = names - {"actions", "reference"} | {"action"}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == keys
+    assert all(re.search(rf"^\[*{key}\b", example, re.MULTILINE) for key in keys)

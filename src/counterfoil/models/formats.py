@@ -15,7 +15,9 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import shlex
 import struct
+import warnings
 import zipfile
 from importlib.metadata import entry_points
 from itertools import islice
@@ -133,7 +135,8 @@ class Skops:
             raise RefusedError(
                 "this skops file builds objects that nobody vouched for",
                 reasons=tuple(unknown),
-                hint="if you know where the file comes from, name these types as trusted",
+                hint="If you know where the file comes from: "
+                + " ".join(f"--trust-type {shlex.quote(one)}" for one in unknown),
             )
         try:
             return skops.loads(data, trusted=sorted(asked))
@@ -229,6 +232,12 @@ class Pickle:
         """Run the program in `data`, if `trusted` has "pickle"; see `ModelFormat.load`."""
         if self.name not in trusted:
             raise _pickle_refused("this model is a pickle")
+        # Whoever lets it in may not know what that means: the first policy lets every format in.
+        warnings.warn(
+            "this model is a pickle: opening it runs whatever program it holds; save it as skops, "
+            "safetensors or ONNX",
+            stacklevel=2,
+        )
         try:
             import joblib  # noqa: PLC0415  # optional, and its files need its own reader
         except ImportError:
@@ -311,7 +320,7 @@ def _pickle_refused(what: str) -> RefusedError:
     return RefusedError(
         what,
         reasons=("opening a pickle runs whatever program it holds",),
-        hint="save it as skops, safetensors or ONNX; or name pickle as trusted and take the risk",
+        hint="Save it as skops, safetensors or ONNX; or let the policy list pickle.",
     )
 
 

@@ -180,6 +180,11 @@ def as_predictor(
         )
     if labels is not None and threshold is None:
         raise FormatError("labels are given without a threshold", hint="say from which score on")
+    if threshold is not None and hasattr(model, "predict_proba") and not 0 <= threshold <= 1:
+        raise FormatError(
+            f"the threshold {threshold} is not a probability, as the model's scores are",
+            hint="They lie between 0 and 1.",
+        )
     known = names or tuple(map(str, getattr(model, "feature_names_in_", ())))
     return Predictor(model, known, threshold, positive, labels, allow_missing)
 

@@ -75,6 +75,12 @@ def _read_terms(table: Table) -> Terms:
             key="outcomes",
             hint='Write outcomes = ["refused", "granted"].',
         )
+    if len(set(outcomes)) == 1:
+        raise table.error(
+            "both outcomes are the same",
+            key="outcomes",
+            hint="Name them so that a yes can be told from a no.",
+        )
     match table.text("adverse", "low"):
         case "low" | "high" as adverse:
             pass

@@ -9,6 +9,7 @@ from typing import Any
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.statement import Subject
 from counterfoil.core.testimony import stated_types
+from counterfoil.errors import FormatError
 from counterfoil.ledger.log import Found
 from counterfoil.models.explain import Explainer
 from counterfoil.models.predict import Predictor, as_predictor
@@ -87,14 +88,26 @@ class Version:
 
 
 def predictor_on(model: Any, terms: Terms) -> Predictor:
-    """Ask a model on these terms."""
-    return as_predictor(
+    """Ask a model on these terms.
+
+    Raises:
+        FormatError: They do not fit it; a column that they speak of is none of its own.
+    """
+    predictor = as_predictor(
         model,
         threshold=terms.threshold,
         positive=terms.positive,
         labels=terms.outcomes,
         allow_missing=terms.allow_missing,
     )
+    spoken_of = {*terms.labels, *(one.feature for one in terms.actions)}
+    if predictor.names and (unknown := spoken_of - set(predictor.names)):
+        raise FormatError(
+            f"labels or actions are given for {', '.join(sorted(unknown))}, which the model does "
+            "not know",
+            hint=f"It was trained on {', '.join(predictor.names)}.",
+        )
+    return predictor
 
 
 def read_version(found: Found) -> Version:

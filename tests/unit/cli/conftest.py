@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("COUNTERFOIL_HOME", str(folder / "counterfoil-home"))
         with counterfoil.init(folder / "ledger", organisation="Example Bank") as ledger:
             data = ledger.data.add(folder / "train.csv", name="applicants", licence="CC-BY-4.0")
-            model = ledger.models.add(model_file, name="credit", trained_on=data)
+            with pytest.warns(UserWarning, match="opening it runs"):
+                model = ledger.models.add(model_file, name="credit", trained_on=data)
             batch = model.decide(rows, data_subjects=PEOPLE, tickets=True)
     tickets = folder / "tickets"
     tickets.mkdir()
@@ -58,7 +60,9 @@ def run(place: Path) -> Callable[..., Any]:  # noqa: ARG001 the user stands ther
     """Runs a command line; a traceback, or another exit code than expected, fails the test."""
 
     def run(*words: object, exit_code: int = 0) -> Any:
-        result = CliRunner().invoke(app, [str(word) for word in words])
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")  # printed, as outside of tests, and no error
+            result = CliRunner().invoke(app, [str(word) for word in words])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == exit_code, result.output

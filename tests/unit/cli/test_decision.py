@@ -154,7 +154,7 @@ def test_replay_takes_the_recorded_threshold(ask):
     pandas = pytest.importorskip("pandas")
     terms = counterfoil.Terms(threshold=0.5, outcomes=("refused", "granted"))
     rows = pandas.DataFrame({"income": [0, 9], "debt": [9, 0]})
-    with counterfoil.open("ledger") as ledger:
+    with counterfoil.open("ledger") as ledger, pytest.warns(UserWarning, match="pickle"):
         batch = ledger.models.load("credit", terms=terms).decide(rows)
     assert list(batch.output) == ["refused", "granted"]
     first = batch[0].index

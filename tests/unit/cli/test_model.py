@@ -98,3 +98,12 @@ def test_list_gives_versions(ask, run):
     assert [one["name"] for one in ask("model", "list")["models"]] == ["credit", "other"]
     assert len(ask("model", "list", "other")["models"]) == 1
     assert "pickle" in run("model", "list").stdout
+
+
+def test_opening_a_pickle_is_said_to_run_it(run):
+    """While gates observe, pickles are let in, and each command that opens one warns."""
+    for words in (
+        ["model", "add", "credit.pkl", "--name", "other"],
+        ["decision", "make", "credit", "rows.csv"],
+    ):
+        assert "warning: this model is a pickle: opening it runs" in run(*words).stderr

@@ -103,6 +103,7 @@ def test_untrusted_types_are_named():
         SKOPS.load(data)
     (name,) = refusal.value.reasons
     assert name.endswith("Stranger")
+    assert f"--trust-type {name}" in refusal.value.hint
     assert SKOPS.load(data, trusted={name}).weight == 1
 
 
@@ -136,10 +137,12 @@ def test_a_renamed_pickle_is_refused(tmp_path, suffix):
 def test_a_pickle_opens_for_those_who_say_so():
     """Named as trusted, a pickle opens, joblib's packing included."""
     joblib = pytest.importorskip("joblib")
-    assert PICKLE.load(PICKLE.dump({"a": 1}), trusted={"pickle"}) == {"a": 1}
+    with pytest.warns(UserWarning, match="opening it runs"):
+        assert PICKLE.load(PICKLE.dump({"a": 1}), trusted={"pickle"}) == {"a": 1}
     file = io.BytesIO()
     joblib.dump(np.arange(3), file, compress=True)
-    assert PICKLE.load(file.getvalue(), trusted={"pickle"}).tolist() == [0, 1, 2]
+    with pytest.warns(UserWarning, match="opening it runs"):
+        assert PICKLE.load(file.getvalue(), trusted={"pickle"}).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -91,7 +91,8 @@ def test_a_pickle_is_opened_only_where_the_policy_names_it(ledger, tmp_path):
     """In whatever mode: opening a pickle runs it, so the policy has to say that it may be."""
     path = tmp_path / "m.pkl"
     path.write_bytes(pickle.dumps(trained()))
-    assert ledger.models.add(path, name="m").format == "pickle"
+    with pytest.warns(UserWarning, match="opening it runs"):
+        assert ledger.models.add(path, name="m").format == "pickle"
     policy = ledger.policy.show()
     stages = tuple(replace(one, formats=("skops",), mode=Mode.OBSERVE) for one in policy.stages)
     ledger.policy.adopt(replace(policy, version=2, previous=policy.digest.hex(), stages=stages))

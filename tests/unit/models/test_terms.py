@@ -5,6 +5,7 @@ import pytest
 from counterfoil.errors import FormatError
 from counterfoil.models.recourse import Action
 from counterfoil.models.terms import Terms, parse_terms
+from counterfoil.models.version import predictor_on
 
 WHOLE = """
 threshold = 0.5
@@ -54,6 +55,7 @@ def test_a_file_says_what_the_terms_say():
         ("0.5", "nan", '"threshold" must be a number'),
         ("0.5", "true", '"threshold" must be a number'),
         ('["refused", "granted"]', '["refused"]', "outcomes are two"),
+        ('["refused", "granted"]', '["granted", "granted"]', "both outcomes are the same"),
         ('"low"', '"bad"', '"adverse" must be "low" or "high"'),
         ("[6, 12, 24]", "[]", '"values" must be a list'),
         ("[6, 12, 24]", "[[6]]", '"values" must be a list'),
@@ -68,3 +70,18 @@ def test_what_cannot_be_meant_is_refused_with_its_place(old, new, says):
     """A misspelt key is no term that is silently left out of a letter."""
     with pytest.raises(FormatError, match=says):
         parse_terms(WHOLE.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        (Terms(labels={"incone": "Your income"}), "given for incone, which the model does not"),
+        (Terms(actions=(Action("age", (1, 2)),)), "given for age, which the model does not"),
+        (Terms(threshold=50), "threshold 50 is not a probability"),
+        (Terms(threshold=-0.1), "threshold -0.1 is not a probability"),
+    ],
+)
+def test_terms_fit_the_model(terms, says, ebm):
+    """Terms about columns or scores that the model does not have are refused."""
+    with pytest.raises(FormatError, match=says):
+        predictor_on(ebm.model, terms)
