@@ -47,7 +47,7 @@ from counterfoil.errors import (
     VerificationError,
 )
 from counterfoil.ledger.log import Attested, Found, Log
-from counterfoil.ledger.trust import Trust, heard_in
+from counterfoil.ledger.trust import Trust, heard_in, newest_heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Anchoring:
         self._desk = Desk(log)
 
     def standing(self) -> Standing:
-        """Say how the log stands with its chain.
+        """Say how the log stands with its chain; reads all that it states about its anchors.
 
         Raises:
             VerificationError: the chain holds another history of this log.
@@ -247,11 +247,11 @@ class Anchoring:
         """Keep the proof of every final anchor, and state it, where the log does not yet."""
         if self._newest(final=True) is None:
             return []
-        stated = {found.statement.predicate.get("size") for found in self._stated()}
+        stated = self._stated_size()
         made = []
         for number in range(self.contract.anchors(self._id) - 1, -1, -1):
             anchor = self.contract.anchor_at(self._id, number)
-            if anchor.size in stated:
+            if anchor.size <= stated:
                 break
             compare(self._log, anchor)
             made.append(anchor)
@@ -305,14 +305,23 @@ class Anchoring:
     def _epoch(self) -> int:
         return self.contract.committee_of(self._id, final=False).epoch
 
+    def _stated_size(self) -> int:
+        """Give the largest size that the log states to be anchored here; sizes only grow."""
+        newest = newest_heard(self._log, predicate="anchor", subject=self._log.origin)
+        if newest is None:
+            return 0
+        # Only a log that has moved to another chain since has to be read further back.
+        here = [newest] if self._is_here(newest) else self._stated()
+        return max((size_of(found.statement.predicate) for found in here), default=0)
+
     def _stated(self) -> list[Found]:
-        return [
-            found
-            for found in heard_in(self._log, predicate="anchor", subject=self._log.origin)
-            if found.statement.predicate.get("log") == self.rules.log
-            and found.statement.predicate.get("contract") == self.rules.contract
-            and found.statement.predicate.get("chain_id") == self.rules.id
-        ]
+        found = heard_in(self._log, predicate="anchor", subject=self._log.origin)
+        return [one for one in found if self._is_here(one)]
+
+    def _is_here(self, found: Found) -> bool:
+        place = (self.rules.id, self.rules.contract, self.rules.log)
+        said = found.statement.predicate
+        return (said.get("chain_id"), said.get("contract"), said.get("log")) == place
 
     def _key(self, size: int) -> str:
         return f"advance {self.contract.address} {self._id.hex()} {size}"
@@ -338,6 +347,12 @@ def compare(log: Log, anchor: Anchor) -> None:
             f"{log.folder}: {anchor.root.hex()}",
             hint="Entries were rewritten, or the log forked; keep the folder as evidence.",
         )
+
+
+def size_of(body: Mapping[str, JsonValue]) -> int:
+    """Read how many entries an anchor covers, from its statement; 0 where it does not say."""
+    size = body.get("size")
+    return size if isinstance(size, int) else 0
 
 
 def _is_anchor(entry: bytes) -> bool:
