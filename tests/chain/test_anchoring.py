@@ -22,6 +22,7 @@ from counterfoil.chain.member import FileMember, LocalMember, request_path, writ
 from counterfoil.chain.request import parse_request
 from counterfoil.errors import (
     ConflictError,
+    FormatError,
     PolicyError,
     RefusedError,
     UnavailableError,
@@ -67,6 +68,16 @@ def test_too_few_members_anchor_nothing(bank):
     assert bank.sent() == before + 1  # the log was opened
     bank.anchoring("gamma").run()  # the two answers were kept
     assert len(bank.stated()) == 1
+
+
+def test_where_validators_are_named_a_block_that_they_did_not_seal_is_stated_nowhere(bank):
+    """A node that makes up a chain is found out by who anchors, not only by who verifies later."""
+    named = replace(bank.policy.chain, validators=("0x" + "11" * 20,))
+    bank.ledger.policy.adopt(bank.policy.followed_by(chain=named))
+    bank.policy = bank.ledger.policy.show()
+    with pytest.raises(FormatError, match="was not made by QBFT"):
+        bank.anchoring().run()
+    assert bank.stated() == []
 
 
 def test_files_are_handed_around(bank, tmp_path):

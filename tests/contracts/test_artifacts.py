@@ -63,6 +63,17 @@ def test_code_at_an_address_has_the_stated_hash(name, anchor, log):
         assert f"0x{keccak(boa.env.get_code(address)).hex()}" == committed["runtime_code_hash"]
 
 
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_no_code_is_replaced_destroyed_or_lent(name):
+    """What made a contract, and its code, are all there is to look at: nothing else ever runs."""
+    code, at, found = bytes.fromhex(artifact(name)["bytecode"][2:]), 0, set()
+    while at < len(code):
+        found.add(code[at])
+        at += 1 + max(0, code[at] - 0x5F) * (code[at] <= 0x7F)  # PUSH1 to PUSH32 have operands
+    # CREATE, CALL, CALLCODE, DELEGATECALL, CREATE2, SELFDESTRUCT; reading others is all right.
+    assert not found & {0xF0, 0xF1, 0xF2, 0xF4, 0xF5, 0xFF}
+
+
 def test_signed_types_are_those_of_the_tests():
     """A field that is added to what members sign, or moved, is noticed here."""
     signed: dict[str, str] = {}

@@ -16,8 +16,8 @@ Nothing is recorded as anchored that is not in a final block, whoever sent it th
 chain is compared with the log first: a log that is behind its anchors, or has another history, is
 told so, and nobody is asked to sign.
 
-Not checked: that the node tells the truth (see `node`), unless the policy's validators seal its
-blocks.
+Not checked: that the node tells the truth (see `node`), unless the policy names validators: then
+only what stands in a block that they sealed is stated.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from counterfoil.chain.anchor import Anchor
 from counterfoil.chain.anchored import keep_anchor
 from counterfoil.chain.anchorproof import format_anchor_proof
+from counterfoil.chain.authenticate import validators_of
 from counterfoil.chain.desk import Desk
 from counterfoil.chain.fetchproof import fetch_anchor_proof
 from counterfoil.chain.member import Member, check_answer, committee_of
@@ -42,6 +43,7 @@ from counterfoil.core.testimony import short_predicate
 from counterfoil.errors import (
     ConflictError,
     CounterfoilError,
+    PolicyError,
     RefusedError,
     UnavailableError,
     VerificationError,
@@ -131,6 +133,8 @@ class Anchoring:
         Raises:
             ConflictError: this folder is behind what is anchored, or another process writes to it.
             VerificationError: the chain holds another history of this log, or lies.
+            FormatError: the policy names validators, and no validators seal this chain.
+            PolicyError: others do than the policy names.
             RefusedError: the contract refuses: a split view is on record, for instance.
             UnavailableError: too few members have signed, it is not final yet, or something does
                 not answer. The next run goes on where this one stopped.
@@ -259,12 +263,13 @@ class Anchoring:
 
     def _attest(self, anchor: Anchor) -> Attested:
         chain, root = self.contract.chain, self._log.root_at(anchor.size)
-        sought = expected(self.rules, anchor.size, root)
+        sought = expected(self.rules, anchor.size, root) | {"authority": validators_of(self.rules)}
         try:
             # Its own block is the earliest that shows it, so the root existed by then.
             proof = fetch_anchor_proof(chain, **sought, block=anchor.number)
-        except UnavailableError:
-            proof = fetch_anchor_proof(chain, **sought)  # nodes forget the state of old blocks
+        except (UnavailableError, PolicyError):
+            # Nodes forget the state of old blocks, and validators come and go.
+            proof = fetch_anchor_proof(chain, **sought)
         keep_anchor(self._log, anchor.size, format_anchor_proof(proof))
         body: dict[str, JsonValue] = {
             "chain_id": self.rules.id,

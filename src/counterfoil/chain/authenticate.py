@@ -115,13 +115,19 @@ def ask_chain(chain: Chain, found: Authenticated) -> Authenticated:
     return replace(found, by=name, why_not="")
 
 
+def validators_of(rules: ChainRules) -> QbftValidators | None:
+    """Give the validators whom the policy names, if it names any."""
+    if not rules.validators:
+        return None
+    return QbftValidators(frozenset(map(address_bytes, rules.validators)))
+
+
 def _authorities(rules: ChainRules) -> list[tuple[str, Authority]]:
     found: list[tuple[str, Authority]] = []
     if rules.blocks:
         pinned = PinnedBlocks(frozenset(bytes.fromhex(block) for block in rules.blocks))
         found.append(("whoever wrote the trust policy, which pins the block", pinned))
-    if rules.validators:
-        validators = QbftValidators(frozenset(map(address_bytes, rules.validators)))
+    if (validators := validators_of(rules)) is not None:
         found.append(
             (f"{validators.quorum} of the policy's {len(rules.validators)} validators", validators)
         )
