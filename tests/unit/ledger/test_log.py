@@ -218,8 +218,7 @@ def test_without_its_witness_a_log_goes_on(make_log, tmp_path):
     (places.witness / "key.pem").rename(tmp_path / "key.pem")
     with Log(folder) as log:
         with pytest.warns(UserWarning, match="witness has not cosigned.*key.pem") as said:
-            log.append(b"one")
-            log.append(b"and one more")
+            _ = [log.append(entry) for entry in (b"one", b"and one more")]
         assert len(said) == 1
         assert len(parse_note(log.checkpoint).signatures) == 1
     (tmp_path / "key.pem").rename(places.witness / "key.pem")
