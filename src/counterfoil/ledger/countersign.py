@@ -35,6 +35,7 @@ class Countersigner:
         self._log_key = log_key
         self._memory = memory
         self._size: int | None = None  # what the witness remembers, as far as we know
+        self.silence = ""  # why it did not answer when it was asked last
 
     def meet(self, tree: TreeStore) -> None:
         """Find out what the witness remembers, before anything new is signed.
@@ -51,7 +52,8 @@ class Countersigner:
     def countersign(self, tree: TreeStore, note: bytes) -> bytes:
         """Return the checkpoint with the witness's line, or as it was if there is no answer.
 
-        Entries are durable by now, so silence is no reason to fail: the receipt's grade shows it.
+        Entries are durable by now, so silence is no reason to fail: the receipt's grade shows it,
+        and `silence` says why.
 
         Raises:
             As `meet`; the checkpoint is then not published.
@@ -59,8 +61,9 @@ class Countersigner:
         checkpoint = open_checkpoint(note, self._log_key)
         try:
             lines = self._ask(tree, checkpoint.size, note)
-        except UnavailableError:
+        except UnavailableError as error:
             self._compare_with_memory(tree, checkpoint, note)
+            self.silence = str(error)
             return note
         except ProofError as error:
             raise SplitViewError(
@@ -70,7 +73,7 @@ class Countersigner:
                 hint="Two copies of this ledger went on separately, or entries were rewritten; "
                 "keep both checkpoints, they are the evidence.",
             ) from error
-        self._size = checkpoint.size
+        self._size, self.silence = checkpoint.size, ""
         opened = parse_note(note)
         own = tuple(s for s in opened.signatures if s.is_named_by(self._log_key))
         return format_note(Note(opened.text, (*own, *lines)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -71,6 +72,8 @@ class Sequencer:
             if asked is not None:
                 asked.meet(self.tree)
             self._opened = opened.pop_all()
+        self._witness = asked
+        self._warned = ""
 
     def append(self, entries: Sequence[bytes]) -> int:
         """Append entries next to each other, as one commit; return the first one's index.
@@ -86,12 +89,24 @@ class Sequencer:
                 self._commit(self._take())
         if pending.error is not None:
             raise pending.error
+        self._warn_of_silence()
         return pending.first
 
     def close(self) -> None:
         """Settle the tree, let the next writer in, end the witness process."""
         with self._commit_lock:
             self._opened.close()
+
+    def _warn_of_silence(self) -> None:
+        """Say once that the witness does not answer: the entries are in, and lack its line."""
+        silence = self._witness.silence if self._witness is not None else ""
+        if silence and not self._warned:
+            warnings.warn(
+                f"the local witness has not cosigned the newest entries: {silence}; until it does, "
+                "nobody here notices if the ledger is set back to before them",
+                stacklevel=5,
+            )
+        self._warned = silence
 
     def _take(self) -> list[_Pending]:
         """Take what is queued, in order, up to about `MAX_COMMIT_ENTRIES`."""

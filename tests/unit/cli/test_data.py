@@ -89,6 +89,13 @@ def test_clear_refuses_a_purpose_when_enforcing(ask, run):
     assert refused["reasons"] == observed["reasons"]
 
 
+def test_add_says_that_the_witness_is_silent(run, home):
+    """What the local witness could not cosign is added, with one warning that says so."""
+    next((home / "witness").rglob("key.pem")).unlink()
+    stderr = run("data", "add", "rows.csv", "--name", "more").stderr
+    assert stderr.count("warning: the local witness has not cosigned the newest entries: ") == 1
+
+
 @pytest.mark.parametrize("purpose", [" ", "credit scoring", "x\ny"])
 def test_add_takes_purposes_that_a_policy_can_name(purpose, ask, run):
     """A purpose that no gate could ask for is refused before it is attested."""

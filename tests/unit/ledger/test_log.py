@@ -212,12 +212,14 @@ def test_two_copies_that_went_on_are_a_split_view(make_log, tmp_path):
 
 
 def test_without_its_witness_a_log_goes_on(make_log, tmp_path):
-    """Entries are durable and receipted; only the cosignature is missing, and it comes later."""
+    """Entries are durable and receipted; that the cosignature is missing is said, and it comes."""
     folder = make_log(witness=True)
     places = Log(folder).places
     (places.witness / "key.pem").rename(tmp_path / "key.pem")
     with Log(folder) as log:
-        log.append(b"one")
+        with pytest.warns(UserWarning, match="witness has not cosigned.*key.pem") as said:
+            _ = [log.append(entry) for entry in (b"one", b"and one more")]
+        assert len(said) == 1
         assert len(parse_note(log.checkpoint).signatures) == 1
     (tmp_path / "key.pem").rename(places.witness / "key.pem")
     with Log(folder) as log:
