@@ -32,7 +32,7 @@ from counterfoil.ledger.keyfiles import generate_key, save_key
 from counterfoil.ledger.localwitness import format_add_checkpoint, read_reply
 from counterfoil.ledger.witness import Witness as WitnessFolder
 
-CHAIN_ID = 31337
+CHAIN_ID = 4711  # not that of development chains, on which no anchor lifts a verdict
 # The first account of anvil's well-known mnemonic, which has 10,000 ether there and nowhere else.
 KNOWN_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 

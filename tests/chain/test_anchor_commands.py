@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -90,6 +96,39 @@ def test_two_organisations_hand_files_around(machine, tmp_path):
     assert signed["size"] == 3
     machine("bank")
     assert ask("chain", "anchor", "--exchange", "to-sign")["size"] == 3
+
+
+def test_others_write_while_it_goes_on(machine, tmp_path):
+    """At a cadence it holds the ledger only while it anchors; who writes in between is anchored."""
+    assert machine
+    ask("chain", "join")
+    command = [sys.executable, "-m", "counterfoil", "chain", "anchor", "--every", "1"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 60
+        written = 0
+        while len(list((tmp_path / "ledger" / "anchors").glob("*/*.anchor.json"))) < 3:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            with contextlib.suppress(cf.ConflictError), cf.open("ledger") as ledger:
+                ledger.append(b"another")
+                written += 1
+            time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert written > 2
+
+
+def test_a_place_is_not_given_up_by_accident(machine):
+    """Joining again elsewhere takes a word, since anchors so far would count no more."""
+    assert machine
+    first = ask("chain", "join")
+    refused = ask("chain", "join", "--operator", "Somebody", exit_code=10)
+    assert "--replace" in refused["hint"]
+    second = ask("chain", "join", "--operator", "Somebody", "--replace")
+    assert second["version"] == first["version"] + 1
 
 
 def test_what_stands_in_the_way_is_one_line(machine, tmp_path):

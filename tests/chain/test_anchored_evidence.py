@@ -159,6 +159,39 @@ def test_a_chain_that_only_the_operator_runs_lifts_nothing(consortium, node, tmp
     assert any("which alone runs the chain" in one for one in verdict.not_checked)
 
 
+def test_an_anchor_of_another_place_counts_nothing(bank, node):
+    """A policy that names another place makes no letter false: its anchor does not count."""
+    batch = decide(bank)
+    bank.anchoring().run()
+    body = batch[1].evidence().body
+    for change in ({"id": 1}, {"contract": "0x" + "11" * 20}, {"log": "ab" * 32}):
+        verdict = verify(body, with_chain(bank, **change), rpc=node.url)
+        assert verdict.grade == "self-witnessed"
+        assert any("of another place" in one for one in verdict.not_checked)
+
+
+def test_a_file_without_an_anchor_says_so(bank, node):
+    """Where the policy names a chain, or a node is named, a missing anchor is not passed over."""
+    body = decide(bank)[0].evidence().body
+    assert any("carries no anchor" in one for one in verify(body, bank.policy).not_checked)
+    plain = replace(bank.policy, chain=None)
+    asked = verify(body, plain, rpc=node.url)
+    assert any("carries no anchor" in one for one in asked.not_checked)
+    assert not any("carries no anchor" in one for one in verify(body, plain).not_checked)
+
+
+def test_a_development_chain_lifts_nothing(bank):
+    """Whatever the policy says of who runs it: everybody has a chain of that id."""
+    batch = decide(bank)
+    bank.anchoring().run()
+    body = json.loads(format_json(batch[1].evidence().body))
+    body["anchor"]["proof"]["chain_id"] = 31337
+    rules = {"id": 31337, "validators": ADDRESSES, "operators": ("Somebody else",)}
+    verdict = verify(sealed(body), with_chain(bank, **rules))
+    assert verdict.grade == "self-witnessed"
+    assert any("is a development chain" in one for one in verdict.not_checked)
+
+
 def test_only_what_is_below_the_anchor_is_anchored(bank, node):
     """A decision recorded after the anchor is not lifted by it, and does not carry it."""
     decide(bank)
@@ -167,7 +200,7 @@ def test_only_what_is_below_the_anchor_is_anchored(bank, node):
     plain = dict(later[0].evidence().body)
     assert plain["counterfoil"] == "evidence/v1"
     # Whoever puts the earlier anchor in all the same, rightly proven, lifts nothing by it.
-    early = collect_anchor(bank.ledger, 0)
+    early = collect_anchor(bank.ledger, bank.policy.chain, 0)
     put_in = plain | {"counterfoil": "evidence/v2", "anchor": early}
     assert verify(put_in, bank.policy, rpc=node.url).grade == "self-witnessed"
     bank.anchoring().run()

@@ -18,8 +18,10 @@ from counterfoil.chain.anchor import CheckpointAnchor
 from counterfoil.chain.anchored import kept_anchors
 from counterfoil.chain.anchoring import Anchoring
 from counterfoil.chain.audit import audit_anchors
+from counterfoil.chain.join import rules_for
 from counterfoil.chain.member import FileMember, LocalMember, request_path, write_answer
 from counterfoil.chain.request import parse_request
+from counterfoil.core.principals import Permission
 from counterfoil.errors import (
     ConflictError,
     FormatError,
@@ -195,7 +197,7 @@ def test_a_stop_at_any_step_anchors_once(bank, monkeypatch, step):
     assert bank.sent() == sent + 1
     assert bank.stated()[-1] == size
     assert len(bank.stated()) == 2
-    assert kept_anchors(bank.ledger)[-1] == size
+    assert kept_anchors(bank.ledger, bank.policy.chain)[-1] == size
 
 
 def _resolve(path):
@@ -366,3 +368,42 @@ def test_clocks_that_disagree_anchor_all_the_same(bank, node):
     sent = bank.sent()
     assert len(bank.anchoring().run()) == 1
     assert bank.sent() == sent + 1
+
+
+def test_an_operator_who_may_not_state_anchors_pays_for_none(bank):
+    """A policy that does not let it say so is met before anything is sent or appended."""
+    may = (Permission("stream", "*"), Permission("batch", "*"))
+    operator, *others = bank.policy.principals
+    narrow = bank.ledger.policy.show().followed_by(principals=(replace(operator, may=may), *others))
+    bank.ledger.policy.adopt(narrow)
+    sent, size = bank.sent(), bank.ledger.size
+    for _ in range(2):
+        with pytest.raises(PolicyError, match="may not say `anchor`"):
+            bank.anchoring().run()
+    assert (bank.sent(), bank.ledger.size) == (sent, size)
+
+
+def test_a_ledger_that_changes_its_place_anchors_there(bank):
+    """What was asked at the old place is dropped, and the new one gets its own anchors."""
+    with pytest.raises(UnavailableError):
+        bank.anchoring("alpha").run()
+    drafted = bank.ledger.policy.show()
+    rules = rules_for(
+        drafted, bank.outbox.chain, bank.anchoring().contract, threshold=1, operators=("Others",)
+    )
+    bank.ledger.policy.adopt(drafted.followed_by(chain=rules))
+    bank.policy = bank.ledger.policy.show()
+    (made,) = bank.anchoring().run()
+    assert made.statement.predicate["log"] == rules.log
+    assert bank.anchoring().run() == []
+
+
+def test_what_was_said_and_did_not_count_is_not_said_again_and_again(bank):
+    """A statement counts once, where it stood first; repeating it would only fill the log."""
+    bank.anchoring().run()
+    (found,) = bank.ledger.find(predicate="anchor")
+    size = bank.ledger.size
+    anchoring = bank.anchoring()
+    assert anchoring._attest(anchoring.standing().anchored) is None
+    assert bank.ledger.size == size
+    assert found.index < size

@@ -415,7 +415,7 @@ def remote_sign(node, method, address, transaction, message):
 
 
 def _local_transaction(anchor):
-    return Transaction(31337, 77, advance(anchor, 1, LEAVES[0]), 300_000, 10**10, 10**9)
+    return Transaction(4711, 77, advance(anchor, 1, LEAVES[0]), 300_000, 10**10, 10**9)
 
 
 def test_digests_are_what_the_contract_computes(anchor):
@@ -429,7 +429,7 @@ def test_digests_are_what_the_contract_computes(anchor):
 def test_web3_reaches_the_same_node(open_outbox, liar):
     """`chain.web3` is web3.py over our requests; a node that refuses is web3's own error there."""
     chain = open_outbox(liar.url).chain
-    assert chain.web3.eth.chain_id == 31337
+    assert chain.web3.eth.chain_id == 4711
     assert chain.web3.is_connected()
     with pytest.raises(Web3RPCError):
         chain.web3.manager.request_blocking("eth_nothing", [])

@@ -32,7 +32,7 @@ def paid(node):
 def test_another_chain_is_refused(liar, profile):
     """A node of another chain than the profile's is not connected to."""
     liar.lie = told("eth_chainId", lambda _: "0x1")
-    with pytest.raises(VerificationError, match="serves the chain 1, and not 31337"):
+    with pytest.raises(VerificationError, match="serves the chain 1, and not 4711"):
         connect(liar.url, profile())
 
 

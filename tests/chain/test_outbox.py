@@ -315,7 +315,7 @@ from counterfoil.chain.profile import ChainProfile
 from counterfoil.core.anchoring import Finality
 from counterfoil.chain.transaction import Call
 url, key, start = sys.argv[1], bytes.fromhex(sys.argv[2]), int(sys.argv[3])
-chain = connect(url, ChainProfile("test", 31337, Finality.IMMEDIATE, poll_s=0.01))
+chain = connect(url, ChainProfile("test", 4711, Finality.IMMEDIATE, poll_s=0.01))
 with Outbox(chain, LocalAccount(key)) as outbox:
     for number in range(start, 1000):
         outbox.submit(f"pay {number}", Call("0x00000000000000000000000000000000000000AA", b"", 1))

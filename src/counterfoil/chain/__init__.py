@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.anchor import Committee as Committee
     from counterfoil.chain.anchor import log_id as log_id
     from counterfoil.chain.anchoring import Anchoring as Anchoring
+    from counterfoil.chain.anchoring import Standing as Standing
     from counterfoil.chain.anchorproof import AnchoredAt as AnchoredAt
     from counterfoil.chain.anchorproof import AnchorProof as AnchorProof
     from counterfoil.chain.anchorproof import PinnedBlocks as PinnedBlocks
@@ -138,6 +139,7 @@ _HOMES = {
     "Rpc": ".rpc",
     "Settled": ".shelf",
     "Signature": ".typed",
+    "Standing": ".anchoring",
     "UnauthenticatedAnchor": ".anchorproof",
     "account_path": ".account",
     "audit_anchors": ".audit",

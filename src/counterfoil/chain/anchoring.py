@@ -140,6 +140,7 @@ class Anchoring:
                 not answer. The next run goes on where this one stopped.
         """
         self._log.refresh()
+        self._require_voice()
         self._open()
         made = self._state()
         if (request := self._choose()) is None:
@@ -157,6 +158,18 @@ class Anchoring:
         self._desk.clear()
         return made
 
+    def _require_voice(self) -> None:
+        """Refuse before anything is paid for, if nobody may state an anchor of this log."""
+        subject = Subject(self._log.origin, {RFC9162_SHA256: self._log.root.hex()})
+        try:
+            Trust(self._log).check(self._log.sign([subject], "anchor", {}))
+        except PolicyError as error:
+            raise PolicyError(
+                f"the operator may not say `anchor` about {self._log.origin}",
+                need="a principal of this machine that may",
+                hint="`counterfoil chain join` adds it, or write it into the trust policy.",
+            ) from error
+
     def _open(self) -> None:
         """Begin the log in the contract, if nobody has."""
         try:
@@ -171,7 +184,10 @@ class Anchoring:
     def _choose(self) -> AnchorRequest | None:
         """Go on with what was asked before, or ask for the newest checkpoint."""
         anchored, old = self._anchored(final=False), self._desk.request()
-        if old is not None and old.checkpoint.size <= self._anchored(final=True):
+        if old is not None and (
+            (old.chain_id, old.contract, old.log) != (self.rules.id, self.rules.contract, self._id)
+            or old.checkpoint.size <= self._anchored(final=True)
+        ):
             self._desk.clear()
             old = None
         if old is not None and (old.checkpoint.size <= anchored or old.epoch == self._epoch()):
@@ -259,9 +275,9 @@ class Anchoring:
                 break
             compare(self._log, anchor)
             made.append(anchor)
-        return [self._attest(anchor) for anchor in reversed(made)]
+        return [one for anchor in reversed(made) if (one := self._attest(anchor)) is not None]
 
-    def _attest(self, anchor: Anchor) -> Attested:
+    def _attest(self, anchor: Anchor) -> Attested | None:
         chain, root = self.contract.chain, self._log.root_at(anchor.size)
         sought = expected(self.rules, anchor.size, root) | {"authority": validators_of(self.rules)}
         try:
@@ -270,7 +286,7 @@ class Anchoring:
         except (UnavailableError, PolicyError):
             # Nodes forget the state of old blocks, and validators come and go.
             proof = fetch_anchor_proof(chain, **sought)
-        keep_anchor(self._log, anchor.size, format_anchor_proof(proof))
+        keep_anchor(self._log, self.rules, anchor.size, format_anchor_proof(proof))
         body: dict[str, JsonValue] = {
             "chain_id": self.rules.id,
             "contract": self.rules.contract,
@@ -290,6 +306,10 @@ class Anchoring:
             body["transaction"] = sent.receipt.tx_hash.hex()
             body["gas"] = sent.receipt.gas_used
             body["price_wei"] = str(sent.receipt.gas_price_wei)
+        # Said again, a statement counts no more than before: once, where it stood first.
+        said = self._log.find(predicate="anchor", subject=root.hex())
+        if any(found.statement.predicate == body for found in said):
+            return None
         return self._log.attest(
             [Subject(self._log.origin, {RFC9162_SHA256: root.hex()})], "anchor", body
         )

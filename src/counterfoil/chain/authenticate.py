@@ -24,7 +24,7 @@ from counterfoil.chain.qbft import QbftValidators
 from counterfoil.core.anchoring import ChainRules
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.merkle import Hash
-from counterfoil.errors import PolicyError
+from counterfoil.errors import FormatError, PolicyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,8 @@ def authenticate(proof: AnchorProof, rules: ChainRules, size: int, root: Hash) -
             found = check_anchor_proof(
                 proof, chain_id=rules.id, **expected(rules, size, root), authority=authority
             )
-        except PolicyError as error:
+        except (PolicyError, FormatError) as error:
+            # A proof that is malformed itself is refused below.
             reasons.append(str(error))
         else:
             return Authenticated(found.number, found.time, found.block_hash, by)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from counterfoil.chain.anchoring import Anchoring
-from counterfoil.errors import UnavailableError
-from counterfoil.ledger.log import Attested
+from counterfoil.errors import ConflictError, CounterfoilError, UnavailableError
 
 LOOK_EVERY_S = 1.0
 """Seconds between two looks at the log: what a bound on entries may be late by."""
@@ -15,41 +13,43 @@ LOOK_EVERY_S = 1.0
 RETRY_AFTER_S = 30.0
 """Seconds after an outage before the next try."""
 
-Report = Callable[[Sequence[Attested], UnavailableError | None], None]
-
 
 def keep_anchoring(
-    anchoring: Anchoring,
+    once: Callable[[], int],
+    size: Callable[[], int],
     *,
     every_s: float,
     max_entries: int | None = None,
-    report: Report,
+    report: Callable[[CounterfoilError], None],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Anchor until interrupted.
 
-    Outages do not end it: they are reported, and it tries again after a pause.
-    After days off, the first run anchors all that has gathered, as one checkpoint.
+    Outages, members who have not signed yet and a ledger that somebody writes to just now do not
+    end it: they are reported, and it tries again after a pause. After days off, the first run
+    anchors all that has gathered, as one checkpoint.
 
     Args:
-        anchoring: The log.
+        once: Anchors, and returns how many entries the log has then. It opens what it needs and
+            closes it, so that others can write in between.
+        size: Tells how many entries the log has.
         every_s: Seconds between two anchors, if there is something new.
-        max_entries: So many entries that are not anchored do not wait for that; None for any.
-        report: Called after each run, with the statements made or the outage.
+        max_entries: So many new entries do not wait for that; None for any.
+        report: Called with what kept a run from its end.
         clock: Seconds that only grow.
         sleep: Waits that many seconds.
 
     Raises:
-        As `Anchoring.run`, but for UnavailableError.
+        As `once`, but for UnavailableError, and for ConflictError of a ledger in use.
     """
-    due = clock()
+    due, known = clock(), 0
     while True:
         try:
-            if clock() >= due or (max_entries and anchoring.waiting() >= max_entries):
-                report(anchoring.run(), None)
+            if clock() >= due or (max_entries is not None and size() - known >= max_entries):
+                known = once()
                 due = clock() + every_s
             sleep(min(LOOK_EVERY_S, every_s))
-        except UnavailableError as error:
-            report((), error)
+        except (UnavailableError, ConflictError) as error:
+            report(error)
             sleep(min(RETRY_AFTER_S, every_s))

@@ -16,13 +16,16 @@ from counterfoil.chain.outbox import Outbox
 from counterfoil.core.anchoring import ChainRules
 from counterfoil.core.keys import Algorithm, Signer, VerifierKey
 from counterfoil.core.policy import TrustPolicy
+from counterfoil.core.principals import Permission, Principal
 from counterfoil.core.quorum import Witness
-from counterfoil.errors import FormatError
+from counterfoil.errors import ConflictError, FormatError
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.trust import Trust
 from counterfoil.ledger.witness import Witness as LocalMemory
+
+OPERATOR = "operator"
 
 
 def join_chain(
@@ -33,6 +36,7 @@ def join_chain(
     threshold: int | None = None,
     operators: Sequence[str] = (),
     validators: Sequence[str] = (),
+    replaces: bool = False,
     by: tuple[str, ...] = ("operator",),
 ) -> TrustPolicy:
     """Give a log a place on a chain: a contract, an anchor key, and a policy that names both.
@@ -46,12 +50,14 @@ def join_chain(
         threshold: As `rules_for`, and so on to `validators`.
         operators: Who runs the chain.
         validators: Whose seals are believed offline.
+        replaces: Whether another place that the policy names may be given up for this one.
         by: Local principals who sign the new policy.
 
     Returns:
         The policy in force.
 
     Raises:
+        ConflictError: The policy names another place already.
         FormatError: The local witness is not in the policy, or the threshold is above the members.
         PolicyError: Too few who may replace the policy have signed.
         UnavailableError: The chain does not answer, or what was deployed is not final yet.
@@ -70,10 +76,30 @@ def join_chain(
         operators=operators,
         validators=validators,
     )
-    following = policy.followed_by(witnesses=drafted.witnesses, chain=rules)
-    if (following.witnesses, following.chain) != (policy.witnesses, policy.chain):
+    if policy.chain is not None and policy.chain != rules and not replaces:
+        raise ConflictError(
+            f"{log.origin} has a place already: {policy.chain.contract} on chain {policy.chain.id}",
+            hint="Anchors there would count no more under the new policy; if that is meant, "
+            "`--replace`.",
+        )
+    principals = tuple(_with_voice(one, log) for one in policy.principals)
+    following = policy.followed_by(witnesses=drafted.witnesses, chain=rules, principals=principals)
+    if (following.witnesses, following.chain, principals) != (
+        policy.witnesses,
+        policy.chain,
+        policy.principals,
+    ):
         trust.adopt(following, by=by)
     return trust.show()
+
+
+def _with_voice(principal: Principal, log: Log) -> Principal:
+    """Let the operator state anchors of the log, where it may not yet."""
+    may = Permission("anchor", log.origin)
+    is_operator = log.principal_key(OPERATOR).key in principal.keys
+    if not is_operator or any(one.covers("anchor", log.origin) for one in principal.may):
+        return principal
+    return replace(principal, may=(*principal.may, may))
 
 
 def make_member(name: str, log_key: VerifierKey, account: Account, operator: str) -> Witness:

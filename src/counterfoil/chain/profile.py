@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from counterfoil.core.anchoring import MAX_CONFIRMATIONS, Finality
+from counterfoil.core.anchoring import DEVELOPMENT_CHAIN_ID, MAX_CONFIRMATIONS, Finality
 from counterfoil.core.text import parse_decimal
 from counterfoil.errors import FormatError
 
@@ -107,7 +107,12 @@ class ChainProfile:
 
 
 DEV = ChainProfile(
-    "dev", 31337, Finality.FINALIZED, evm_version="prague", poll_s=0.2, bump_after_s=20.0
+    "dev",
+    DEVELOPMENT_CHAIN_ID,
+    Finality.FINALIZED,
+    evm_version="prague",
+    poll_s=0.2,
+    bump_after_s=20.0,
 )
 """What `counterfoil chain dev` runs. A block is final there once it is on the disk."""
 

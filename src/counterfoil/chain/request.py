@@ -159,6 +159,8 @@ def _read_request(table: Table) -> AnchorRequest:
         dict(proofs),
     )
     _ = request.checkpoint  # raises where it is none
+    if request.epoch < 1:
+        raise table.error("committees begin with epoch 1", key="epoch")
     return request
 
 

@@ -29,8 +29,7 @@ from counterfoil.cli.run import verb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from counterfoil.chain import Anchoring
-    from counterfoil.errors import UnavailableError
+    from counterfoil.chain import Standing
 
 Contract = Annotated[
     str | None,
@@ -53,6 +52,9 @@ Validators = Annotated[
     typer.Option(
         "--validator", metavar="0x…", help="Whose seals count offline, on QBFT; repeat it."
     ),
+]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Give up the place that the policy names now.")
 ]
 Exchange = Annotated[
     Path | None,
@@ -106,6 +108,7 @@ def join(
     threshold: Threshold = None,
     operators: Operators = None,
     validators: Validators = None,
+    replace: Replace = False,
     by: By = None,
     rpc: Node = None,
     chain_id: ChainId = None,
@@ -128,6 +131,7 @@ def join(
             threshold=threshold,
             operators=operators or (),
             validators=validators or (),
+            replaces=replace,
             by=signers(by),
         )
     rules = chains.require_chain(policy)
@@ -199,27 +203,39 @@ def anchor(
 ) -> None:
     """Have the newest checkpoint signed and anchored, and state it in the log."""
     who = account(name, passphrase_file, signer, address)
-    with counterfoil.open(ledger) as opened:
-        policy = opened.policy.show()
-        chain = chains.connect_to(chains.require_chain(policy), node_url(rpc))
-        with (
-            chains.Outbox(chain, who) as outbox,
-            chains.members_here(policy, who, exchange) as members,
-        ):
-            anchoring = chains.Anchoring(opened, outbox, members)
-            if every is None:
-                with output.working("waiting until it is final"):
-                    made = anchoring.run(chains.FINAL_WITHIN_S if wait is None else wait)
-                _show(anchoring, made, as_json=as_json)
-                return
+    url = node_url(rpc)
 
-            def report(made: Sequence[Any], trouble: UnavailableError | None) -> None:
-                if trouble is not None:
-                    output.remark("warning", str(trouble))
-                else:
-                    _show(anchoring, made, as_json=as_json)
+    def once() -> int:
+        with counterfoil.open(ledger) as opened:
+            policy = opened.policy.show()
+            chain = chains.connect_to(chains.require_chain(policy), url)
+            with (
+                chains.Outbox(chain, who) as outbox,
+                chains.members_here(policy, who, exchange) as members,
+                output.working("waiting until it is final"),
+            ):
+                anchoring = chains.Anchoring(opened, outbox, members)
+                made = anchoring.run(chains.FINAL_WITHIN_S if wait is None else wait)
+                standing = anchoring.standing()
+            size = opened.size
+        _show(standing, made, as_json=as_json)
+        return size
 
-            chains.keep_anchoring(anchoring, every_s=every, max_entries=max_entries, report=report)
+    def size() -> int:
+        with counterfoil.open(ledger) as opened:
+            return opened.size
+
+    if every is None:
+        once()
+        return
+    # The ledger is opened for each run, so that others can write to it in between.
+    chains.keep_anchoring(
+        once,
+        size,
+        every_s=every,
+        max_entries=max_entries,
+        report=lambda error: output.remark("warning", str(error)),
+    )
 
 
 def sign(
@@ -247,18 +263,24 @@ def sign(
             "root": checkpoint.root.hex(),
             "chain_id": request.chain_id,
             "contract": request.contract,
+            "epoch": request.epoch,
             "address": who.address.lower(),
         },
         f"signed {output.count(checkpoint.size, 'entry', 'entries')} of "
         f"{output.plain(checkpoint.origin)}; this witness remembers them now",
-        output.fields({"root": checkpoint.root.hex(), "answer": answer}),
+        output.fields(
+            {
+                "root": checkpoint.root.hex(),
+                "for": f"{request.contract} on chain {request.chain_id}, epoch {request.epoch}",
+                "answer": answer,
+            }
+        ),
         f"next: hand {output.plain(answer.name)} back",
         as_json=as_json,
     )
 
 
-def _show(anchoring: Anchoring, made: Sequence[Any], *, as_json: bool) -> None:
-    standing = anchoring.standing()
+def _show(standing: Standing, made: Sequence[Any], *, as_json: bool) -> None:
     newest = standing.anchored
     covered = newest.size if newest is not None else 0
     each = standing.cost_wei // covered if covered else 0

@@ -90,7 +90,7 @@ def dev(*, port: Port = 0, as_json: AsJson = False) -> None:
                         "not proven": _PROVES_NOT,
                     }
                 ),
-                "next: counterfoil chain key, then counterfoil chain deploy. Ctrl-C ends it.",
+                "next: counterfoil chain key, then counterfoil chain join. Ctrl-C ends it.",
                 as_json=as_json,
             )
             told = ""

@@ -25,6 +25,9 @@ MAX_VALIDATORS = 128
 MAX_CONFIRMATIONS = 10_000
 """More blocks than that nobody waits for."""
 
+DEVELOPMENT_CHAIN_ID = 31337
+"""What development chains call themselves. Anybody has one, so no anchor there lifts a verdict."""
+
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _BINDING = "counterfoil/anchor-key/v1"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from counterfoil.chain.anchored import kept_anchors, read_anchor
-from counterfoil.core.anchoring import ChainRules
+from counterfoil.core.anchoring import DEVELOPMENT_CHAIN_ID, ChainRules
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.instant import format_instant
 from counterfoil.core.merkle import HASH_BYTES, MAX_PROOF_HASHES, Hash, check_consistency
@@ -51,25 +51,35 @@ class AnchorFinding:
         return max(statement.grade, self.grade) if statement.index < self.size else statement.grade
 
 
-def collect_anchor(log: Log, index: int) -> JsonValue:
+def collect_anchor(log: Log, rules: ChainRules | None, index: int) -> JsonValue:
     """Give the earliest kept anchor that covers an entry, as evidence carries it.
 
     Args:
         log: As of its last refresh.
+        rules: The place that the policy in force names; None for no place.
         index: The last entry that has to be covered.
 
     Returns:
         None if no anchor covers it yet.
     """
-    size = next((size for size in kept_anchors(log) if size > index), None)
+    if rules is None:
+        return None
+    size = next((size for size in kept_anchors(log, rules) if size > index), None)
     if size is None:
         return None
     return {
         "size": size,
         "root": format_base64(log.root_at(size)),
         "consistency": [format_base64(value) for value in log.consistency(size)],
-        "proof": read_anchor(log, size),
+        "proof": read_anchor(log, rules, size),
     }
+
+
+def no_anchor(policy: TrustPolicy | None, rpc: str | None) -> AnchorFinding:
+    """Say that a file carries no anchor, where one could be expected."""
+    if rpc is None and (policy is None or policy.chain is None):
+        return AnchorFinding()
+    return AnchorFinding(not_checked=("The chain: this file carries no anchor.",))
 
 
 def check_anchor(
@@ -105,6 +115,8 @@ def check_anchor(
         from counterfoil.chain.authenticate import authenticate_json  # noqa: PLC0415 an extra
     except ImportError:
         return _uncounted(anchor.size, "install 'counterfoil[chain]' to have it checked")
+    if _place_of(anchor.proof) != (policy.chain.id, policy.chain.contract, policy.chain.log):
+        return _uncounted(anchor.size, "it is of another place than the trust policy names")
     found = authenticate_json(anchor.proof, policy.chain, anchor.size, anchor.root, rpc)
     if not found.by:
         return _uncounted(anchor.size, found.why_not)
@@ -134,6 +146,14 @@ def _read(table: Table) -> _Anchor:
     )
 
 
+def _place_of(proof: JsonValue) -> tuple[JsonValue, ...]:
+    """Read where an anchor says that it is; whether it is there is checked by its proof."""
+    match proof:
+        case {"chain_id": chain_id, "contract": str(contract), "log": log}:
+            return chain_id, f"0x{contract}", log
+    raise malformed("anchor")
+
+
 def _hash(text: str) -> Hash:
     return Hash(parse_base64(text, "hash of the anchor", size=HASH_BYTES))
 
@@ -153,6 +173,12 @@ def _counted(
         "no other one of that size."
     )
     runs = ", ".join(chain.operators)
+    if chain.id == DEVELOPMENT_CHAIN_ID:
+        alone = (
+            f"Anything against {policy.log.operator}: {chain.id} is a development chain, and "
+            "whoever runs one can make another."
+        )
+        return AnchorFinding(size, proved=(proved,), not_checked=(alone,))
     if not is_outside(policy, chain.operators):
         alone = (
             f"Anything against {policy.log.operator}, which alone runs the chain that the log is "
@@ -166,8 +192,8 @@ def _counted(
         trust=(
             f"{found.by[0].upper()}{found.by[1:]}, that the block is on the chain and final.",
             (
-                f"Those who run the chain ({runs}), that not all of them together rewrote it, and "
-                "about the time of its blocks."
+                f"Those who, by the trust policy, run the chain ({runs}), that not all of them "
+                "together rewrote it, and about the time of its blocks."
             ),
             (
                 f"Whoever wrote the trust policy, that {chain.contract} is a CheckpointAnchor that "

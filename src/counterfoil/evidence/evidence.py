@@ -136,6 +136,7 @@ class Evidence:
         judged = [found.index for _, found in behind if found.index <= covering[0].index]
         behind += [(POLICY, found) for found in self._policies(judged)]
         statements = [self._statement(role, found) for role, found in behind]
+        policy = Trust(log).show()
         shown = {
             name: text for name, text in zip(fields, texts, strict=True) if name not in withhold
         }
@@ -144,7 +145,7 @@ class Evidence:
             "counterfoil": EVIDENCE_FORMAT,
             "kind": "decision",
             "log": {"origin": log.origin, "key": format_vkey(log.key)},
-            "policy": Trust(log).show().digest.hex(),
+            "policy": policy.digest.hex(),
             "record": {
                 "index": decision.index,
                 "record": format_base64(record),
@@ -155,7 +156,7 @@ class Evidence:
             "disclosures": disclosures,
             "statements": list(statements),
         }
-        anchor = collect_anchor(log, covering[0].index)
+        anchor = collect_anchor(log, policy.chain, covering[0].index)
         if anchor is not None:
             body |= {"counterfoil": ANCHORED_FORMAT, "anchor": anchor}
         facts = {name: decision.values[name] for name in shown}

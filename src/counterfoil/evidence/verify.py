@@ -46,7 +46,7 @@ from counterfoil.core.succession import POLICY, PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation
 from counterfoil.core.text import parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
-from counterfoil.evidence.anchor import AnchorFinding, check_anchor
+from counterfoil.evidence.anchor import check_anchor, no_anchor
 from counterfoil.evidence.clearance import check_model
 from counterfoil.evidence.logged import Logged, malformed, read_logged
 from counterfoil.evidence.page import check_page, parse_page
@@ -107,7 +107,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
     anchor = (
         check_anchor(evidence["anchor"], logged, policy, rpc)
         if "anchor" in evidence
-        else AnchorFinding()
+        else no_anchor(policy, rpc)
     )
     # What was said after the decision carries nothing of it, and is not graded.
     grade = min(anchor.lift(one) for one in logged if one.index <= stated.index)
