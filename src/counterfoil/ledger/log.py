@@ -328,7 +328,7 @@ class Log:
         path = self.places.key(name)
         if not path.exists():
             raise UnavailableError(
-                f"{name} has no key on this machine: there is no {path}",
+                f"the principal {name!r} has no key on this machine: there is no {path}",
                 hint=f"`counterfoil policy key {name}` makes one, for a policy to name.",
             )
         return load_key(path)

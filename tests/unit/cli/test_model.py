@@ -81,7 +81,7 @@ def test_approve_needs_a_local_key(ask, run):
     before = ask("log", "status")["size"]
     both = ("--by", "operator", "--by", "risk-a")
     stderr = run("model", "approve", "credit", *both, exit_code=11).stderr
-    assert "risk-a has no key on this machine" in stderr
+    assert "the principal 'risk-a' has no key on this machine" in stderr
     assert "`counterfoil policy key risk-a` makes one" in stderr
     assert ask("log", "status")["size"] == before
 
