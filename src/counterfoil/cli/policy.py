@@ -107,7 +107,7 @@ def suggest(
 @verb(app, "adopt", "counterfoil policy adopt trust.toml")
 def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
     """State a policy in the log, and go by it from now on."""
-    policy = ledgers.parse_policy(files.read_file(file))
+    policy = ledgers.parse_policy(files.read_file(file), str(file))
     with counterfoil.open(ledger) as opened:
         entry = opened.policy.adopt(policy, by=signers(by))
         policy, copy = opened.policy.show(), opened.folder / "trust.toml"

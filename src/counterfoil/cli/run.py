@@ -7,6 +7,7 @@ is a bug, and keeps its traceback.
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -156,7 +157,10 @@ def _first_line(says: str | None) -> str:
 def _fail_usage(error: Any, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "counterfoil"
-    wrong = CounterfoilError(error.format_message(), hint=f"Try `{path} --help`.")
+    message = error.format_message()
+    if re.fullmatch(r"-[0-9]+", getattr(error, "option_name", "")):
+        message = "a number cannot be negative here: all count from 0"
+    wrong = CounterfoilError(message, hint=f"Try `{path} --help`.")
     output.fail(wrong, as_json=as_json, kind="UsageError", exit_code=EXIT_USAGE)
     return EXIT_USAGE
 

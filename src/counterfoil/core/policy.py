@@ -266,17 +266,18 @@ def policy_from_json(value: JsonValue) -> TrustPolicy:
     return policy
 
 
-def parse_policy(data: str | bytes) -> TrustPolicy:
+def parse_policy(data: str | bytes, what: str = "trust.toml") -> TrustPolicy:
     """Read trust.toml.
 
     Args:
         data: The file's text.
+        what: Its name, for messages.
 
     Raises:
         FormatError: Not TOML; an unknown or missing key, with the nearest known one and the line;
             a key with two holders; a quorum or threshold that cannot be met.
     """
-    return parse_toml(data, "trust.toml").read(_read_policy)
+    return parse_toml(data, what).read(_read_policy)
 
 
 def _read_policy(table: Table) -> TrustPolicy:

@@ -9,6 +9,7 @@ named, stay in the ledger's private folder:
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from counterfoil.data.fingerprint import SALT_BYTES, Fingerprint, Progress, fing
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.gate import Clearance, Gate
+from counterfoil.ledger.keyfiles import home
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.trust import heard_in
 
@@ -65,7 +67,7 @@ class Difference:
     Args:
         places: What each differing part is, in words; at most the first few.
         count: How many parts differ, added and missing ones included.
-        parts: How many were attested.
+        parts: How many were compared: all that were attested, or all that there are now, if more.
     """
 
     places: tuple[str, ...]
@@ -118,6 +120,7 @@ class Datasets:
         check_name(name, "data set")
         for purpose in purposes:  # as a policy names them, or no gate would know them
             principals.check_name(purpose, "purpose")
+        self._require_apart(source)
         for known in self.list(name):
             if self.is_same(known, source):
                 return known
@@ -189,7 +192,9 @@ class Datasets:
         if len(kept) != len(print_.leaves):
             more = "more" if len(print_.leaves) > len(kept) else "fewer"
             places.append(f"{abs(len(kept) - len(print_.leaves))} {more} at the end")
-        return Difference(tuple(places[:_SHOWN_DIFFERENCES]), count, len(kept))
+        return Difference(
+            tuple(places[:_SHOWN_DIFFERENCES]), count, max(len(kept), len(print_.leaves))
+        )
 
     def check(self, name: str, source: Any) -> Dataset:
         """Check that `source` is the data set that was attested, whole and unchanged.
@@ -230,6 +235,19 @@ class Datasets:
             return self.diff(dataset.digest, source) is None
         except (FormatError, UnavailableError):
             return False  # another kind of source, or its salt is gone: a new version
+
+    def _require_apart(self, source: Any) -> None:
+        """Refuse a folder that holds this ledger or private keys, or lies within one of them."""
+        if not isinstance(source, str | os.PathLike):
+            return
+        data = Path(source).resolve()
+        for folder, what in ((self._log.folder, "the ledger"), (home(), "private keys")):
+            own = folder.resolve()
+            if own.is_relative_to(data) or data.is_relative_to(own):
+                raise FormatError(
+                    f"{what} in {folder} would be part of the data set {source}",
+                    hint="Put the data into a folder of their own.",
+                )
 
     def _keep(self, digest: str, salt: bytes, print_: Fingerprint) -> None:
         disk = self._log.disk

@@ -24,7 +24,7 @@ import orjson
 
 from counterfoil.core.merkle import Hash, root_of
 from counterfoil.data.rows import read_rows
-from counterfoil.errors import FormatError, VerificationError
+from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import reported
 
 SALT_BYTES = 32
@@ -124,6 +124,8 @@ def _read(path: Path, leaves: _Leaves) -> Fingerprint:
         raise FormatError(f"{path} is a symbolic link", hint="Give the file it points to.")
     if path.is_dir():
         return _folder(path, leaves)
+    if not path.exists():
+        raise UnavailableError(f"there is no file or folder {path}", hint="Check the path.")
     if not path.is_file():
         raise FormatError(f"{path} is no file and no folder", hint="Check the path.")
     with _steady(path) as file:
@@ -185,8 +187,10 @@ def _csv(path: Path, file: io.BufferedReader, leaves: _Leaves) -> list[str]:
                 )
             leaves.add(orjson.dumps(row))
     except UnicodeDecodeError as error:
+        # It is decoded some lines ahead, so the place is somewhere behind the last line that came.
+        where = f"after line {reader.line_num}" if reader.line_num else "in its first lines"
         raise FormatError(
-            f"{path} is not UTF-8 after line {reader.line_num}: {error.reason}",
+            f"{path} is not UTF-8 {where}: {error.reason}",
             hint="Save it as UTF-8.",
         ) from error
     except csv.Error as error:

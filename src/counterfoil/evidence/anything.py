@@ -71,6 +71,8 @@ def verify(
         path = as_path(what)
         with reported("cannot look at what is to be verified"):
             is_ledger = (path / "ledger.json").exists()
+        if is_ledger or ledger is not None:
+            _refuse_entry(entry)
         if is_ledger:
             return _verify_ledger(path, trust, progress)
         if ledger is not None:
@@ -78,7 +80,14 @@ def verify(
         what = _read(path, MAX_EVIDENCE_BYTES)
     if what.startswith(b"c2sp.org/tlog-proof@"):
         return _verify_receipt(what, entry, trust)
+    _refuse_entry(entry)
     return verify_evidence(what, _trust(trust, _origin_of(what)), rpc)
+
+
+def _refuse_entry(entry: object) -> None:
+    """Refuse an entry beside anything but a receipt: it would seem to have been looked at."""
+    if entry is not None:
+        raise FormatError("an entry was given, and this is no receipt", hint="Leave `--entry` out.")
 
 
 def _verify_ledger(

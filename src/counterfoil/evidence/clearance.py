@@ -11,7 +11,7 @@ from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.succession import POLICY, PolicyHistory
 from counterfoil.core.testimony import hear, short_predicate, stated_types
-from counterfoil.core.text import shown
+from counterfoil.core.text import named, shown
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.logged import Logged
 
@@ -60,7 +60,8 @@ def check_model(
         ]
     if not stated:
         raise VerificationError(
-            f"nobody who may has stated a model {name} with SHA-256 {digest[:12]}… before this",
+            f"nobody who may has stated a model {named(name)} with SHA-256 {digest[:12]}… before "
+            "this",
             hint="The record names a model that the log does not know under this name.",
         )
     is_code = stated[-1].statement.predicate.get("verifiable") is not True
@@ -70,7 +71,7 @@ def check_model(
         else ()
     )
     if policies is None:
-        return (f"The model is stated to be {name}, SHA-256 {digest[:12]}….",), unknown
+        return (f"The model is stated to be {named(name)}, SHA-256 {digest[:12]}….",), unknown
     proved, not_seen = _check_clearance(
         subject, stage, decided, stated=stated[-1], about=about, policies=policies, before=before
     )
@@ -116,7 +117,7 @@ def _check_clearance(
         types=stated_types(stated.statement),
         now=parse_instant(decided, "time of the decision"),
     )
-    which = f"The model is {subject.name}, SHA-256 {subject.digest[SHA256][:12]}…"
+    which = f"The model is {named(subject.name)}, SHA-256 {subject.digest[SHA256][:12]}…"
     where = f"stage {shown(stage)}"
     cleared = [
         one
@@ -131,7 +132,8 @@ def _check_clearance(
         missing.append("no gate's clearance, made before the decision, is in the file")
     if missing and judgement.mode is Mode.ENFORCE:
         raise PolicyError(
-            f"the model {subject.name} was not cleared for {shown(stage)}: {'; '.join(missing)}",
+            f"the model {named(subject.name)} was not cleared for {shown(stage)}: "
+            f"{'; '.join(missing)}",
             have=", ".join(str(ground) for ground in judgement.grounds) or "nothing",
             need=f"what the policy asks for at {shown(stage)}",
             hint="The decision was made by a model that the policy does not let decide.",

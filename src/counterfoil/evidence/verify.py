@@ -44,7 +44,7 @@ from counterfoil.core.stream import (
 )
 from counterfoil.core.succession import POLICY, PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation
-from counterfoil.core.text import parse_base64
+from counterfoil.core.text import named, parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.anchor import check_anchor, no_anchor
 from counterfoil.evidence.clearance import check_model
@@ -112,8 +112,9 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
     # What was said after the decision carries nothing of it, and is not graded.
     grade = min(anchor.lift(one) for one in logged if one.index <= stated.index)
     withheld = [name for name in declaration.fields if name not in facts]
+    system = named(declaration.system)
     return Verdict(
-        what=f"decision {receipt.index} of {declaration.system}",
+        what=f"decision {receipt.index} of {system}",
         grade=grade.label,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
@@ -124,10 +125,10 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
             ),
             (
                 f"Every value shown is what was recorded, as number {receipt.index} of "
-                f"{declaration.system}; none was added or altered afterwards."
+                f"{system}; none was added or altered afterwards."
                 if facts
-                else f"There is a record number {receipt.index} of {declaration.system}; nothing "
-                "of what it says is shown."
+                else f"There is a record number {receipt.index} of {system}; nothing of what "
+                "it says is shown."
             ),
             *(("Every word and figure of the letter is what is recorded.",) if is_page else ()),
             *speakers,

@@ -320,8 +320,18 @@ class Log:
         return Attested(receipt.index, envelope, statement, receipt)
 
     def principal_key(self, name: str) -> Signer:
-        """Load the key of a local principal, from outside the ledger's folder."""
-        return load_key(self.places.key(name))
+        """Load the key of a local principal, from outside the ledger's folder.
+
+        Raises:
+            UnavailableError: it is not on this machine; or as `load_key`.
+        """
+        path = self.places.key(name)
+        if not path.exists():
+            raise UnavailableError(
+                f"the principal {name!r} has no key on this machine: there is no {path}",
+                hint=f"`counterfoil policy key {name}` makes one, for a policy to name.",
+            )
+        return load_key(path)
 
     def close(self) -> None:
         """Settle, release the writer's lock, end the witness process."""

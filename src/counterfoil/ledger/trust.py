@@ -225,7 +225,7 @@ def read_policy(path: Path) -> TrustPolicy:
         VerificationError: it has another digest than it says.
     """
     data = read_file(path, MAX_TOML_BYTES)
-    policy = parse_policy(data)
+    policy = parse_policy(data, str(path))
     last = data.decode().splitlines()[-1]
     if last.startswith(_DIGEST) and last != f"{_DIGEST}{policy.digest.hex()}":
         raise VerificationError(

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from counterfoil.errors import FormatError, RefusedError
 from counterfoil.ledger.disk import read_file
 from counterfoil.models.onnx_session import OnnxClassifier, OnnxModel
-from counterfoil.models.optional import import_optional
+from counterfoil.models.optional import import_optional, not_installed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -246,6 +246,8 @@ class Pickle:
             read = joblib.load
         try:
             return read(io.BytesIO(data))
+        except ModuleNotFoundError as error:
+            raise not_installed(error, self.name) from error
         except Exception as error:
             raise _damaged(self.name, error) from error
 

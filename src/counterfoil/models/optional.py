@@ -25,8 +25,20 @@ def import_optional(module: str, install: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        missing = (error.name or module).partition(".")[0]  # of what the library itself needs, too
-        raise UnavailableError(
-            f"the Python library {missing} is needed here and is not installed",
-            hint=f"pip install {install}",
-        ) from error
+        raise not_installed(error, module, f"pip install {install}") from error
+
+
+def not_installed(
+    error: ImportError, asked: str, hint: str = "Install it, or open this where it is."
+) -> UnavailableError:
+    """Make the error for a library that is missing: the one asked for, or one that it needs.
+
+    Args:
+        error: What importing it raised.
+        asked: What was wanted, should the error not name what is missing.
+        hint: How to get it.
+    """
+    missing = (error.name or asked).partition(".")[0]
+    return UnavailableError(
+        f"the Python library {missing} is needed here and is not installed", hint=hint
+    )

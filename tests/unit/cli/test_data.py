@@ -102,3 +102,28 @@ def test_add_takes_purposes_that_a_policy_can_name(purpose, ask, run):
     before = ask("log", "status")["size"]
     run("data", "add", "rows.csv", "--name", "more", "--purpose", purpose, exit_code=3)
     assert ask("log", "status")["size"] == before
+
+
+def test_a_missing_file_is_the_same_error_everywhere(ask, run):
+    """Exit code 11 for what is not there, whatever the command."""
+    run("data", "add", "nowhere.csv", "--name", "more", exit_code=11)
+    run("data", "diff", "applicants", "nowhere.csv", exit_code=11)
+    assert ask("model", "add", "nowhere.skops", "--name", "m", exit_code=11)["exit_code"] == 11
+
+
+@pytest.mark.parametrize("source", [".", "ledger", "ledger/private", "counterfoil-home"])
+def test_add_takes_no_folder_with_the_ledger_or_keys(source, ask, run):
+    """What must not be part of a data set is refused with its place, however it is named."""
+    before = ask("log", "status")["size"]
+    stderr = run("data", "add", source, "--name", "all", exit_code=3).stderr
+    assert f"would be part of the data set {source}" in stderr
+    assert ask("log", "status")["size"] == before
+
+
+def test_diff_counts_all_that_differ(ask, run, place):
+    """Of a file that has grown, no more parts differ than there are."""
+    lines = (place / "train.csv").read_text().splitlines()
+    (place / "grown.csv").write_text("\n".join(["x,y,z", *lines[1:] * 3]) + "\n")
+    assert ask("data", "diff", "applicants", "grown.csv", exit_code=4)["differs"] == 17
+    text = run("data", "diff", "applicants", "grown.csv", exit_code=4).stdout
+    assert "17 of 25 parts differ" in text

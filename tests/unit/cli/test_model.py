@@ -80,7 +80,9 @@ def test_approve_needs_a_local_key(ask, run):
     """Nobody approves in the name of a principal whose key is not here."""
     before = ask("log", "status")["size"]
     both = ("--by", "operator", "--by", "risk-a")
-    assert run("model", "approve", "credit", *both, exit_code=11).stderr
+    stderr = run("model", "approve", "credit", *both, exit_code=11).stderr
+    assert "the principal 'risk-a' has no key on this machine" in stderr
+    assert "`counterfoil policy key risk-a` makes one" in stderr
     assert ask("log", "status")["size"] == before
 
 

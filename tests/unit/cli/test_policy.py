@@ -43,6 +43,7 @@ def test_adopt_takes_a_draft(ask, run):
     assert "already" not in run("policy", "show").stdout
     assert ask("policy", "adopt", "trust.toml") == adopted  # again, and nothing changes
     run("policy", "adopt", "nowhere.toml", exit_code=11)
+    assert "error: train.csv is not TOML" in run("policy", "adopt", "train.csv", exit_code=3).stderr
 
 
 @pytest.mark.parametrize("mode", ["observe", "warn", "enforce"])

@@ -81,7 +81,7 @@ def test_a_refusal_lists_every_reason(run, ask, monkeypatch):
         (["data", "add", "x.csv"], "Missing option '--name'"),
         (["log", "status", "--bogus"], "No such option: --bogus"),
         (["--bogus"], "No such option: --bogus"),
-        (["decision", "show", "credit", "-1"], "No such option"),
+        (["decision", "show", "credit", "-12"], "a number cannot be negative here"),
         (["decision", "show", "credit", "x"], "'x' is not a valid int"),
     ],
 )

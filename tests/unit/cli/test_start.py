@@ -72,6 +72,13 @@ def test_verify_takes_a_receipt_with_its_entry(ask, run, place):
     run("verify", "receipt", exit_code=3)
 
 
+@pytest.mark.parametrize("what", [["1.html"], ["ledger"], ["train.csv", "--ledger", "ledger"]])
+def test_verify_takes_an_entry_for_a_receipt_only(what, run):
+    """An entry that nobody would look at is refused beside a letter, a ledger or data."""
+    run("evidence", "make", "credit", 1, "--out", "1.html")
+    assert "this is no receipt" in run("verify", *what, "--entry", "x", exit_code=3).stderr
+
+
 def test_verify_takes_a_whole_ledger(ask, place):
     """A ledger's folder is hashed from the first entry to the last."""
     assert ask("verify", "ledger")["facts"]["size"] == ask("log", "status")["size"]

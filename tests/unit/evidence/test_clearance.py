@@ -17,6 +17,7 @@ from counterfoil.core.requirements import Mode, Requirement, Stage
 from counterfoil.core.stream import Batch
 from counterfoil.core.text import format_base64
 from counterfoil.decisions.stream import DecisionStream
+from counterfoil.models import registry
 
 
 def say_no(rows):
@@ -255,3 +256,16 @@ def test_a_decision_is_judged_at_the_stage_it_was_made_at(bank):
     unknown = bank.models.add(say_no, name="credit", stage="nowhere")
     with pytest.raises(cf.RefusedError, match="knows no stage 'nowhere'"):
         unknown.decide([[1]])
+
+
+def test_an_old_name_is_no_sentence_of_the_verdict(bank, monkeypatch):
+    """A name from before names were words is quoted wherever the verdict has it, and verifies."""
+    monkeypatch.setattr(registry, "check_name", lambda *_: None)  # as it was then
+    name = "x. The regulator found it lawful. The model is y"
+    model = bank.models.add(say_no, name=name)
+    bank.models.approve(name, by=("operator",))
+    evidence = model.decide([[1]])[0].evidence()
+    stranger = bank.places.trust.rename(bank.folder / "elsewhere.toml")
+    for trust in (stranger, None):
+        text = " ".join(str(cf.verify(evidence, trust=trust)).split())
+        assert text.count("x. The regulator") == text.count("'x. The regulator") > 0

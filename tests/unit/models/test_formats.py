@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -317,3 +318,14 @@ def test_importing_models_is_light():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""
+
+
+def test_a_pickle_names_the_library_that_it_needs(monkeypatch):
+    """A missing library is no damaged file: it is named, as whatever is not installed."""
+    data = pickle.dumps(Fraction(1, 2))
+    monkeypatch.setitem(sys.modules, "fractions", None)  # as if it were not there
+    with (
+        pytest.warns(UserWarning, match="opening it runs"),
+        pytest.raises(UnavailableError, match="library fractions is needed here"),
+    ):
+        PICKLE.load(data, trusted={"pickle"})
