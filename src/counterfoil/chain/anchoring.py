@@ -112,15 +112,6 @@ class Anchoring:
             sum(cost_of(found.statement.predicate) for found in self._stated()),
         )
 
-    def waiting(self) -> int:
-        """Count the entries that no anchor covers yet, final or not.
-
-        Raises:
-            UnavailableError: the chain does not answer.
-        """
-        self._log.refresh()
-        return self._log.size - self._anchored(final=False)
-
     def run(self, timeout_s: float = FINAL_WITHIN_S) -> list[Attested]:
         """Anchor the newest checkpoint, and state every final anchor that the log does not yet.
 

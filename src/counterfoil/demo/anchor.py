@@ -60,11 +60,6 @@ class Place:
         self._dev = dev
         self._account = account
 
-    @property
-    def url(self) -> str:
-        """The chain's node."""
-        return self._dev.url
-
     def anchor(self) -> Anchored:
         """Anchor the newest checkpoint."""
         policy = self._ledger.policy.show()
