@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from hypothesis import HealthCheck, settings
 
 # The contracts' tests need other versions of packages: `make test-contracts` runs them, apart.
 collect_ignore = ["contracts"]
+
+# A shell's background job ignores Ctrl-C, and its children inherit that: commands that tests
+# interrupt would not end. What has a handler here is back at its default in a child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: two busy cores make a slow example, not a wrong one. `make fuzz` picks the big one.
 settings.register_profile(

@@ -98,7 +98,8 @@ def test_two_organisations_hand_files_around(machine, tmp_path):
     assert ask("chain", "anchor", "--exchange", "to-sign")["size"] == 3
 
 
-def test_others_write_while_it_goes_on(machine, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_others_write_while_it_goes_on(machine, tmp_path, number):
     """At a cadence it holds the ledger only while it anchors; who writes in between is anchored."""
     assert machine
     ask("chain", "join")
@@ -116,8 +117,10 @@ def test_others_write_while_it_goes_on(machine, tmp_path):
                 ledger.append(b"another")
                 written += 1
             time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert b"goes on where this one stopped" in said
     assert written > 2
 
 

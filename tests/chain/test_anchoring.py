@@ -156,6 +156,17 @@ def test_a_member_never_goes_back(bank, tmp_path):
     assert bank.stated() == [newer]
 
 
+def test_members_follow_from_whatever_size_they_remember(bank):
+    """A witness cosigns in between what the log publishes: the next request proves from there."""
+    for name in NAMES:
+        bank.grow()
+        bank.clients[name].add_checkpoint(0, (), bank.ledger.checkpoint)
+    bank.grow()
+    newest = bank.ledger.size
+    bank.anchoring().run()
+    assert bank.stated() == [newest]
+
+
 STEPS = {
     "asked": ("counterfoil.chain.desk.Desk.ask", "after"),
     "answered": ("counterfoil.chain.desk.Desk.keep", "after"),

@@ -48,6 +48,7 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.ledger.localwitness import RememberedError
 from counterfoil.ledger.log import Attested, Found, Log
 from counterfoil.ledger.trust import Trust, heard_in, newest_heard
 
@@ -137,13 +138,7 @@ class Anchoring:
         if (request := self._choose()) is None:
             return made
         if self._anchored(final=False) < request.checkpoint.size:
-            try:
-                answers = self._collect(request)
-            except ConflictError:
-                # A member has gone on since it was asked for: it follows a newer checkpoint.
-                request = self._renew()
-                answers = self._collect(request)
-            self._submit(request, answers)
+            self._submit(*self._collect(request))
         self._wait(request.checkpoint.size, timeout_s)
         made += self._state()
         self._desk.clear()
@@ -185,10 +180,10 @@ class Anchoring:
             return old
         return self._renew() if self._has_news(anchored) else None
 
-    def _renew(self) -> AnchorRequest:
-        """Ask for the newest checkpoint."""
-        anchored = self._anchored(final=False)
-        return self._desk.ask(self.rules.id, self.rules.contract, self._id, self._epoch(), anchored)
+    def _renew(self, *remembered: int) -> AnchorRequest:
+        """Ask for the newest checkpoint, proven from sizes that members remember, too."""
+        known = (*remembered, self._anchored(final=False))
+        return self._desk.ask(self.rules.id, self.rules.contract, self._id, self._epoch(), known)
 
     def _has_news(self, anchored: int) -> bool:
         """Whether the log holds more than the statements about its own anchors."""
@@ -196,7 +191,20 @@ class Anchoring:
             not _is_anchor(self._log.entry(index)) for index in range(anchored, self._log.size)
         )
 
-    def _collect(self, request: AnchorRequest) -> list[AnchorSignature]:
+    def _collect(self, request: AnchorRequest) -> tuple[AnchorRequest, list[AnchorSignature]]:
+        """Have enough members sign what is asked, or what has to be asked instead.
+
+        A member may remember another size than the request proves from: it has gone on since, or
+        cosigned what the log published in between. It follows a request that proves from there.
+        """
+        for _ in self._members:
+            try:
+                return request, self._signatures(request)
+            except RememberedError as remembered:
+                request = self._renew(remembered.size)
+        return request, self._signatures(request)
+
+    def _signatures(self, request: AnchorRequest) -> list[AnchorSignature]:
         """Have as many members sign as the committee's threshold asks for."""
         committee = self.contract.committee_of(self._id, final=False)
         answers: list[AnchorSignature] = []
@@ -206,7 +214,7 @@ class Anchoring:
                 break
             try:
                 answers.append(self._ask(address, request))
-            except ConflictError:
+            except RememberedError:
                 raise
             except CounterfoilError as error:  # one member must not keep the others from signing
                 lacking.append(f"{error}{f' ({error.hint})' if error.hint else ''}")

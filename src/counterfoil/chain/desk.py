@@ -9,6 +9,8 @@ signed it remembers it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from counterfoil.chain.request import (
     MAX_PROOFS,
     MAX_REQUEST_BYTES,
@@ -49,7 +51,7 @@ class Desk:
         return parse_request(read_file(path, MAX_REQUEST_BYTES))
 
     def ask(
-        self, chain_id: int, contract: str, log_id: bytes, epoch: int, anchored: int
+        self, chain_id: int, contract: str, log_id: bytes, epoch: int, known: Iterable[int]
     ) -> AnchorRequest:
         """Make the log's newest checkpoint what is asked; durable on return.
 
@@ -58,19 +60,21 @@ class Desk:
             contract: Address of the `CheckpointAnchor`, lower case.
             log_id: The log's id there, 32 bytes.
             epoch: Of the committee.
-            anchored: Size at the newest anchor, 0 if there is none.
+            known: Sizes that members may remember, beside that of the request before: that of
+                the newest anchor, for instance.
         """
         log, old = self._log, self.request()
         checkpoint = open_checkpoint(log.checkpoint, log.key)
-        sizes = {anchored, *(() if old is None else (*old.proofs, old.checkpoint.size))}
-        known = sorted(size for size in sizes if 0 < size <= checkpoint.size)[-MAX_PROOFS:]
+        before = () if old is None else (old.checkpoint.size, *sorted(old.proofs, reverse=True))
+        sizes = dict.fromkeys(size for size in (*known, *before) if 0 < size <= checkpoint.size)
+        proven = sorted([*sizes][:MAX_PROOFS])
         request = AnchorRequest(
             chain_id,
             contract,
             log_id,
             epoch,
             log.checkpoint,
-            {size: log.consistency(size, checkpoint.size) for size in known},
+            {size: log.consistency(size, checkpoint.size) for size in proven},
         )
         # The answers first: left behind, they would be to another request.
         self._forget("answer.*.json")

@@ -25,7 +25,7 @@ from counterfoil.chain.typed import Message, checkpoint_message, digest
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.note import Note, NoteSignature, format_note
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.errors import ConflictError, PolicyError, SignatureError, UnavailableError
+from counterfoil.errors import PolicyError, SignatureError, UnavailableError
 from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.ledger.localwitness import RememberedError, WitnessClient
 
@@ -34,7 +34,7 @@ class Member(Protocol):
     """One who is asked to sign what is to be anchored.
 
     `sign` returns only after the member has durably remembered the checkpoint as the last one of
-    its log. It raises `UnavailableError` where there is no answer yet, `ConflictError` where the
+    its log. It raises `UnavailableError` where there is no answer yet, `RememberedError` where the
     member remembers a size that the request does not prove from, and `VerificationError` where it
     will not follow.
     """
@@ -90,7 +90,8 @@ class LocalMember:
             size = remembered.size
         proofs = {0: (), **request.proofs}
         if size not in proofs or size > checkpoint.size:
-            raise ConflictError(
+            raise RememberedError(
+                size,
                 f"{self.address} last witnessed {size} entries of {checkpoint.origin}; the request "
                 f"is for {checkpoint.size} and proves from {', '.join(map(str, sorted(proofs)))}",
                 hint="A member does not go back: anchor a newer checkpoint, or one that proves "

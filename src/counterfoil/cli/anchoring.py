@@ -24,7 +24,7 @@ from counterfoil.cli.accounts import (
     node_url,
 )
 from counterfoil.cli.options import LEDGER, OPERATOR, AsJson, By, Ledger, signers
-from counterfoil.cli.run import verb
+from counterfoil.cli.run import until_stopped, verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -228,14 +228,18 @@ def anchor(
     if every is None:
         once()
         return
-    # The ledger is opened for each run, so that others can write to it in between.
-    chains.keep_anchoring(
-        once,
-        size,
-        every_s=every,
-        max_entries=max_entries,
-        report=lambda error: output.remark("warning", str(error)),
-    )
+    until_stopped()
+    try:
+        # The ledger is opened for each run, so that others can write to it in between.
+        chains.keep_anchoring(
+            once,
+            size,
+            every_s=every,
+            max_entries=max_entries,
+            report=lambda error: output.remark("warning", str(error)),
+        )
+    except KeyboardInterrupt:
+        output.remark("note", "anchoring has ended; the next run goes on where this one stopped")
 
 
 def sign(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from pathlib import Path
@@ -25,7 +24,7 @@ from counterfoil.cli.accounts import (
     passphrase,
 )
 from counterfoil.cli.options import OPERATOR, AsJson
-from counterfoil.cli.run import noun, verb
+from counterfoil.cli.run import noun, until_stopped, verb
 from counterfoil.errors import FormatError, UnavailableError
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ LogId = Annotated[str | None, typer.Option("--log", metavar="HEX", help="A log's
 @verb(app, "dev", "counterfoil chain dev")
 def dev(*, port: Port = 0, as_json: AsJson = False) -> None:
     """Run a chain on this machine, to develop on, until interrupted."""
-    # A plain `kill` ends it as Ctrl-C does: the last block is written, the child is gone.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    until_stopped()  # the last block is written, the child is gone
     try:
         with chains.DevChain(port=port) as running:
             output.show(

@@ -8,6 +8,7 @@ is a bug, and keeps its traceback.
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -148,6 +149,14 @@ def verb(
         group: Under which title the help of `app` lists it.
     """
     return app.command(name, cls=Command, epilog=example, rich_help_panel=group)
+
+
+def until_stopped() -> None:
+    """Have a plain `kill`, as supervisors send it, end this command as Ctrl-C does.
+
+    For commands that go on until somebody stops them: what they hold is given back first.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _first_line(says: str | None) -> str:

@@ -52,10 +52,16 @@ class WitnessClient(Protocol):
 
 
 class RememberedError(ConflictError):
-    """The witness last cosigned another size than the request says."""
+    """The witness last cosigned another size than the request says.
 
-    def __init__(self, size: int) -> None:
-        super().__init__(f"the witness remembers size {size}")
+    Args:
+        size: That size.
+        says: Who remembers it, and what was asked; None for the plain fact.
+        hint: What to do next.
+    """
+
+    def __init__(self, size: int, says: str | None = None, *, hint: str = "") -> None:
+        super().__init__(says or f"the witness remembers size {size}", hint=hint)
         self.size = size
 
 

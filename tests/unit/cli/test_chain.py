@@ -156,7 +156,9 @@ def test_dev_runs_until_it_is_stopped(number, anvil, start):
     process = start("chain", "dev", "--json")
     shown = ""
     while not shown.endswith("}\n"):
-        shown += process.stdout.readline()
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        shown += line
     body = json.loads(shown)
     assert set(body) == {"url", "chain_id", "folder", "proves", "does_not_prove"}
     assert "rewrite" in body["does_not_prove"]
