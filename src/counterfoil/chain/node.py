@@ -29,10 +29,11 @@ from counterfoil.chain.answers import (
 )
 from counterfoil.chain.profile import MAX_CHAIN_ID, ChainProfile, known_profile
 from counterfoil.chain.reverts import revert_reason
-from counterfoil.chain.rpc import ANSWER_WITHIN_S, NodeError, Rpc
+from counterfoil.chain.rpc import NodeError, Rpc
 from counterfoil.core.anchoring import Finality
 from counterfoil.core.canonical import JsonValue
 from counterfoil.errors import RefusedError, UnavailableError, VerificationError
+from counterfoil.ledger.web import ANSWER_WITHIN_S
 
 if TYPE_CHECKING:
     from web3 import Web3

@@ -9,7 +9,7 @@ audit       everything hashed again            status        how a log stands
 export      the log as static files            witness       who remembers what it cosigned
 localwitness, countersign   asking it          keyfiles      private keys
 places      what lies outside the folder       disk          what is asked of a disk
-identity    whose log a folder holds
+identity    whose log a folder holds          web           HTTP, bounded
 """
 
 from __future__ import annotations
