@@ -1,7 +1,9 @@
 """The ledger: where statements live.
 
 log         append, receipts, find             sequencer     the one writer
-treestore   a durable tree in a folder         treeview      the reading half of it
+engine      where the entries live             embedded      in a folder
+tree        proofs and entries as published    treeview      read from a folder
+treestore   a durable tree in a folder
 journal     commits before the flat files      flatfiles     entries and hashes on the disk
 index       what is said about what            blobs         statements too large for an entry
 trust       the adopted policy                 gate          the check before an act

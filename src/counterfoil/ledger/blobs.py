@@ -8,9 +8,9 @@ An entry that stands for a larger envelope is the canonical JSON object
 
 from __future__ import annotations
 
-import contextlib
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from counterfoil.core.canonical import format_json, parse_canonical
 from counterfoil.core.text import parse_hex
@@ -23,12 +23,62 @@ MAX_BLOB_BYTES = 16 << 20
 REFERENCE = b'{"counterfoil":"blob/v1",'
 
 
-def shorten(data: bytes, folder: Path, disk: Disk) -> bytes:
+class Blobs(Protocol):
+    """Bytes by their SHA-256.
+
+    `put` returns once they are durable. `get` gives what lies under the digest, at most `size`
+    bytes of it and believed by nobody, or raises `UnavailableError` where there is nothing, and
+    `VerificationError` where it is plainly something else.
+    """
+
+    def put(self, digest: str, data: bytes) -> None:
+        """Store them; what is there already may be written again."""
+
+    def get(self, digest: str, size: int) -> bytes:
+        """Read them."""
+
+
+class FolderBlobs:
+    """Those in a folder.
+
+    Args:
+        folder: Made when first needed.
+        disk: How to write and sync.
+    """
+
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        self._folder, self._disk = folder, disk
+
+    def put(self, digest: str, data: bytes) -> None:
+        """Write a file."""
+        with reported(f"cannot store a statement in {self._folder}"):
+            folder = self._folder / digest[:2]
+            folder.mkdir(parents=True, exist_ok=True)
+            self._disk.replace(folder, digest[2:], data)
+            self._disk.sync_folder(self._folder)
+
+    def get(self, digest: str, size: int) -> bytes:
+        """Read it."""
+        path = self._folder / digest[:2] / digest[2:]
+        if not path.exists():
+            raise UnavailableError(
+                f"the {size} bytes of statement {digest[:12]}… are not beside the log",
+                hint="Copy the `blobs` folder with the ledger.",
+            )
+        try:
+            return read_file(path, size)
+        except FormatError as error:  # another size, or no plain file
+            raise VerificationError(
+                f"{path} is not what the log says", hint="Restore the file from a backup."
+            ) from error
+
+
+def shorten(data: bytes, blobs: Blobs) -> bytes:
     """Return the entry for `data`: itself, or a reference after storing it durably.
 
     Raises:
         FormatError: `data` is larger than 16 MiB.
-        UnavailableError: the disk refuses.
+        UnavailableError: they cannot be stored.
     """
     if len(data) <= MAX_INLINE_BYTES:
         return data
@@ -38,14 +88,11 @@ def shorten(data: bytes, folder: Path, disk: Disk) -> bytes:
             hint="State the digest of a file instead of its contents.",
         )
     digest = sha256(data).hexdigest()
-    with reported(f"cannot store a statement in {folder}"):
-        (folder / digest[:2]).mkdir(parents=True, exist_ok=True)
-        disk.replace(folder / digest[:2], digest[2:], data)
-        disk.sync_folder(folder)
+    blobs.put(digest, data)
     return format_json({"counterfoil": "blob/v1", "sha256": digest, "size": len(data)})
 
 
-def resolve(entry: bytes, folder: Path) -> bytes:
+def resolve(entry: bytes, blobs: Blobs) -> bytes:
     """Return the bytes that an entry stands for; one that is no reference stands for itself.
 
     Raises:
@@ -57,19 +104,13 @@ def resolve(entry: bytes, folder: Path) -> bytes:
     if found is None:
         return entry
     digest, size = found
-    path = folder / digest[:2] / digest[2:]
-    if not path.exists():
-        raise UnavailableError(
-            f"the {size} bytes of statement {digest[:12]}… are not beside the log",
-            hint="Copy the `blobs` folder with the ledger.",
+    data = blobs.get(digest, size)
+    if not is_reference(entry, data):
+        raise VerificationError(
+            f"what lies beside the log as {digest} is not what the log says",
+            hint="Restore it from a backup.",
         )
-    with contextlib.suppress(FormatError):  # another size, or no plain file
-        data = read_file(path, size)
-        if is_reference(entry, data):
-            return data
-    raise VerificationError(
-        f"{path} is not what the log says", hint="Restore the file from a backup."
-    )
+    return data
 
 
 def is_reference(entry: bytes, data: bytes) -> bool:

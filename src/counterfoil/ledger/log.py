@@ -1,8 +1,8 @@
 """The log: where statements live, and what is true of them when a call returns.
 
 `append` returns a receipt once the entry is durable, in the tree, and covered by a published
-checkpoint. A `Log` reads until it is first asked to write; then it becomes the one writer (see
-`sequencer`).
+checkpoint. A `Log` reads until it is first asked to write; then it becomes a writer, of which an
+embedded log has one (see `sequencer`). Where the entries live is for its engine.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from counterfoil.core.statement import (
 from counterfoil.errors import ConflictError, UnavailableError, VerificationError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.disk import Disk
-from counterfoil.ledger.identity import read_identity, write_identity
+from counterfoil.ledger.embedded import Embedded
+from counterfoil.ledger.engine import Engine, Writer
+from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.index import Index
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.places import Places
-from counterfoil.ledger.sequencer import Sequencer
+from counterfoil.ledger.tree import Published, Tree
 from counterfoil.ledger.treestore import TreeStore
-from counterfoil.ledger.treeview import Published, TreeView
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,13 @@ class Attested(Found):
 
 
 class Receipts(Sequence[Receipt]):
-    """Receipts of consecutive entries, each computed when asked for."""
+    """Receipts of entries, each computed when asked for."""
 
-    def __init__(self, log: Log, first: int, count: int, published: Published) -> None:
-        self._log, self._first, self._count = log, first, count
-        self._published = published
+    def __init__(self, log: Log, indices: Sequence[int], published: Published) -> None:
+        self._log, self._indices, self._published = log, indices, published
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._indices)
 
     @overload
     def __getitem__(self, place: int) -> Receipt: ...
@@ -79,18 +79,16 @@ class Receipts(Sequence[Receipt]):
     def __getitem__(self, place: slice) -> Sequence[Receipt]: ...
     def __getitem__(self, place: int | slice) -> Receipt | Sequence[Receipt]:
         if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(self._count))]
-        if not -self._count <= place < self._count:
-            raise IndexError(place)
-        index = self._first + place % self._count
-        return self._log._receipt_at(index, self._published)  # noqa: SLF001 one module
+            return [self[i] for i in range(*place.indices(len(self)))]
+        return self._log._receipt_at(self._indices[place], self._published)  # noqa: SLF001 one module
 
 
 class Log:
-    """A transparency log in a folder; `Log.create` or `Log.open` makes one.
+    """A transparency log.
 
     Args:
-        folder: The ledger's folder.
+        folder: The ledger's folder: the log itself, unless it lives elsewhere, and what is private.
+        engine: Where the log lives; None for the folder.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.
         disk: How to write and sync.
@@ -100,6 +98,7 @@ class Log:
         self,
         folder: Path,
         *,
+        engine: Engine | None = None,
         clock: Callable[[], float] = time.time,
         random: Callable[[int], bytes] = os.urandom,
         disk: Disk | None = None,
@@ -107,15 +106,16 @@ class Log:
         self.folder = folder
         self.clock = clock
         self.random = random
-        self.key = read_identity(folder)
+        self.disk = disk or Disk()
+        self.engine: Engine = engine or Embedded(folder, self.disk)
+        self.key = self.engine.key
         self.origin = self.key.name
         self.places = Places(self.origin)
-        self.disk = disk or Disk()
-        self._sequencer: Sequencer | None = None
+        self._writer: Writer | None = None
         self._writer_lock = threading.Lock()
-        self._views: list[TreeView] = []
+        self._views: list[Tree] = []
         self._index: Index | None = None
-        self._tree: TreeView = self._open_reader()
+        self._tree: Tree = self.engine.read()
         self._require_own_checkpoint()
 
     @staticmethod
@@ -167,10 +167,9 @@ class Log:
         return self._tree.head
 
     def refresh(self) -> None:
-        """See what another process has published since."""
-        if self._sequencer is None:
-            self._tree.refresh()
-            self._require_own_checkpoint()
+        """See what others have published since."""
+        self._tree.refresh()
+        self._require_own_checkpoint()
 
     def entry(self, index: int) -> bytes:
         """Read an entry.
@@ -184,7 +183,7 @@ class Log:
 
     def resolve(self, entry: bytes) -> bytes:
         """Give what an entry stands for: itself, or bytes beside the log; see `blobs`."""
-        return blobs.resolve(entry, self.folder / "blobs")
+        return blobs.resolve(entry, self.engine.blobs)
 
     def envelope(self, index: int) -> Envelope:
         """Read the envelope at `index`, from beside the log if it is too large for an entry."""
@@ -267,8 +266,8 @@ class Log:
         Raises:
             As `append`; then none of them, or all, are in.
         """
-        first = self._require_writer().append(entries)
-        return Receipts(self, first, len(entries), self._tree.published)
+        indices = self._require_writer().append(entries)
+        return Receipts(self, indices, self._tree.published)
 
     def attest(
         self,
@@ -315,7 +314,7 @@ class Log:
         """Append an envelope that somebody signed; the signatures are not checked here."""
         statement = parse_statement(envelope.in_toto)
         data = format_envelope(envelope)
-        entry = blobs.shorten(data, self.folder / "blobs", self.disk)
+        entry = blobs.shorten(data, self.engine.blobs)
         receipt = self.append(entry)
         return Attested(receipt.index, envelope, statement, receipt)
 
@@ -338,8 +337,8 @@ class Log:
         if self._index is not None:
             self._index.close()
             self._index = None
-        if self._sequencer is not None:
-            self._sequencer.close()
+        if self._writer is not None:
+            self._writer.close()
         else:
             self._tree.close()
         while self._views:
@@ -358,35 +357,15 @@ class Log:
 
     # Beneath
 
-    def _require_writer(self) -> Sequencer:
-        """Become the writer, once."""
+    def _require_writer(self) -> Writer:
+        """Become a writer, once."""
         with self._writer_lock:
-            if self._sequencer is None:
-                sequencer = self._open_writer()
+            if self._writer is None:
+                writer = self.engine.write()
                 # Other threads may be reading from it; it is closed with everything else.
                 self._views.append(self._tree)
-                self._tree, self._sequencer = sequencer.tree, sequencer
-            return self._sequencer
-
-    def _open_writer(self) -> Sequencer:
-        signer = load_key(self.places.keys / "log.pem")
-        if signer.key != self.key:
-            raise ConflictError(
-                f"{self.places.keys / 'log.pem'} is not the key of {self.origin}",
-                hint="Restore the log's own key; without it nobody can append.",
-            )
-        return Sequencer(self.folder / "log", signer, self.places.witness, disk=self.disk)
-
-    def _open_reader(self) -> TreeView:
-        try:
-            return TreeStore.open(self.folder / "log", write=False, disk=self.disk)
-        except VerificationError as damaged:
-            # A power cut may have torn the head: its writer finds it in the journal.
-            try:
-                self._open_writer().close()
-            except (ConflictError, UnavailableError):
-                raise damaged from None
-        return TreeStore.open(self.folder / "log", write=False, disk=self.disk)
+                self._tree, self._writer = writer.tree, writer
+            return self._writer
 
     def _receipt_at(self, index: int, published: Published) -> Receipt:
         return Receipt(index, self._tree.path(index, published), published.head)
@@ -404,7 +383,7 @@ class Log:
         """Give the root at `size`; None where a reader cannot tell, as the log may have grown."""
         if size <= self.size:
             return self._tree.root(size)
-        return None if self._sequencer is None else EMPTY_ROOT
+        return None if self._writer is None else EMPTY_ROOT
 
     def _read_checked(self, start: int, stop: int) -> Iterator[bytes]:
         """Read entries [start, stop), each compared with its leaf."""

@@ -75,8 +75,8 @@ class Sequencer:
         self._witness = asked
         self._warned = ""
 
-    def append(self, entries: Sequence[bytes]) -> int:
-        """Append entries next to each other, as one commit; return the first one's index.
+    def append(self, entries: Sequence[bytes]) -> range:
+        """Append entries next to each other, as one commit; return their indices.
 
         Raises:
             As `TreeStore.commit`; also as opening, if the witness turns out to be ahead.
@@ -90,7 +90,7 @@ class Sequencer:
         if pending.error is not None:
             raise pending.error
         self._warn_of_silence()
-        return pending.first
+        return range(pending.first, pending.first + len(entries))
 
     def close(self) -> None:
         """Settle the tree, let the next writer in, end the witness process."""

@@ -37,7 +37,8 @@ from counterfoil.errors import ConflictError, FormatError, VerificationError
 from counterfoil.ledger.disk import Disk, WriterLock, reported, require_posix
 from counterfoil.ledger.flatfiles import encode_head
 from counterfoil.ledger.journal import MAX_COMMIT_BYTES, Frame, Journal
-from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, Published, TreeView
+from counterfoil.ledger.tree import Published
+from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, TreeView
 
 Seal = Callable[[int, Hash], bytes]
 Countersign = Callable[["TreeStore", bytes], bytes]
@@ -140,6 +141,11 @@ class TreeStore(TreeView):
             store.close()
             raise
         return store
+
+    def refresh(self) -> None:
+        """Take over the newest published head; the writer has it."""
+        if self._lock is None:
+            super().refresh()
 
     # Writing
 

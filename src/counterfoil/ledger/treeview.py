@@ -1,4 +1,4 @@
-"""A tree on disk as its readers see it: proofs, payloads and hashes of what was published.
+"""A tree on disk as its readers see it.
 
 The files are described in `treestore`, which adds the one writer.
 """
@@ -7,118 +7,32 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, cast
 
 from counterfoil.core.canonical import parse_canonical
-from counterfoil.core.merkle import (
-    EMPTY_ROOT,
-    HASH_BYTES,
-    Frontier,
-    Hash,
-    check_inclusion,
-    node_hash,
-    prove_consistency,
-    prove_inclusion,
-)
+from counterfoil.core.merkle import HASH_BYTES, Frontier
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, read_file, require_posix
 from counterfoil.ledger.flatfiles import FlatFiles
+from counterfoil.ledger.tree import Published, Tree
 
-TILE_WIDTH = 256
 TREE_FORMAT = "counterfoil tree v1"
 END_BYTES = 8
 _LENGTHS = {2: "H", 4: "I"}  # array types by width
-_READ_ENTRIES = 1024  # entries read at once when iterating
 _MAX_WIDTHS_BYTES = 1 << 10  # of tree.json, which has three short members
 
 
-class Published(NamedTuple):
-    """What readers see of a tree."""
-
-    frontier: Frontier
-    root: Hash
-    head: bytes
-
-
-class TreeView:
+class TreeView(Tree):
     """What was published of the tree in `folder`, as of the last `refresh`."""
 
     def __init__(self, folder: Path, disk: Disk, *, write: bool) -> None:
         require_posix()
+        super().__init__(str(folder))
         self.folder = folder
         self._disk = disk
         self._slot_bytes, self._length_bytes = _read_widths(folder)
         self._files = FlatFiles(folder, disk, write=write)
-        self._full_tile = lru_cache(maxsize=64)(self._read_full_tile)
-        # Size, root and head change together, so that a thread never sees parts of two commits.
-        self._published = Published(Frontier(), EMPTY_ROOT, b"")
-
-    @property
-    def size(self) -> int:
-        """Number of leaves."""
-        return self._published.frontier.size
-
-    @property
-    def head(self) -> bytes:
-        """What was published with the newest commit; empty before the first."""
-        return self._published.head
-
-    @property
-    def published(self) -> Published:
-        """Frontier, root and head of one moment."""
-        return self._published
-
-    def root(self, size: int | None = None) -> Hash:
-        """Compute the root at `size` leaves, by default now."""
-        if size is None or size == self.size:
-            return self._published.root
-        return Frontier.at(self._known(size), self.node).root()
-
-    def leaf(self, index: int) -> Hash:
-        """Read the leaf hash at `index`."""
-        self._known(index + 1)
-        return self._read_level(0, index, 1)[0]
-
-    def node(self, level: int, index: int) -> Hash:
-        """Compute the root of the complete subtree number `index` of 2**`level` leaves."""
-        tile_level, height = divmod(level, 8)
-        first = index << height
-        tile, place = divmod(first, TILE_WIDTH)
-        if (tile + 1) * TILE_WIDTH << 8 * tile_level <= self.size:
-            return self._full_tile(tile_level, tile)[height][place >> height]
-        return _layers(self._read_level(tile_level, first, 1 << height))[-1][0]
-
-    def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
-        """Prove that the leaf at `index` is in the tree of `size` leaves (by default now)."""
-        return prove_inclusion(index, self._known(size), self.node)
-
-    def path(self, index: int, published: Published) -> tuple[Hash, ...]:
-        """Prove as `inclusion`, in a tree that was published once, and check the proof.
-
-        Raises:
-            FormatError: there is no such entry.
-            ProofError: the disk no longer holds what was published.
-        """
-        path = self.inclusion(index, published.frontier.size)
-        # Checked before it leaves: a disk that changed must not make us hand out nonsense.
-        check_inclusion(self.leaf(index), index, published.frontier.size, path, published.root)
-        return path
-
-    def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
-        """Prove that the tree of `size` leaves (by default now) extends that of `old_size`."""
-        return prove_consistency(old_size, self._known(size), self.node)
-
-    def root_below(self, size: int) -> Hash:
-        """Compute as `root`, also for a size that is durable and not published yet."""
-        return Frontier.at(size, self.node).root()
-
-    def consistency_below(self, old_size: int, size: int) -> tuple[Hash, ...]:
-        """Prove as `consistency`, also for a size that is durable and not published yet."""
-        return prove_consistency(old_size, size, self.node)
 
     def payload(self, index: int) -> bytes:
         """Read the payload at `index`: slot and body.
@@ -132,15 +46,6 @@ class TreeView:
         if self._slot_bytes and not any(slot):
             raise UnavailableError(f"entry {index} of {self.folder} was erased")
         return slot + next(self.bodies(index, index + 1))
-
-    def bodies(self, start: int, stop: int) -> Iterator[bytes]:
-        """Read the bodies of entries [start, stop); those of erased entries are zeros.
-
-        Raises:
-            VerificationError: the files disagree about where an entry lies.
-        """
-        for first in range(start, stop, _READ_ENTRIES):
-            yield from self.read_bodies(first, min(stop, first + _READ_ENTRIES))
 
     def read_bodies(self, start: int, stop: int) -> list[bytes]:
         """Read the bodies of entries [start, stop), at least one, at once; see `bodies`."""
@@ -160,10 +65,6 @@ class TreeView:
                 hint="A file was changed; restore the folder from a backup.",
             )
         return bodies
-
-    def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
-        """Read the stored hashes [start, stop) of level `8 * tile_level`."""
-        return self._read_level(tile_level, start, stop - start)
 
     def joined_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
         """Read them as they lie in the file, one after another."""
@@ -190,16 +91,6 @@ class TreeView:
         """Release the files."""
         self._files.close()
 
-    def _known(self, size: int | None) -> int:
-        if size is None:
-            return self.size
-        if not 0 <= size <= self.size:
-            raise FormatError(
-                f"{self.folder} has {self.size} entries; there is no size or index {size}",
-                hint="Indices count from 0; refresh a reader to see newer entries.",
-            )
-        return size
-
     def _read_ends(self, start: int, stop: int) -> tuple[int, list[int]]:
         """Read where entries [start, stop) lie: the first's begin, and each one's end."""
         first = max(start - 1, 0)
@@ -211,25 +102,6 @@ class TreeView:
 
     def _end_of_entries(self, size: int) -> int:
         return self._read_ends(size - 1, size)[1][0] if size else 0
-
-    def _read_level(self, tile_level: int, start: int, count: int) -> list[Hash]:
-        data = self.joined_hashes(tile_level, start, start + count)
-        return cast(
-            "list[Hash]", [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
-        )
-
-    def _read_full_tile(self, tile_level: int, tile: int) -> list[list[Hash]]:
-        return _layers(self._read_level(tile_level, tile * TILE_WIDTH, TILE_WIDTH))
-
-
-def _layers(hashes: list[Hash]) -> list[list[Hash]]:
-    """Compute all layers above a row of 2**k hashes, the row first, the root last."""
-    layers = [hashes]
-    while len(hashes) > 1:
-        pairs = iter(hashes)
-        hashes = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=True)]
-        layers.append(hashes)
-    return layers
 
 
 def _read_widths(folder: Path) -> tuple[int, int]:

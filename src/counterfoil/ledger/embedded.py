@@ -1,0 +1,65 @@
+"""The embedded engine: a log in a folder of this machine, with one writer at a time.
+
+    ledger.json     whose log it is (see `identity`)
+    log/            the tree (see `treestore`)
+    blobs/          statements too large for an entry (see `blobs`)
+
+The log's key and its local witness lie elsewhere: see `places`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from counterfoil.errors import ConflictError, UnavailableError, VerificationError
+from counterfoil.ledger.blobs import FolderBlobs
+from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.identity import read_identity
+from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.sequencer import Sequencer
+from counterfoil.ledger.tree import Tree
+from counterfoil.ledger.treestore import TreeStore
+
+
+class Embedded:
+    """The log in a folder.
+
+    Args:
+        folder: The ledger's.
+        disk: How to write and sync.
+
+    Raises:
+        FormatError: there is no ledger in the folder.
+        UnavailableError: the disk refuses.
+    """
+
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        self.key = read_identity(folder)
+        self.blobs = FolderBlobs(folder / "blobs", disk)
+        self._folder = folder / "log"
+        self._disk = disk
+        self._places = Places(self.key.name)
+
+    def read(self) -> Tree:
+        """Open the tree for reading; a head that a power cut tore is repaired first."""
+        try:
+            return TreeStore.open(self._folder, write=False, disk=self._disk)
+        except VerificationError as damaged:
+            # A power cut may have torn the head: its writer finds it in the journal.
+            try:
+                self.write().close()
+            except (ConflictError, UnavailableError):
+                raise damaged from None
+        return TreeStore.open(self._folder, write=False, disk=self._disk)
+
+    def write(self) -> Sequencer:
+        """Become the one writer."""
+        path = self._places.keys / "log.pem"
+        signer = load_key(path)
+        if signer.key != self.key:
+            raise ConflictError(
+                f"{path} is not the key of {self.key.name}",
+                hint="Restore the log's own key; without it nobody can append.",
+            )
+        return Sequencer(self._folder, signer, self._places.witness, disk=self._disk)

@@ -1,0 +1,53 @@
+"""Where the entries of a log live: what `Log` asks of a folder, a database, or a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from counterfoil.core.keys import VerifierKey
+from counterfoil.ledger.blobs import Blobs
+from counterfoil.ledger.tree import Tree
+
+
+class Writer(Protocol):
+    """Gives entries their place.
+
+    `append` returns the index of each entry once all of them are durable and under a published
+    checkpoint that `tree` shows. It raises `FormatError` where an entry is too long,
+    `ConflictError` where somebody else writes or the log was set back, and `UnavailableError`
+    where it is not known whether they are in; the next call finds out. May be used by several
+    threads.
+    """
+
+    @property
+    def tree(self) -> Tree:
+        """What is published, at least all that `append` has returned."""
+
+    def append(self, entries: Sequence[bytes]) -> Sequence[int]:
+        """Append entries, in this order, none or all; see above."""
+
+    def close(self) -> None:
+        """Let the next writer in."""
+
+
+class Engine(Protocol):
+    """A place where a log lives.
+
+    What `read` gives was published under the log's key, and is compared with its checkpoint before
+    it is believed. `write` raises as `Writer.append` where there can be no writer.
+    """
+
+    @property
+    def key(self) -> VerifierKey:
+        """The log's; its name is the origin."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """What lies beside the log."""
+
+    def read(self) -> Tree:
+        """Open what is published, for reading."""
+
+    def write(self) -> Writer:
+        """Become a writer."""

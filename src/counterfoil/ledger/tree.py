@@ -1,0 +1,170 @@
+"""A published tree as its readers see it: proofs, entries and stored hashes, wherever they lie.
+
+`Tree` computes; where the hashes and entries come from is for a subclass: files in a folder
+(`treeview`), or tiles that somebody serves.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple, cast
+
+from counterfoil.core.merkle import (
+    EMPTY_ROOT,
+    HASH_BYTES,
+    Frontier,
+    Hash,
+    check_inclusion,
+    node_hash,
+    prove_consistency,
+    prove_inclusion,
+)
+from counterfoil.core.tile import TILE_WIDTH
+from counterfoil.errors import FormatError
+
+_READ_ENTRIES = 1024  # entries read at once when iterating
+
+
+class Published(NamedTuple):
+    """What readers see of a tree."""
+
+    frontier: Frontier
+    root: Hash
+    head: bytes
+
+
+class Tree(ABC):
+    """What was published of a tree, as of the last `refresh`.
+
+    Args:
+        name: What errors call it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._full_tile = lru_cache(maxsize=64)(self._read_full_tile)
+        # Size, root and head change together, so that a thread never sees parts of two commits.
+        self._published = Published(Frontier(), EMPTY_ROOT, b"")
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Take over the newest published head; for readers."""
+
+    @abstractmethod
+    def joined_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
+        """Read the stored hashes [start, stop) of level `8 * tile_level`, one after another."""
+
+    @abstractmethod
+    def read_bodies(self, start: int, stop: int) -> list[bytes]:
+        """Read the bodies of entries [start, stop), at least one, at once; see `bodies`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is held open."""
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self._published.frontier.size
+
+    @property
+    def head(self) -> bytes:
+        """What was published with the newest commit; empty before the first."""
+        return self._published.head
+
+    @property
+    def published(self) -> Published:
+        """Frontier, root and head of one moment."""
+        return self._published
+
+    def root(self, size: int | None = None) -> Hash:
+        """Compute the root at `size` leaves, by default now."""
+        if size is None or size == self.size:
+            return self._published.root
+        return Frontier.at(self._known(size), self.node).root()
+
+    def leaf(self, index: int) -> Hash:
+        """Read the leaf hash at `index`."""
+        self._known(index + 1)
+        return self._read_level(0, index, 1)[0]
+
+    def node(self, level: int, index: int) -> Hash:
+        """Compute the root of the complete subtree number `index` of 2**`level` leaves."""
+        tile_level, height = divmod(level, 8)
+        first = index << height
+        tile, place = divmod(first, TILE_WIDTH)
+        if (tile + 1) * TILE_WIDTH << 8 * tile_level <= self.size:
+            return self._full_tile(tile_level, tile)[height][place >> height]
+        return _layers(self._read_level(tile_level, first, 1 << height))[-1][0]
+
+    def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
+        """Prove that the leaf at `index` is in the tree of `size` leaves (by default now)."""
+        return prove_inclusion(index, self._known(size), self.node)
+
+    def path(self, index: int, published: Published) -> tuple[Hash, ...]:
+        """Prove as `inclusion`, in a tree that was published once, and check the proof.
+
+        Raises:
+            FormatError: there is no such entry.
+            ProofError: the disk no longer holds what was published.
+        """
+        path = self.inclusion(index, published.frontier.size)
+        # Checked before it leaves: a disk that changed must not make us hand out nonsense.
+        check_inclusion(self.leaf(index), index, published.frontier.size, path, published.root)
+        return path
+
+    def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
+        """Prove that the tree of `size` leaves (by default now) extends that of `old_size`."""
+        return prove_consistency(old_size, self._known(size), self.node)
+
+    def root_below(self, size: int) -> Hash:
+        """Compute as `root`, also for a size that is durable and not published yet."""
+        return Frontier.at(size, self.node).root()
+
+    def consistency_below(self, old_size: int, size: int) -> tuple[Hash, ...]:
+        """Prove as `consistency`, also for a size that is durable and not published yet."""
+        return prove_consistency(old_size, size, self.node)
+
+    def bodies(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read the bodies of entries [start, stop); those of erased entries are zeros.
+
+        Raises:
+            VerificationError: what is stored contradicts itself.
+        """
+        for first in range(start, stop, _READ_ENTRIES):
+            yield from self.read_bodies(first, min(stop, first + _READ_ENTRIES))
+
+    def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
+        """Read the stored hashes [start, stop) of level `8 * tile_level`."""
+        return self._read_level(tile_level, start, stop - start)
+
+    def _known(self, size: int | None) -> int:
+        if size is None:
+            return self.size
+        if not 0 <= size <= self.size:
+            raise FormatError(
+                f"{self.name} has {self.size} entries; there is no size or index {size}",
+                hint="Indices count from 0; refresh a reader to see newer entries.",
+            )
+        return size
+
+    def _read_level(self, tile_level: int, start: int, count: int) -> list[Hash]:
+        data = self.joined_hashes(tile_level, start, start + count)
+        return cast(
+            "list[Hash]", [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
+        )
+
+    def _read_full_tile(self, tile_level: int, tile: int) -> list[list[Hash]]:
+        return _layers(self._read_level(tile_level, tile * TILE_WIDTH, TILE_WIDTH))
+
+
+def _layers(hashes: list[Hash]) -> list[list[Hash]]:
+    """Compute all layers above a row of 2**k hashes, the row first, the root last."""
+    layers = [hashes]
+    while len(hashes) > 1:
+        pairs = iter(hashes)
+        hashes = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=True)]
+        layers.append(hashes)
+    return layers
