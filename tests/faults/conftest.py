@@ -128,9 +128,9 @@ class MortalDisk(StepDisk):
     @staticmethod
     def release(log):
         """Let go of what the end of its process lets go of, and do nothing else."""
-        if log._sequencer is not None:
-            log._sequencer.tree._is_sound = False  # a writer that closes would settle it
-            log._sequencer.tree.close()
+        if log._writer is not None:
+            log._writer.tree._is_sound = False  # a writer that closes would settle it
+            log._writer.tree.close()
         for view in (log._tree, *log._views):
             view.close()
 

@@ -120,7 +120,7 @@ class LogMachine(RuleBasedStateMachine):
             self.attempt(self.log.close, fault)
         self.die(cut)
 
-    @precondition(lambda self: self.log is not None and self.log._sequencer is not None)
+    @precondition(lambda self: self.log is not None and self.log._writer is not None)
     @rule()
     def write_beside(self):
         """A second writer is refused, and changes nothing."""
