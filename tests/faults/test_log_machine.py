@@ -278,6 +278,7 @@ class LogMachine(RuleBasedStateMachine):
             self.log = None
         if cut is not None:
             self.leave()
+            self.forget_the_copy()  # whoever had it open lost power, too
             self.disk.chance.seed(cut)
             self.disk.cut()
             self.is_cut = True
