@@ -22,7 +22,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from counterfoil.core.keys import Algorithm
-from counterfoil.core.merkle import Frontier, Hash, check_inclusion, leaf_hashes, prove_inclusion
+from counterfoil.core.merkle import (
+    Frontier,
+    Hash,
+    check_inclusion,
+    leaf_hashes,
+    prove_inclusion,
+    split_hashes,
+)
 from counterfoil.core.record import SALT_BYTES, seal_rows
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.keyfiles import generate_key, save_key
@@ -152,7 +159,8 @@ def single(folder: Path, scale: int) -> dict[str, float]:
 def proving(folder: Path, scale: int) -> dict[str, float]:  # noqa: ARG001
     """Inclusion checks at size 10**6, against the hashing they cannot do without."""
     size = 10**6
-    leaves = leaf_hashes(i.to_bytes(8, "big") for i in range(size))
+    joined = leaf_hashes([i.to_bytes(8, "big") for i in range(size)])
+    leaves = split_hashes(joined)
     layers = [leaves]
     while len(layers[-1]) > 1:
         row = layers[-1]
@@ -160,7 +168,7 @@ def proving(folder: Path, scale: int) -> dict[str, float]:  # noqa: ARG001
             [sha256(b"\x01" + row[i] + row[i + 1]).digest() for i in range(0, len(row) - 1, 2)]
         )
     frontier = Frontier()
-    frontier.extend(leaves)
+    frontier.extend(joined)
     root = frontier.root()
     picked = range(0, size, 50 if scale > 1 else 250)
     received = [

@@ -36,6 +36,7 @@ from counterfoil.ledger.identity import read_identity, write_identity
 from counterfoil.ledger.index import Index
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.run import Run
 from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.treestore import TreeStore
 from counterfoil.ledger.treeview import Published, TreeView
@@ -235,9 +236,9 @@ class Log:
         """Read entries [start, stop), unchecked; `audit` checks them all."""
         return self._tree.bodies(start, stop)
 
-    def read_entries(self, start: int, stop: int) -> list[bytes]:
+    def read_run(self, start: int, stop: int) -> Run:
         """Read entries [start, stop), at least one, at once and unchecked."""
-        return self._tree.read_bodies(start, stop)
+        return self._tree.read_run(start, stop)
 
     def stored_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
         """Read the stored hashes [start, stop) of level `8 * tile_level`, one after another."""

@@ -146,14 +146,14 @@ class TreeStore(TreeView):
     def commit(
         self,
         payloads: Sequence[bytes],
-        leaves: Sequence[Hash],
+        leaves: bytes,
         seal: Seal,
     ) -> bytes:
         """Append, durably, with one data sync, and publish.
 
         Args:
             payloads: What is stored.
-            leaves: Their leaf hashes, 32 bytes each, in the same order.
+            leaves: Their leaf hashes, 32 bytes each, one after another in the same order.
             seal: Makes the head from the new size and root. It is not called again for a size
                 unless the head made before was lost in a crash.
 
@@ -166,13 +166,13 @@ class TreeStore(TreeView):
                 call finds out before it does anything else, as opening the folder would.
         """
         self._sound_writer()
-        slots, entries, ends = self._lay_out(payloads)
+        slots, entries, spans = self._lay_out(payloads)
         old = self._published.frontier
         frontier = old.copy()
         completed = frontier.extend(leaves)
         root = frontier.root()
         head = seal(frontier.size, root)
-        frame = Frame(old.size, leaves, slots, entries, ends, head)
+        frame = Frame(old.size, leaves, slots, entries, spans, head)
         # From here on a failure leaves us not knowing what the disk holds.
         self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
@@ -193,7 +193,7 @@ class TreeStore(TreeView):
         self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
             # The head is rewritten in place: torn, it could not be read again without this.
-            self._make_durable(Frame(self.size, (), b"", b"", (), head))
+            self._make_durable(Frame(self.size, b"", b"", b"", (), head))
             self._publish(self._published.frontier, self._published.root, head)
         self._is_sound = True
 
@@ -275,7 +275,7 @@ class TreeStore(TreeView):
     # The steps of a commit
 
     def _lay_out(self, payloads: Sequence[bytes]) -> tuple[bytes, bytes, list[int]]:
-        """Lay payloads out as the flat files hold them: slots, entries, where each ends."""
+        """Lay payloads out as the flat files hold them: slots, entries, bytes of each."""
         slot, width = self._slot_bytes, self._length_bytes
         bodies = [payload[slot:] for payload in payloads] if slot else payloads
         lengths = [len(body) for body in bodies]
@@ -297,7 +297,7 @@ class TreeStore(TreeView):
         parts[0::2] = [prefixes[length] for length in lengths]
         parts[1::2] = bodies
         slots = b"".join([payload[:slot] for payload in payloads]) if slot else b""
-        return slots, b"".join(parts), list(accumulate([n + width for n in lengths]))
+        return slots, b"".join(parts), [length + width for length in lengths]
 
     def _make_durable(self, frame: Frame) -> None:
         """Put a frame into the journal, emptied first if it is full."""
@@ -307,17 +307,17 @@ class TreeStore(TreeView):
             journal.rewind()
         journal.append(frame)
 
-    def _apply(self, frame: Frame, completed: Sequence[Sequence[Hash]]) -> None:
+    def _apply(self, frame: Frame, completed: Sequence[bytes]) -> None:
         """Write a durable frame into the flat files; doing it again changes nothing."""
         before, start = frame.size_before, self._entries_end
         self._files.write("entries", frame.entries, start)
-        ends = array("Q", [start + end for end in frame.ends])
+        ends = array("Q", accumulate(frame.spans, initial=start))
         if sys.byteorder == "big":
             ends.byteswap()
-        self._files.write("ends", ends.tobytes(), before * END_BYTES)
+        self._files.write("ends", ends.tobytes()[END_BYTES:], before * END_BYTES)
         for tile_level, hashes in enumerate(completed):
             at = (before >> 8 * tile_level) * HASH_BYTES
-            self._files.write(f"level{tile_level}", b"".join(hashes), at)
+            self._files.write(f"level{tile_level}", hashes, at)
         if self._slot_bytes:
             self._files.write("slots", frame.slots, before * self._slot_bytes)
         self._entries_end += len(frame.entries)

@@ -9,10 +9,10 @@ import sys
 from array import array
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
+from counterfoil import kernel
 from counterfoil.core.canonical import parse_canonical
 from counterfoil.core.merkle import (
     EMPTY_ROOT,
@@ -20,18 +20,18 @@ from counterfoil.core.merkle import (
     Frontier,
     Hash,
     check_inclusion,
-    node_hash,
     prove_consistency,
     prove_inclusion,
+    split_hashes,
 )
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, read_file, require_posix
 from counterfoil.ledger.flatfiles import FlatFiles
+from counterfoil.ledger.run import Run
 
 TILE_WIDTH = 256
 TREE_FORMAT = "counterfoil tree v1"
 END_BYTES = 8
-_LENGTHS = {2: "H", 4: "I"}  # array types by width
 _READ_ENTRIES = 1024  # entries read at once when iterating
 _MAX_WIDTHS_BYTES = 1 << 10  # of tree.json, which has three short members
 
@@ -81,7 +81,7 @@ class TreeView:
     def leaf(self, index: int) -> Hash:
         """Read the leaf hash at `index`."""
         self._known(index + 1)
-        return self._read_level(0, index, 1)[0]
+        return Hash(self.joined_hashes(0, index, index + 1))
 
     def node(self, level: int, index: int) -> Hash:
         """Compute the root of the complete subtree number `index` of 2**`level` leaves."""
@@ -89,8 +89,9 @@ class TreeView:
         first = index << height
         tile, place = divmod(first, TILE_WIDTH)
         if (tile + 1) * TILE_WIDTH << 8 * tile_level <= self.size:
-            return self._full_tile(tile_level, tile)[height][place >> height]
-        return _layers(self._read_level(tile_level, first, 1 << height))[-1][0]
+            at = (place >> height) * HASH_BYTES
+            return Hash(self._full_tile(tile_level, tile)[height][at : at + HASH_BYTES])
+        return Hash(_layers(self.joined_hashes(tile_level, first, first + (1 << height)))[-1])
 
     def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove that the leaf at `index` is in the tree of `size` leaves (by default now)."""
@@ -140,30 +141,17 @@ class TreeView:
             VerificationError: the files disagree about where an entry lies.
         """
         for first in range(start, stop, _READ_ENTRIES):
-            yield from self.read_bodies(first, min(stop, first + _READ_ENTRIES))
+            yield from self.read_run(first, min(stop, first + _READ_ENTRIES)).bodies()
 
-    def read_bodies(self, start: int, stop: int) -> list[bytes]:
-        """Read the bodies of entries [start, stop), at least one, at once; see `bodies`."""
-        width = self._length_bytes
+    def read_run(self, start: int, stop: int) -> Run:
+        """Read entries [start, stop), at least one, at once and as they lie in the file."""
         begin, ends = self._read_ends(start, stop)
         data = self._files.read("entries", begin, ends[-1] - begin)
-        offsets = [0, *[end - begin for end in ends]]
-        bodies = [data[at + width : end] for at, end in pairwise(offsets)]
-        said = b"".join([data[at : at + width] for at in offsets[:-1]])
-        lengths = array(_LENGTHS[width], map(len, bodies))
-        if sys.byteorder == "little":
-            lengths.byteswap()
-        if said != lengths.tobytes():
-            raise VerificationError(
-                f"{self.folder}: `entries` and `ends` disagree about an entry from {start} to "
-                f"{stop - 1}",
-                hint="A file was changed; restore the folder from a backup.",
-            )
-        return bodies
+        return Run(self.folder, start, data, begin, ends, self._length_bytes)
 
     def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
         """Read the stored hashes [start, stop) of level `8 * tile_level`."""
-        return self._read_level(tile_level, start, stop - start)
+        return split_hashes(self.joined_hashes(tile_level, start, stop))
 
     def joined_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
         """Read them as they lie in the file, one after another."""
@@ -200,35 +188,29 @@ class TreeView:
             )
         return size
 
-    def _read_ends(self, start: int, stop: int) -> tuple[int, list[int]]:
+    def _read_ends(self, start: int, stop: int) -> tuple[int, array[int]]:
         """Read where entries [start, stop) lie: the first's begin, and each one's end."""
         first = max(start - 1, 0)
         ends = array("Q", self._files.read("ends", first * END_BYTES, (stop - first) * END_BYTES))
         if sys.byteorder == "big":
             ends.byteswap()
         begin = ends.pop(0) if start else 0
-        return begin, list(ends)
+        return begin, ends
 
     def _end_of_entries(self, size: int) -> int:
         return self._read_ends(size - 1, size)[1][0] if size else 0
 
-    def _read_level(self, tile_level: int, start: int, count: int) -> list[Hash]:
-        data = self.joined_hashes(tile_level, start, start + count)
-        return cast(
-            "list[Hash]", [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
-        )
-
-    def _read_full_tile(self, tile_level: int, tile: int) -> list[list[Hash]]:
-        return _layers(self._read_level(tile_level, tile * TILE_WIDTH, TILE_WIDTH))
+    def _read_full_tile(self, tile_level: int, tile: int) -> list[bytes]:
+        first = tile * TILE_WIDTH
+        return _layers(self.joined_hashes(tile_level, first, first + TILE_WIDTH))
 
 
-def _layers(hashes: list[Hash]) -> list[list[Hash]]:
+def _layers(row: bytes) -> list[bytes]:
     """Compute all layers above a row of 2**k hashes, the row first, the root last."""
-    layers = [hashes]
-    while len(hashes) > 1:
-        pairs = iter(hashes)
-        hashes = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=True)]
-        layers.append(hashes)
+    layers = [row]
+    while len(row) > HASH_BYTES:
+        row = kernel.parents(row)
+        layers.append(row)
     return layers
 
 
