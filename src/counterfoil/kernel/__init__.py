@@ -2,6 +2,7 @@
 
     leaves(entries)              SHA-256(00 ‖ entry) of each, one after another
     run_leaves(data, …)          the same of entries that lie one after another, as in a file
+    lay_out(entries, …)          entries as they lie there, where each ends, and their leaves
     parents(row)                 SHA-256(01 ‖ left ‖ right) of each two hashes of a row
     climb(node, siblings, left)  from a node to the root above it
 
@@ -31,8 +32,9 @@ HASH_BYTES = 32
 _FEW = 8  # hashes that hashlib makes about as quickly as a call into C and its buffers take
 _ALL = 2**64 - 1
 
-# Around every border of a block and of its padding, where mistakes would be, and some long ones.
-_PROOF_LENGTHS = (*range(130), 183, 184, 247, 248, 1_000, 4_096, 65_535)
+# Around the borders of blocks and of their padding, where mistakes would be, and of what is hashed
+# side by side.
+_PROOF_LENGTHS = (*range(130), 183, 184, 247, 248, 1_013, 1_014, 1_015, 4_096)
 
 
 def is_native() -> bool:
@@ -74,6 +76,46 @@ def run_leaves(data: bytes, begin: int, ends: array[int], width: int) -> bytes |
         len(found),
     )
     return bytes(found) if is_done else None
+
+
+def lay_out(
+    bodies: Sequence[bytes], lengths: array[int], width: int, begin: int, *, hashed: bool
+) -> tuple[bytearray, bytearray, bytes]:
+    """Lay entries out as a file holds them, by the C code, which has to be there.
+
+    Args:
+        bodies: The entries.
+        lengths: Bytes of each, which fit into `width` bytes; an array of type `Q`.
+        width: Bytes of the length before each, big-endian: 2 or 4.
+        begin: Where the first one's length lies in the file.
+        hashed: Whether to hash them.
+
+    Returns:
+        The entries behind their lengths; where each ends, u64 little-endian; their leaves, empty
+        if they are not hashed.
+    """
+    joined = b"".join(bodies)
+    count = len(lengths)
+    data = bytearray(len(joined) + count * width)
+    ends = bytearray(8 * count)
+    found = bytearray(HASH_BYTES * count if hashed else 0)
+    buffer = _native.ffi.from_buffer
+    is_done = _native.lib.kernel_lay_out(
+        joined,
+        len(joined),
+        buffer("uint64_t[]", lengths),
+        count,
+        width,
+        begin,
+        buffer("uint8_t[]", data),
+        len(data),
+        buffer("uint8_t[]", ends),
+        len(ends),
+        buffer("uint8_t[]", found),
+        len(found),
+    )
+    leaves = _done(is_done, found)
+    return data, ends, leaves
 
 
 def parents(row: bytes) -> bytes:
@@ -136,17 +178,24 @@ def load(environment: str) -> None:
         return
     if not native.lib.kernel_is_usable():
         return
-    entries = [bytes(range(256)) * (length // 256 + 1) for length in _PROOF_LENGTHS]
+    entries = [bytes(range(256)) * 17 for _ in _PROOF_LENGTHS]
     entries = [entry[:length] for entry, length in zip(entries, _PROOF_LENGTHS, strict=True)]
-
-    def results() -> list[bytes]:
-        row = leaves(entries)
-        way = [row[at : at + HASH_BYTES] for at in range(0, 64 * HASH_BYTES, HASH_BYTES)]
-        return [row, parents(b"".join(way)), climb(way[0], way, 0x5A5A_C3C3_FF00_0F0F)]
-
-    expected = results()
+    row = leaves(entries)
+    way = [row[at : at + HASH_BYTES] for at in range(0, 64 * HASH_BYTES, HASH_BYTES)]
+    left = 0x5A5A_C3C3_FF00_0F0F
+    expected = row, parents(row[: 64 * HASH_BYTES]), climb(way[0], way, left)
+    data = b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
+    ends = array("Q", accumulate([len(entry) + 2 for entry in entries]))
+    lengths = array("Q", _PROOF_LENGTHS)
     _native = native
-    if results() != expected:
+    try:
+        found = leaves(entries), parents(row[: 64 * HASH_BYTES]), climb(way[0], way, left)
+        written, _, hashes = lay_out(entries, lengths, 2, 0, hashed=True)
+        agrees = found == expected and (written, hashes) == (data, row)
+        agrees = agrees and run_leaves(data, 0, ends, 2) == row
+    except (AttributeError, FormatError, TypeError):  # one of another version, left over
+        agrees = False
+    if not agrees:
         _native = None
 
 
@@ -154,8 +203,8 @@ def _done(is_done: object, found: bytes | bytearray) -> bytes:
     """Give what was found; a buffer that C refused to fill must never pass for hashes."""
     if not is_done:
         raise FormatError(
-            "these are not hashes of 32 bytes, in the number that is needed",
-            hint="Give two for each parent, and at most 64 siblings.",
+            "what is to be hashed does not have the lengths that it has to have",
+            hint="Hashes have 32 bytes; a parent takes two, a way at most 64.",
         )
     return bytes(found)
 

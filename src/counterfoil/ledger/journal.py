@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +25,7 @@ from pathlib import Path
 from counterfoil.core.merkle import HASH_BYTES
 from counterfoil.errors import VerificationError
 from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.run import count_entries
 
 # Bytes: long enough that recycling, which syncs every flat file, is rare; replayed in well under
 # a second.
@@ -48,15 +48,13 @@ class Frame:
         leaves: Leaf hashes it adds, one after another.
         slots: Their fixed-width parts, concatenated.
         entries: Their bodies, each with its length before it, concatenated.
-        spans: Bytes that each takes in `entries`, its length included.
         head: What is published with the new size.
     """
 
     size_before: int
     leaves: bytes
     slots: bytes
-    entries: bytes
-    spans: Sequence[int]
+    entries: bytes | bytearray
     head: bytes
 
     @property
@@ -69,17 +67,6 @@ class Frame:
         """Bytes it takes in the journal."""
         parts = (self.slots, self.entries, self.leaves, self.head)
         return _PREFIX_BYTES + sum(map(len, parts))
-
-
-def entry_spans(entries: bytes, count: int, length_bytes: int) -> list[int] | None:
-    """Find what each of `count` length-prefixed entries takes; None if they do not fill it."""
-    spans: list[int] = []
-    offset = 0
-    for _ in range(count):
-        length = int.from_bytes(entries[offset : offset + length_bytes], "big")
-        spans.append(length_bytes + length)
-        offset += spans[-1]
-    return spans if offset == len(entries) else None
 
 
 class Journal:
@@ -204,15 +191,13 @@ class Journal:
         at_entries = body + slots
         at_leaves = at_entries + entries
         at_head = at_leaves + count * HASH_BYTES
-        spans = entry_spans(data[at_entries:at_leaves], count, self._length_bytes)
-        if spans is None:
+        if count_entries(data[at_entries:at_leaves], self._length_bytes) != count:
             return None
         frame = Frame(
             size_before,
             data[at_leaves:at_head],
             data[body:at_entries],
             data[at_entries:at_leaves],
-            spans,
             data[at_head:end],
         )
         return frame, end
