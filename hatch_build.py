@@ -108,6 +108,8 @@ def compile_kernel(source: Path, folder: Path) -> str:
 
 
 def _told(error: OSError | subprocess.CalledProcessError) -> str:
-    """Give the last line of what the compiler said, or the error."""
-    said = getattr(error, "stderr", b"").decode("utf-8", "replace").strip()
-    return said.splitlines()[-1] if said else str(error)
+    """Give the last line of what the compiler said, or how it ended."""
+    if isinstance(error, OSError):
+        return str(error)
+    said = error.stderr.decode("utf-8", "replace").strip()
+    return said.splitlines()[-1] if said else f"it ended with {error.returncode}"

@@ -191,7 +191,7 @@ def load(environment: str) -> None:
     try:
         found = leaves(entries), parents(row[: 64 * HASH_BYTES]), climb(way[0], way, left)
         written, _, hashes = lay_out(entries, lengths, 2, 0, hashed=True)
-        agrees = found == expected and (written, hashes) == (data, row)
+        agrees = found == expected and (bytes(written), hashes) == (data, row)
         agrees = agrees and run_leaves(data, 0, ends, 2) == row
     except (AttributeError, FormatError, TypeError):  # one of another version, left over
         agrees = False

@@ -19,7 +19,9 @@ from counterfoil.errors import FormatError
 
 pytestmark = pytest.mark.usefixtures("hashing")
 
-ENTRIES = [bytes([i % 251]) * (i * 37 % 1300) for i in range(600)]  # on both sides of 16 blocks
+ENTRIES = [
+    bytes([i % 251]) * (i * 37 % 1300) for i in range(601)
+]  # odd, and on both sides of 16 blocks
 
 
 @pytest.fixture
@@ -99,6 +101,8 @@ def test_a_run_whose_lengths_do_not_hold_is_refused():
     assert kernel.run_leaves(data, 0, ends, 2) is not None
     for bad in ([5, 10], [5, 10, 18], [5, 10, 2**64 - 1], [10, 5, 17], [4, 10, 17], [5, 6, 17]):
         assert kernel.run_leaves(data, 0, array("Q", bad), 2) is None
+    for bad in ([10, 5, 17], [0, 2**64 - 5, 17], [17, 18], [16]):
+        assert kernel.run_leaves(data, 0, array("Q", bad), 0) is None
     assert kernel.run_leaves(data, 1, ends, 2) is None
     assert kernel.run_leaves(data + b"x", 0, ends, 2) is None
     assert kernel.run_leaves(data[:1] + b"\x04" + data[2:], 0, ends, 2) is None
