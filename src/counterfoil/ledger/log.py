@@ -236,8 +236,12 @@ class Log:
         """Read entries [start, stop), unchecked; `audit` checks them all."""
         return self._tree.bodies(start, stop)
 
-    def read_run(self, start: int, stop: int) -> Run:
+    def read_entries(self, start: int, stop: int) -> list[bytes]:
         """Read entries [start, stop), at least one, at once and unchecked."""
+        return self.read_run(start, stop).bodies()
+
+    def read_run(self, start: int, stop: int) -> Run:
+        """Read them as they lie in the file: with `leaves()`, and `bodies()` to take them apart."""
         return self._tree.read_run(start, stop)
 
     def stored_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
