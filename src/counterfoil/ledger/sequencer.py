@@ -16,7 +16,7 @@ from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
-from counterfoil.core.merkle import Hash, leaf_hashes
+from counterfoil.core.merkle import Hash
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.countersign import Countersigner
 from counterfoil.ledger.disk import Disk
@@ -129,7 +129,7 @@ class Sequencer:
         )
         try:
             if entries:
-                self.tree.commit(entries, leaf_hashes(entries), self._seal)
+                self.tree.commit(entries, None, self._seal)
             error = None
         except Exception as raised:  # noqa: BLE001 every caller who waits gets to raise it
             error = raised
