@@ -13,9 +13,7 @@ import json
 
 from counterfoil.core.canonical import JsonValue, parse_json
 from counterfoil.errors import FormatError, UnavailableError
-from counterfoil.ledger.web import ANSWER_WITHIN_S, MAX_ANSWER_BYTES, Peer
-
-_MAX_REASON_CHARACTERS = 300  # of a node's words that a message repeats
+from counterfoil.ledger.web import ANSWER_WITHIN_S, MAX_ANSWER_BYTES, Peer, quoted
 
 
 class NodeError(UnavailableError):
@@ -104,7 +102,7 @@ class Rpc:
     def _refused(self, method: str, error: JsonValue) -> NodeError:
         members = error if isinstance(error, dict) else {"message": str(error)}
         message, code, data = members.get("message"), members.get("code"), members.get("data")
-        reason = " ".join(str(message).split())[:_MAX_REASON_CHARACTERS]
+        reason = quoted(str(message))
         return NodeError(
             f"the node at {self.name} refuses {method}: {reason}",
             reason=reason,

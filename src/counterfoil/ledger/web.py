@@ -141,8 +141,7 @@ class Peer:
 
     def unavailable(self, doing: str, reason: str) -> UnavailableError:
         """Make the error that names this server and a reason, in words that may be its own."""
-        reason = " ".join(reason.split())[:_MAX_REASON_CHARACTERS]
-        return UnavailableError(f"{doing} from {self.name}: {reason}", hint=self._hint)
+        return UnavailableError(f"{doing} from {self.name}: {quoted(reason)}", hint=self._hint)
 
     def _exchange(
         self,
@@ -207,6 +206,11 @@ class Peer:
         return http.client.HTTPSConnection(
             self._host, self._port, timeout=within, context=self._tls
         )
+
+
+def quoted(words: str) -> str:
+    """Keep of a server's words what a message repeats: one line, and not too long."""
+    return " ".join(words.split())[:_MAX_REASON_CHARACTERS]
 
 
 class _ClosedError(Exception):
