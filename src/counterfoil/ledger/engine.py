@@ -1,4 +1,7 @@
-"""Where the entries of a log live: what `Log` asks of a folder, a database, or a server."""
+"""Where the entries of a log live, and what `Log` asks of that place.
+
+A folder is the only one so far: see `embedded`.
+"""
 
 from __future__ import annotations
 

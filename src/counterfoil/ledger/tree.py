@@ -1,7 +1,7 @@
 """A published tree as its readers see it: proofs, entries and stored hashes, wherever they lie.
 
-`Tree` computes; where the hashes and entries come from is for a subclass: files in a folder
-(`treeview`), or tiles that somebody serves.
+`Tree` computes; where the hashes and entries come from is for a subclass, of which there is one:
+files in a folder (`treeview`).
 """
 
 from __future__ import annotations
