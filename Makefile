@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The compiler and the EVM need other versions of what the project needs: an environment apart.
 CONTRACTS := .venv-contracts
+# So do servers that tests talk to.
+PEERS := .venv-peers
 # So do the tools that prove things of the compiled contracts; these also need npm.
 PROOFS := .venv-proofs
 # Answers of a company's own certificate authority are believed where the system believes them.
@@ -68,8 +70,10 @@ fuzz: $(VENV)/.test ## Run the property tests with many more examples
 lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.lock $(ARGS)
 	$(COMPILE) pyproject.toml requirements/demo.in --extra demo --output-file requirements/demo.lock $(ARGS)
-	$(COMPILE) pyproject.toml requirements/demo.in requirements/test.in --extra demo --extra chain \
+	$(COMPILE) pyproject.toml requirements/demo.in requirements/test.in --extra demo --extra chain --extra server \
+		--extra postgres --extra timestamps \
 		--output-file requirements/test.lock $(ARGS)
+	$(COMPILE) requirements/peers.in --output-file requirements/peers.lock $(ARGS)
 	$(COMPILE) requirements/contracts.in --output-file requirements/contracts.lock $(ARGS)
 	$(COMPILE) requirements/halmos.in --output-file requirements/halmos.lock $(ARGS)
 
@@ -77,7 +81,7 @@ upgrade: ## Resolve the locks anew, with the newest versions
 	@$(MAKE) --no-print-directory lock ARGS=--upgrade
 
 clean: ## Remove the environment and everything generated
-	rm -rf $(VENV) $(CONTRACTS) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CONTRACTS) $(PEERS) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip installs uv and nothing else. A half-made environment leaves no uv, and is made again.
@@ -103,6 +107,12 @@ $(VENV)/.demo: $(BIN)/uv requirements/demo.lock pyproject.toml
 
 $(VENV)/.test: $(VENV)/.demo requirements/test.lock
 	@$(INSTALL) --require-hashes --requirement requirements/test.lock
+	@touch $@
+
+$(PEERS)/.made: $(BIN)/uv requirements/peers.lock
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(PEERS)
+	@$(UV) pip install --quiet --python $(PEERS)/bin/python --compile-bytecode --require-hashes \
+		--requirement requirements/peers.lock
 	@touch $@
 
 $(CONTRACTS)/.made: $(BIN)/uv requirements/contracts.lock
