@@ -116,7 +116,17 @@ def predecessors(draw, most):
 def policies(draw):
     names = draw(st.lists(WORDS, min_size=1, max_size=3, unique=True))
     witnesses = tuple(
-        Witness(name, make_key(f"w{number}", Algorithm.COSIGNATURE_ED25519), draw(LINES))
+        Witness(
+            name,
+            make_key(f"w{number}", Algorithm.COSIGNATURE_ED25519),
+            draw(LINES),
+            url=draw(
+                st.just("") | st.from_regex(r"https?://[a-z]{1,9}(:[1-9])?(/w)?", fullmatch=True)
+            ),
+            post_quantum=draw(
+                st.none() | st.just(make_key(f"w{number}", Algorithm.COSIGNATURE_ML_DSA_44))
+            ),
+        )
         for number, name in enumerate(draw(st.lists(WORDS, max_size=3, unique=True)))
     )
     rules = st.lists(requirements(names), max_size=2).map(tuple)

@@ -150,7 +150,10 @@ class TrustPolicy:
         check_distinct([witness.name for witness in self.witnesses], "witness")
         holders = {self.log.key.public: "the log itself"}
         for witness in self.witnesses:
-            _claim(holders, witness.key, f"witness {witness.name}")
+            for key in witness.keys:
+                _claim(holders, key, f"witness {witness.name}")
+        # Different keys of one label would make a cosignature of the one a false one of the other.
+        check_distinct([key.label for key in self.witness_keys], "key label of a witness")
         anchors = [witness.anchor.address for witness in self.witnesses if witness.anchor]
         check_distinct(anchors, "anchor key")
         if self.chain is not None and self.chain.threshold > len(anchors):
@@ -203,6 +206,11 @@ class TrustPolicy:
     def keys(self) -> tuple[VerifierKey, ...]:
         """Keys of all principals: whose signatures on statements mean anything."""
         return tuple(key for principal in self.principals for key in principal.keys)
+
+    @property
+    def witness_keys(self) -> tuple[VerifierKey, ...]:
+        """Keys of all witnesses: whose cosignatures mean anything."""
+        return tuple(key for witness in self.witnesses for key in witness.keys)
 
     @property
     def digest(self) -> bytes:

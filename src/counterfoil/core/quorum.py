@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,6 +23,16 @@ from counterfoil.errors import FormatError, PolicyError
 
 if TYPE_CHECKING:
     from counterfoil.core.policy import TrustPolicy
+
+
+MAX_WITNESS_URL_CHARACTERS = 500
+"""Longest address of a witness: a host name and a path."""
+
+# A host in lower case, a port, a path without a slash at its end: one spelling of one address.
+_URL = re.compile(
+    r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?"
+    r"(?:/[A-Za-z0-9._~-]+)*"
+)
 
 
 class Grade(IntEnum):
@@ -80,12 +91,16 @@ class Witness:
         key: What it cosigns with, of type 04 or 06.
         operator: The organisation that runs it.
         anchor: Its second key, if it also signs anchors.
+        url: Where it is asked, `http(s)://host[:port][/path]`; empty if the log does not ask it.
+        post_quantum: Its key of type 06, beside `key` of type 04. It counts only with both.
     """
 
     name: str
     key: VerifierKey
     operator: str
     anchor: AnchorKey | None = None
+    url: str = ""
+    post_quantum: VerifierKey | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "witness")
@@ -97,16 +112,35 @@ class Witness:
             )
         if self.anchor is not None:
             self.anchor.check(self.key)
+        if self.url:
+            check_witness_url(self.url)
+        if self.post_quantum is not None and (self.key.algorithm, self.post_quantum.algorithm) != (
+            Algorithm.COSIGNATURE_ED25519,
+            Algorithm.COSIGNATURE_ML_DSA_44,
+        ):
+            raise FormatError(
+                f"witness {self.name} has no two keys of different kinds",
+                hint="With post_quantum, of type 06 (ML-DSA-44), key is of type 04 (Ed25519).",
+            )
+
+    @property
+    def keys(self) -> tuple[VerifierKey, ...]:
+        """All of these must have cosigned for it to count."""
+        return (self.key,) if self.post_quantum is None else (self.key, self.post_quantum)
 
     @classmethod
     def from_table(cls, table: Table) -> Witness:
         """Read one `[[witness]]`."""
-        table.only("name", "key", "operator", "anchor")
+        table.only("name", "key", "operator", "anchor", "url", "post_quantum")
+        if table.values.get("url") == "":
+            raise table.error("the address of a witness is empty", key="url", hint="Leave url out.")
         return cls(
             table.text("name"),
             parse_vkey(table.text("key")),
             table.text("operator"),
             table.optional("anchor", AnchorKey.from_table, None),
+            table.text("url", ""),
+            parse_vkey(table.text("post_quantum")) if "post_quantum" in table.values else None,
         )
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -118,7 +152,25 @@ class Witness:
         }
         if self.anchor is not None:
             form["anchor"] = self.anchor.to_json()
+        # What is not there is not written: policies keep their digests.
+        if self.url:
+            form["url"] = self.url
+        if self.post_quantum is not None:
+            form["post_quantum"] = format_vkey(self.post_quantum)
         return form
+
+
+def check_witness_url(url: str) -> None:
+    """Refuse what is not the one spelling of an address that can be asked.
+
+    Raises:
+        FormatError: It is not.
+    """
+    if len(url) > MAX_WITNESS_URL_CHARACTERS or not _URL.fullmatch(url):
+        raise FormatError(
+            f"{shown(url)} is not the address of a witness",
+            hint="Write https://host/path: the host in lower case, no slash at the end, no query.",
+        )
 
 
 def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, int]]) -> Grade:
@@ -129,8 +181,8 @@ def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, 
     Args:
         policy: Names the witnesses and the quorum.
         cosignatures: Keys and Unix seconds of cosignatures that hold for one checkpoint
-            (`find_cosignatures`). Keys of nobody in the policy count for nothing, and each
-            witness counts once.
+            (`find_cosignatures` with `TrustPolicy.witness_keys`). Keys of nobody in the policy
+            count for nothing; each witness counts once, and only with all its keys.
 
     Returns:
         `WITNESSED` if at least one of the witnesses that signed is run by another operator than
@@ -143,7 +195,7 @@ def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, 
         C2SP tlog-policy, "Quorum", of the form `any k` of all witnesses.
     """
     keys = {key for key, _ in cosignatures}
-    signed = [witness for witness in policy.witnesses if witness.key in keys]
+    signed = [witness for witness in policy.witnesses if keys.issuperset(witness.keys)]
     if len(signed) < policy.quorum:
         missing = [witness.name for witness in policy.witnesses if witness not in signed]
         raise PolicyError(

@@ -262,8 +262,8 @@ def _verify_receipt(
 def _grade(checkpoint: bytes, policy: TrustPolicy | None) -> Grade:
     if policy is None:
         return Grade.SELF_WITNESSED
-    keys = [witness.key for witness in policy.witnesses]
-    return check_quorum(policy, find_cosignatures(parse_note(checkpoint), keys))
+    found = find_cosignatures(parse_note(checkpoint), policy.witness_keys)
+    return check_quorum(policy, found)
 
 
 def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy | None:

@@ -82,8 +82,8 @@ def _logged(entry: JsonValue, log_key: VerifierKey, policy: TrustPolicy | None) 
         )
     grade = Grade.SELF_WITNESSED
     if policy is not None:
-        keys = [witness.key for witness in policy.witnesses]
-        grade = check_quorum(policy, find_cosignatures(parse_note(receipt.checkpoint), keys))
+        found = find_cosignatures(parse_note(receipt.checkpoint), policy.witness_keys)
+        grade = check_quorum(policy, found)
     return Logged(role, receipt.index, envelope, statement, checkpoint, receipt.checkpoint, grade)
 
 

@@ -156,9 +156,9 @@ def check_memory(log: Log) -> None:
 def _grade(log: Log, policy: TrustPolicy | None) -> tuple[str, str]:
     if policy is None:
         return Grade.SELF_WITNESSED.label, ""
-    keys = [witness.key for witness in policy.witnesses]
+    found = find_cosignatures(parse_note(log.checkpoint), policy.witness_keys)
     try:
-        grade = check_quorum(policy, find_cosignatures(parse_note(log.checkpoint), keys))
+        grade = check_quorum(policy, found)
     except PolicyError as error:
         return Grade.SELF_WITNESSED.label, str(error)
     return grade.label, ""

@@ -86,6 +86,15 @@ def test_the_digest_does_not_change_between_releases():
     )
 
 
+def test_what_a_witness_does_not_have_is_not_in_the_digest(bank):
+    """Policies from before witnesses had addresses keep their digests."""
+    own, auditor = bank.policy().witnesses
+    assert own.to_json().keys() == {"name", "key", "operator"}
+    asked = replace(bank.policy(), witnesses=(own, replace(auditor, url="https://auditor.example")))
+    assert asked.digest != bank.policy().digest
+    assert parse_policy(format_policy(asked)) == asked
+
+
 def test_a_policy_survives_its_json_form(bank):
     """The canonical JSON form holds the whole policy, and only the full form is accepted."""
     form = policy_to_json(bank.policy())
@@ -131,6 +140,8 @@ def test_a_policy_survives_its_json_form(bank):
         ('at_least.auc = "0.75"', "at_least.auc = 0.75", "auc", "quotes"),
         ('at_least.auc = "0.75"', 'at_least.auc = ".75"', "not a decimal", "0.75"),
         ('name = "auditor"', 'name = "own"', "witness 'own' is there twice", ""),
+        ('name = "auditor"', 'url = ""\nname = "auditor"', r"line \d+.*address", "out"),
+        ('name = "auditor"', 'uri = "https://a"\nname = "auditor"', "uri", "url"),
         ('name = "risk-b"', 'name = "risk-a"', "principal 'risk-a' is there twice", ""),
         ('name = "risk-b"', 'name = "risk b"', "space", ""),
         ('name = "risk-b"', 'name = "risk\\u202eb"', "printable", ""),
@@ -259,6 +270,8 @@ def test_the_schema_accepts_what_we_write(bank):
         ('"ed25519"', '"rsa"'),
         ("threshold = 2", "threshold = 0"),
         ('"credit*"', '"credit?"'),
+        ('name = "own"', 'name = "own"\nurl = "https://A"'),
+        ('name = "own"', 'name = "own"\nurl = ""'),
     ],
 )
 def test_the_schema_refuses_what_we_refuse(bank, old, new):

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from counterfoil.core.quorum import Grade, check_quorum
-from counterfoil.errors import PolicyError
+from counterfoil.core.keys import Algorithm
+from counterfoil.core.quorum import Grade, Witness, check_quorum
+from counterfoil.errors import FormatError, PolicyError
 
 
 def cosigned(bank, *names):
@@ -34,6 +35,50 @@ def test_each_witness_counts_once(bank):
         check_quorum(policy, cosigned(bank, "auditor", "auditor"))
     assert (caught.value.have, caught.value.need) == ("auditor", "2 of 2 witnesses")
     assert "own" in caught.value.hint
+
+
+def test_a_witness_counts_only_with_all_its_keys(bank):
+    """Where the policy asks for post-quantum, a dropped ML-DSA-44 line is a missing witness."""
+    quantum = bank.key("auditor-pq", Algorithm.COSIGNATURE_ML_DSA_44).key
+    own, auditor = bank.policy().witnesses
+    policy = replace(bank.policy(), witnesses=(own, replace(auditor, post_quantum=quantum)))
+    assert quantum in policy.witness_keys
+    for dropped in ("auditor", "auditor-pq"):
+        with pytest.raises(PolicyError, match="0 witnesses"):
+            check_quorum(policy, cosigned(bank, dropped))
+    assert check_quorum(policy, cosigned(bank, "auditor", "auditor-pq")) is Grade.WITNESSED
+
+
+def test_two_keys_of_a_witness_are_of_two_kinds(bank):
+    """Ed25519 beside ML-DSA-44: two of one kind would fall together."""
+    old = bank.key("w", Algorithm.COSIGNATURE_ED25519).key
+    new = bank.key("w-pq", Algorithm.COSIGNATURE_ML_DSA_44).key
+    for key, other in ((old, old), (new, new), (new, old)):
+        with pytest.raises(FormatError, match="two keys of different kinds"):
+            Witness("w", key, "Auditor LLP", post_quantum=other)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://a", "https://", "https://a/", "https://A", "https://u@a", "https://a?b", "https://a#b",
+        "https://a:0", "https://a:http", "https://a//b", "https://a b", "https://ä", "//a", "https://-a",
+        "https://a/%2e", "https://a\n", "https://" + "a" * 500,
+    ],
+)  # fmt: skip
+def test_an_address_has_one_spelling(bank, url):
+    """What is no address, or another spelling of one, is refused where it is read."""
+    with pytest.raises(FormatError, match="address"):
+        replace(bank.policy().witnesses[0], url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://w.example/a/b", "http://127.0.0.1:8100", "http://[::1]:1"]
+)
+def test_an_address_is_part_of_the_witness(bank, url):
+    """It survives both forms."""
+    one = replace(bank.policy().witnesses[0], url=url)
+    assert one.to_json()["url"] == url
 
 
 def test_strangers_do_not_count(bank):
