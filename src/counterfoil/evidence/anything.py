@@ -27,8 +27,9 @@ from counterfoil.ledger.audit import Progress, audit
 from counterfoil.ledger.disk import as_path, read_file, reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.policyfile import read_policy
 from counterfoil.ledger.status import check_memory
-from counterfoil.ledger.trust import heard_in, read_policy
+from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
 from counterfoil.models.version import read_version
 

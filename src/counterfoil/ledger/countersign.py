@@ -1,23 +1,212 @@
-"""Asking a witness: on becoming the writer, and about each new checkpoint.
+"""Asking witnesses: on becoming the writer, and about each new checkpoint.
 
 A folder that is behind what its witness has seen was restored from a snapshot, or is a copy of
 one that went on; it must not sign. One whose history differs is a fork.
+
+The local witness is asked before all others, alone: a checkpoint that it refuses leaves this
+machine for nobody. Then those of the adopted policy that have an address, all at once. Who has
+cosigned in the end decides whether the checkpoint is published, by the same count that verifiers
+go by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
+from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
-from counterfoil.errors import ConflictError, ProofError, SplitViewError, UnavailableError
-from counterfoil.ledger.localwitness import RememberedError, WitnessClient
-from counterfoil.ledger.treestore import TreeStore
+from counterfoil.core.policy import TrustPolicy
+from counterfoil.core.quorum import Witness, check_quorum
+from counterfoil.errors import (
+    ConflictError,
+    FormatError,
+    PolicyError,
+    ProofError,
+    SplitViewError,
+    UnavailableError,
+)
+from counterfoil.ledger.askers import Asker, Lines, Question, ask_all
+from counterfoil.ledger.httpwitness import HttpWitness, lines_that_hold
+from counterfoil.ledger.keyfiles import load_vkey
+from counterfoil.ledger.localwitness import LocalWitness, RememberedError, WitnessClient
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.policyfile import read_policy
+from counterfoil.ledger.tree import Tree
+
+LOCAL = "local"  # what `silences` calls the local witness
+
+
+class Witnesses:
+    """All whom the writer of a log asks. One writer uses it at a time.
+
+    Args:
+        log_key: The key that signs the log's checkpoints.
+        places: Where the local witness and the adopted policy are, if there are any.
+    """
+
+    def __init__(self, log_key: VerifierKey, places: Places) -> None:
+        self._log_key = log_key
+        self._places = places
+        self._policy: TrustPolicy | None = None
+        self._stamp: tuple[int, int, int] | None = None  # of the file that it was read from
+        self._given: TrustPolicy | None = None
+        self._local: Countersigner | None = None
+        self._client: LocalWitness | None = None
+        self._news = threading.Condition()
+        self._askers: dict[Witness, Asker] = {}
+
+    @property
+    def silences(self) -> dict[str, str]:
+        """Who has not cosigned the newest checkpoint, by name, and why."""
+        silent = {one.name: one.silence for one in self._askers.values() if one.silence}
+        if self._local is not None and self._local.silence:
+            silent[LOCAL] = self._local.silence
+        return silent
+
+    @contextlib.contextmanager
+    def under(self, policy: TrustPolicy) -> Iterator[None]:
+        """Go by a policy that is about to be adopted, instead of the adopted one.
+
+        Raises:
+            FormatError: it asks for more witnesses than can be asked, and would stop the log.
+        """
+        own = self._own_key()
+        asked = sum(bool(one.url) or one.key == own for one in policy.witnesses)
+        if policy.quorum > asked:
+            raise FormatError(
+                f"the policy asks for {policy.quorum} witnesses, and this log can ask {asked}",
+                hint="Give them their url, or lower the quorum.",
+            )
+        self._given = policy
+        try:
+            yield
+        finally:
+            self._given = None
+
+    def refresh(self) -> None:
+        """Find out who is to be asked; costs one look at a file unless that has changed.
+
+        Raises:
+            FormatError: the adopted policy, or the public half of a key, cannot be read.
+            VerificationError: the policy's file is not what was adopted.
+        """
+        path = self._places.trust
+        try:
+            stat = path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        except FileNotFoundError:
+            stamp = None
+        if stamp != self._stamp:
+            self._policy = None if stamp is None else read_policy(path)
+            self._stamp = stamp
+        if self._local is None and self._places.witness.exists():
+            self._client = LocalWitness(self._places.witness)
+            self._local = Countersigner(self._client, self._log_key, self._client.memory)
+        wanted = self._wanted()
+        if wanted != self._askers.keys():
+            for gone in self._askers.keys() - wanted:
+                self._askers.pop(gone).close()
+            for new in wanted - self._askers.keys():
+                client = HttpWitness(new.url, new.keys)
+                self._askers[new] = Asker(new.name, client, self._news)
+
+    def meet(self, tree: Tree) -> bytes:
+        """Find out what they remember, before anything new is signed.
+
+        Returns:
+            The published checkpoint, with the lines that it has got.
+
+        Raises:
+            ConflictError: this log is behind a witness.
+            SplitViewError: it has another history than the local witness cosigned.
+            VerificationError: a witness says that it has another history.
+        """
+        return self._ask(tree, tree.head)[0]
+
+    def countersign(self, tree: Tree, note: bytes) -> bytes:
+        """Return a checkpoint that is durable, as it may be published.
+
+        Raises:
+            UnavailableError: fewer than the policy's quorum have cosigned it.
+            As `meet`; the checkpoint is then not published.
+        """
+        countersigned, lacking = self._ask(tree, note)
+        if lacking is not None:
+            size = open_checkpoint(note, self._log_key).size
+            said = "; ".join(f"{name}: {why}" for name, why in self.silences.items())
+            raise UnavailableError(
+                f"the checkpoint of {size} entries is not published: {lacking}"
+                + (f" ({said})" if said else ""),
+                hint="Its entries are durable. The next append, or the next opening for writing, "
+                "asks again and publishes them; do not append them a second time.",
+            ) from lacking
+        return countersigned
+
+    def close(self) -> None:
+        """End the local witness's process, and ask nobody any more."""
+        for one in self._askers.values():
+            one.close()
+        self._askers.clear()
+        if self._client is not None:
+            self._client.close()
+        self._local = self._client = None
+
+    def _wanted(self) -> set[Witness]:
+        """Whom the policy gives an address; but the local one has been asked already."""
+        policy = self._given or self._policy
+        asked = [one for one in policy.witnesses if one.url] if policy is not None else []
+        if not asked:
+            return set()
+        own = self._own_key()
+        return {one for one in asked if one.key != own}
+
+    def _own_key(self) -> VerifierKey | None:
+        public = self._places.witness / "key.vkey"
+        return load_vkey(public) if public.exists() else None
+
+    def _ask(self, tree: Tree, note: bytes) -> tuple[bytes, PolicyError | None]:
+        """Ask everybody; return the checkpoint with its lines, and what it lacks."""
+        self.refresh()
+        lines: Lines = ()
+        if self._local is not None:
+            lines = self._local.ask(tree, note)
+        opened = parse_note(note)
+        own = tuple(one for one in opened.signatures if one.is_named_by(self._log_key))
+        policy = self._given or self._policy
+        if policy is None or not (policy.quorum or self._askers):
+            return (format_note(Note(opened.text, (*own, *lines))) if lines else note), None
+        bare = format_note(Note(opened.text, own))
+        # Lines from here on hold, as far as they are in the name of a witness of the policy.
+        known = lines_that_hold(opened.text, (*lines, *opened.signatures), policy.witness_keys)
+        others = tuple(line for line in lines if not _is_named(line, policy.witness_keys))
+
+        def complete(new: Lines) -> Note:
+            kept = (line for line in known if line not in new and not _is_among(line, new))
+            return Note(opened.text, (*own, *others, *kept, *new))
+
+        def lacking(new: Lines) -> PolicyError | None:
+            try:
+                check_quorum(policy, find_cosignatures(complete(new), policy.witness_keys))
+            except PolicyError as error:
+                return error
+            return None
+
+        if self._askers:
+            checkpoint = open_checkpoint(note, self._log_key)
+            question = Question(tree, checkpoint, opened.text, bare)
+            askers = list(self._askers.values())
+            new = ask_all(askers, question, self._news, lambda come: lacking(come) is None)
+        else:
+            new = ()
+        return format_note(complete(new)), lacking(new)
 
 
 class Countersigner:
-    """One witness, as the log's writer sees it.
+    """The local witness, as the log's writer sees it.
 
     Args:
         client: The witness.
@@ -37,26 +226,15 @@ class Countersigner:
         self._size: int | None = None  # what the witness remembers, as far as we know
         self.silence = ""  # why it did not answer when it was asked last
 
-    def meet(self, tree: TreeStore) -> None:
-        """Find out what the witness remembers, before anything new is signed.
-
-        Raises:
-            ConflictError: this folder is behind its witness.
-            SplitViewError: this folder has another history.
-        """
-        note = tree.head
-        countersigned = self.countersign(tree, note)
-        if countersigned != note:
-            tree.publish(countersigned)
-
-    def countersign(self, tree: TreeStore, note: bytes) -> bytes:
-        """Return the checkpoint with the witness's line, or as it was if there is no answer.
+    def ask(self, tree: Tree, note: bytes) -> Lines:
+        """Give its lines under a checkpoint; none if there is no answer.
 
         Entries are durable by now, so silence is no reason to fail: the receipt's grade shows it,
         and `silence` says why.
 
         Raises:
-            As `meet`; the checkpoint is then not published.
+            ConflictError: this folder is behind its witness.
+            SplitViewError: this folder has another history.
         """
         checkpoint = open_checkpoint(note, self._log_key)
         try:
@@ -64,21 +242,19 @@ class Countersigner:
         except UnavailableError as error:
             self._compare_with_memory(tree, checkpoint, note)
             self.silence = str(error)
-            return note
+            return ()
         except ProofError as error:
             raise SplitViewError(
-                f"{tree.folder} has another history than its witness cosigned",
+                f"{tree.name} has another history than its witness cosigned",
                 a=note,
                 b=self._memory(),
                 hint="Two copies of this ledger went on separately, or entries were rewritten; "
                 "keep both checkpoints, they are the evidence.",
             ) from error
         self._size, self.silence = checkpoint.size, ""
-        opened = parse_note(note)
-        own = tuple(s for s in opened.signatures if s.is_named_by(self._log_key))
-        return format_note(Note(opened.text, (*own, *lines)))
+        return lines
 
-    def _compare_with_memory(self, tree: TreeStore, checkpoint: Checkpoint, note: bytes) -> None:
+    def _compare_with_memory(self, tree: Tree, checkpoint: Checkpoint, note: bytes) -> None:
         """Do what can be done without the witness: read what it remembers, and do not go behind."""
         kept = self._memory()
         if not kept:
@@ -88,13 +264,13 @@ class Countersigner:
             raise _behind(tree, checkpoint.size, remembered.size)
         if tree.root_below(remembered.size) != remembered.root:
             raise SplitViewError(
-                f"{tree.folder} has another history than its witness cosigned",
+                f"{tree.name} has another history than its witness cosigned",
                 a=note,
                 b=kept,
                 hint="Keep both checkpoints, they are the evidence.",
             )
 
-    def _ask(self, tree: TreeStore, size: int, note: bytes) -> tuple[NoteSignature, ...]:
+    def _ask(self, tree: Tree, size: int, note: bytes) -> tuple[NoteSignature, ...]:
         """Ask, and once more with the size the witness says it remembers."""
         old = size if self._size is None else min(self._size, size)
         while True:
@@ -109,9 +285,18 @@ class Countersigner:
                 old = remembered.size
 
 
-def _behind(tree: TreeStore, size: int, seen: int) -> ConflictError:
+def _behind(tree: Tree, size: int, seen: int) -> ConflictError:
     return ConflictError(
-        f"{tree.folder} has {size} entries and its witness has seen {seen}: this folder was "
+        f"{tree.name} has {size} entries and its witness has seen {seen}: this folder was "
         "restored from a snapshot, or is a copy of one that went on",
         hint="Do not append here; go on with the newest copy, or start a new log.",
     )
+
+
+def _is_named(line: NoteSignature, keys: tuple[VerifierKey, ...]) -> bool:
+    return any(line.is_named_by(key) for key in keys)
+
+
+def _is_among(line: NoteSignature, lines: Lines) -> bool:
+    """Whether one of `lines` is by the same key."""
+    return any((line.name, line.key_id) == (one.name, one.key_id) for one in lines)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from counterfoil.errors import ConflictError, UnavailableError, VerificationError
 from counterfoil.ledger.blobs import FolderBlobs
+from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.keyfiles import load_key
@@ -40,6 +41,7 @@ class Embedded:
         self._folder = folder / "log"
         self._disk = disk
         self._places = Places(self.key.name)
+        self.witnesses = Witnesses(self.key, self._places)
 
     def read(self) -> Tree:
         """Open the tree for reading; a head that a power cut tore is repaired first."""
@@ -62,4 +64,4 @@ class Embedded:
                 f"{path} is not the key of {self.key.name}",
                 hint="Restore the log's own key; without it nobody can append.",
             )
-        return Sequencer(self._folder, signer, self._places.witness, disk=self._disk)
+        return Sequencer(self._folder, signer, self.witnesses, disk=self._disk)

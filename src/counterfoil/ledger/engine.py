@@ -10,6 +10,7 @@ from typing import Protocol
 
 from counterfoil.core.keys import VerifierKey
 from counterfoil.ledger.blobs import Blobs
+from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.tree import Tree
 
 
@@ -48,6 +49,10 @@ class Engine(Protocol):
     @property
     def blobs(self) -> Blobs:
         """What lies beside the log."""
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """Who is asked about each checkpoint; by a writer of this process, or by nobody."""
 
     def read(self) -> Tree:
         """Open what is published, for reading."""

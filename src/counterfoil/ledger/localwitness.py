@@ -34,6 +34,7 @@ from counterfoil.ledger.witness import (
 )
 
 REPLY_WITHIN_S = 10.0
+_MAX_REASON_BYTES = 300  # of a witness's words that a message repeats
 
 
 class WitnessClient(Protocol):
@@ -150,12 +151,14 @@ def format_add_checkpoint(old_size: int, proof: Sequence[Hash], checkpoint: byte
 
 def read_reply(status: int, body: bytes) -> tuple[NoteSignature, ...]:
     """Read a reply of tlog-witness; raises as `WitnessClient` says."""
-    reason = body.decode("utf-8", "replace").strip()
+    said = body[:_MAX_REASON_BYTES].decode("utf-8", "replace")
+    reason = "".join(one if one.isprintable() else " " for one in said).strip()
     try:
         if status == STATUS_OK:
             return parse_note(b"cosignatures\n\n" + body).signatures
         if status == STATUS_CONFLICT:
-            raise RememberedError(parse_decimal(reason, "size in the witness's reply"))
+            size = body.decode("ascii", "replace").removesuffix("\n")
+            raise RememberedError(parse_decimal(size, "size in the witness's reply"))
     except FormatError as error:
         raise UnavailableError(f"the witness answers nonsense: {error}") from error
     if status == STATUS_UNPROVEN:

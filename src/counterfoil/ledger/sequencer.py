@@ -18,9 +18,8 @@ from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import Hash, leaf_hashes
 from counterfoil.errors import FormatError, UnavailableError
-from counterfoil.ledger.countersign import Countersigner
+from counterfoil.ledger.countersign import LOCAL, Witnesses
 from counterfoil.ledger.disk import Disk
-from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.treestore import TreeStore
 
 MAX_COMMIT_ENTRIES = 1024  # a commit takes no more callers than that, so that no one waits long
@@ -44,7 +43,7 @@ class Sequencer:
     Args:
         folder: The log's tree.
         signer: The log's key; its name is the origin.
-        witness_folder: The local witness, if there is one.
+        witnesses: Who is asked about each checkpoint.
         disk: How to write and sync.
 
     Raises:
@@ -54,26 +53,23 @@ class Sequencer:
         VerificationError: the folder is damaged.
     """
 
-    def __init__(self, folder: Path, signer: Signer, witness_folder: Path, *, disk: Disk) -> None:
+    def __init__(self, folder: Path, signer: Signer, witnesses: Witnesses, *, disk: Disk) -> None:
         self._signer = signer
         self._queue: list[_Pending] = []
         self._queue_lock = threading.Lock()
         self._commit_lock = threading.Lock()
         with contextlib.ExitStack() as opened:
-            asked = None
-            if witness_folder.exists():
-                witness = LocalWitness(witness_folder)
-                opened.callback(witness.close)
-                asked = Countersigner(witness, signer.key, witness.memory)
+            opened.callback(witnesses.close)
             self.tree = TreeStore.open(
-                folder, write=True, disk=disk, countersign=asked.countersign if asked else None
+                folder, write=True, disk=disk, countersign=witnesses.countersign
             )
             opened.callback(self.tree.close)
-            if asked is not None:
-                asked.meet(self.tree)
+            note = witnesses.meet(self.tree)
+            if note != self.tree.head:
+                self.tree.publish(note)
             self._opened = opened.pop_all()
-        self._witness = asked
-        self._warned = ""
+        self._witnesses = witnesses
+        self._warned: set[str] = set()
 
     def append(self, entries: Sequence[bytes]) -> range:
         """Append entries next to each other, as one commit; return their indices.
@@ -98,15 +94,19 @@ class Sequencer:
             self._opened.close()
 
     def _warn_of_silence(self) -> None:
-        """Say once that the witness does not answer: the entries are in, and lack its line."""
-        silence = self._witness.silence if self._witness is not None else ""
-        if silence and not self._warned:
-            warnings.warn(
-                f"the local witness has not cosigned the newest entries: {silence}; until it does, "
-                "nobody here notices if the ledger is set back to before them",
-                stacklevel=5,
-            )
-        self._warned = silence
+        """Say once of a witness that it is silent: the entries are in, and lack its line."""
+        silences = self._witnesses.silences
+        for name in silences.keys() - self._warned:
+            if name == LOCAL:
+                says = (
+                    "the local witness has not cosigned the newest entries: "
+                    f"{silences[name]}; until it does, nobody here notices if the ledger is set "
+                    "back to before them"
+                )
+            else:
+                says = f"the witness {name} has not cosigned the newest entries: {silences[name]}"
+            warnings.warn(says, stacklevel=5)
+        self._warned = set(silences)
 
     def _take(self) -> list[_Pending]:
         """Take what is queued, in order, up to about `MAX_COMMIT_ENTRIES`."""
@@ -127,10 +127,21 @@ class Sequencer:
         error: Exception | None = UnavailableError(
             "the commit was interrupted", hint="Look whether the entry is in, then append again."
         )
+        is_sealed = False
+
+        def seal(size: int, root: Hash) -> bytes:
+            # Before this, what an earlier commit left undone was finished, or not.
+            nonlocal is_sealed
+            is_sealed = True
+            return self._seal(size, root)
+
         try:
             if entries:
-                self.tree.commit(entries, leaf_hashes(entries), self._seal)
+                self._witnesses.refresh()
+                self.tree.commit(entries, leaf_hashes(entries), seal)
             error = None
+        except UnavailableError as raised:
+            error = raised if is_sealed else _nothing_appended(raised)
         except Exception as raised:  # noqa: BLE001 every caller who waits gets to raise it
             error = raised
         finally:
@@ -146,3 +157,11 @@ class Sequencer:
     def _seal(self, size: int, root: Hash) -> bytes:
         """Sign the checkpoint that becomes durable together with its entries."""
         return sign_checkpoint(Checkpoint(self._signer.key.name, size, root), self._signer)
+
+
+def _nothing_appended(error: UnavailableError) -> UnavailableError:
+    """Say that it is earlier entries that are not published, and these are not in at all."""
+    return UnavailableError(
+        f"nothing was appended, as what came before is not finished: {error}",
+        hint="Append these again once it is; the earlier entries are durable.",
+    )

@@ -12,10 +12,9 @@ who decides what is trusted.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from counterfoil.core.envelope import Envelope, sign_envelope
-from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
+from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.requirements import Mode, Stage
 from counterfoil.core.retention import DEFAULT_RETENTION, RetentionRule
 from counterfoil.core.statement import format_statement, parse_statement
@@ -29,14 +28,12 @@ from counterfoil.core.succession import (
 )
 from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
 from counterfoil.core.testimony import check_attestation, hear, short_predicate, stated_types
-from counterfoil.core.toml import MAX_TOML_BYTES
-from counterfoil.errors import FormatError, VerificationError
-from counterfoil.ledger.disk import read_file, reported
+from counterfoil.errors import FormatError
+from counterfoil.ledger.disk import reported
 from counterfoil.ledger.log import Found, Log
+from counterfoil.ledger.policyfile import format_adopted, read_policy
 
 PRODUCTION = "production"
-
-_DIGEST = "# digest: "  # begins the last line of a file that `adopt` wrote
 
 
 class Trust:
@@ -108,7 +105,9 @@ class Trust:
         envelope = sign_envelope(format_statement(policy_statement(policy)), *signers)
         if old is not None:
             check_successor(old, policy, envelope, self._log.size)
-        index = self._log.append_envelope(envelope).index
+        # The witnesses of the new policy are asked: those of the old may be gone for good.
+        with self._log.engine.witnesses.under(policy):
+            index = self._log.append_envelope(envelope).index
         # If we stop here or after the copy, the log knows a policy that nobody here goes by yet;
         # the next adoption begins with keeping that one.
         self._keep(policy)
@@ -130,7 +129,7 @@ class Trust:
         return newest
 
     def _keep(self, policy: TrustPolicy) -> None:
-        text = f"{format_policy(policy)}{_DIGEST}{policy.digest.hex()}\n".encode()
+        text = format_adopted(policy)
         disk = self._log.disk
         trust = self._log.places.trust
         with reported(f"cannot keep the policy in {trust.parent}"):
@@ -214,26 +213,6 @@ def _is_same(adopted: TrustPolicy, draft: TrustPolicy) -> bool:
     return adopted.version == draft.version and draft == replace(
         adopted, predecessors=draft.predecessors
     )
-
-
-def read_policy(path: Path) -> TrustPolicy:
-    """Read a policy from a file; if its last line says the digest, it has to be that policy's.
-
-    Raises:
-        FormatError: it is no trust policy.
-        UnavailableError: it cannot be read.
-        VerificationError: it has another digest than it says.
-    """
-    data = read_file(path, MAX_TOML_BYTES)
-    policy = parse_policy(data, str(path))
-    last = data.decode().splitlines()[-1]
-    if last.startswith(_DIGEST) and last != f"{_DIGEST}{policy.digest.hex()}":
-        raise VerificationError(
-            f"{path} is not the policy that was adopted",
-            hint="It was damaged or edited. Restore it from the ledger's log or a backup; whoever "
-            "means to go by it as it is takes its last line off.",
-        )
-    return policy
 
 
 def _with_mode(stage: Stage, mode: Mode) -> Stage:

@@ -36,6 +36,7 @@ REQUEST = struct.Struct(">I")  # length of the request
 REPLY = struct.Struct(">HI")  # status, length of the body
 STATUS_OK, STATUS_MALFORMED, STATUS_FORBIDDEN = 200, 400, 403
 STATUS_UNKNOWN, STATUS_CONFLICT, STATUS_UNPROVEN = 404, 409, 422
+SIZE_TYPE = "text/x.tlog.size"  # Content-Type of a conflict, whose body is what is remembered
 
 
 class _NotCosigned(Exception):  # noqa: N818 an answer of the protocol, not an error of ours
@@ -53,7 +54,7 @@ class Witness:
     Args:
         folder: Holds `<log>.vkey`, the logs it knows, and `<log>.checkpoint`, the last one
             cosigned of each.
-        signer: A cosignature key (type 04 or 06).
+        signers: Its cosignature keys (type 04 or 06), at least one; all of them sign.
         clock: POSIX time in seconds.
         disk: How to write and sync.
     """
@@ -61,13 +62,13 @@ class Witness:
     def __init__(
         self,
         folder: Path,
-        signer: Signer,
-        *,
+        *signers: Signer,
         clock: Callable[[], float],
         disk: Disk | None = None,
     ) -> None:
         self._folder = folder
-        self._signer = signer
+        assert signers, "a witness without keys signs nothing"  # noqa: S101 our own bug
+        self._signers = signers
         self._clock = clock
         self._disk = disk or Disk()
 
@@ -94,7 +95,7 @@ class Witness:
             return refusal.status, refusal.body
 
     def _cosign(self, request: bytes) -> bytes:
-        """Check, persist, cosign, in this order; return the cosignature line."""
+        """Check, persist, cosign, in this order; return the cosignature lines."""
         old_size, proof, data = _parse_request(request)
         note = parse_note(data)
         origin = parse_checkpoint(note.text).origin
@@ -120,7 +121,8 @@ class Witness:
             kept = format_note(Note(note.text, own))
             self._disk.replace(self._folder, f"{_slug(origin)}.checkpoint", kept)
         # If we stop here, the log asks again with the size we now remember, and gets its answer.
-        return _format_lines((cosign(note.text, int(self._clock()), self._signer),))
+        now = int(self._clock())
+        return _format_lines(tuple(cosign(note.text, now, signer) for signer in self._signers))
 
     def _log_key(self, origin: str) -> VerifierKey | None:
         path = self._folder / f"{_slug(origin)}.vkey"

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import counterfoil
-from counterfoil.errors import SignatureError
+from counterfoil.errors import SignatureError, UnavailableError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.status import Standing, read_status
 
@@ -93,10 +93,16 @@ def test_unmet_quorum_is_said(tmp_path):
     """A policy that asks for more witnesses than signed is not passed over in silence."""
     with counterfoil.init(tmp_path / "ledger") as ledger:
         trust, witness = ledger.places.trust, ledger.places.witness
-        asking = trust.read_text().replace("quorum = 0", "quorum = 1")
-        trust.write_text(asking.rpartition("# digest")[0])
-        assert read_status(ledger).lacking == ""
     shutil.move(witness, tmp_path / "away")
     with counterfoil.open(tmp_path / "ledger") as ledger:
         ledger.append(b"not cosigned")
+        asking = trust.read_text().replace("quorum = 0", "quorum = 1")
+        trust.write_text(asking.rpartition("# digest")[0])
         assert "the policy asks for 1" in read_status(ledger).lacking
+        with pytest.raises(UnavailableError, match="not published"):
+            ledger.append(b"durable, and shown to nobody yet")
+    shutil.move(tmp_path / "away", witness)
+    with counterfoil.open(tmp_path / "ledger") as ledger:
+        ledger.append(b"cosigned")
+        assert read_status(ledger).lacking == ""
+        assert ledger.entry(ledger.size - 2) == b"durable, and shown to nobody yet"

@@ -6,7 +6,7 @@ import pytest
 
 import counterfoil as cf
 from counterfoil.errors import CounterfoilError, VerificationError
-from counterfoil.ledger.trust import read_policy
+from counterfoil.ledger.policyfile import read_policy
 
 
 @pytest.fixture

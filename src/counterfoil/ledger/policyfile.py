@@ -1,0 +1,37 @@
+"""A trust policy in a file, and the digest by which one that was damaged since is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
+from counterfoil.core.toml import MAX_TOML_BYTES
+from counterfoil.errors import VerificationError
+from counterfoil.ledger.disk import read_file
+
+_DIGEST = "# digest: "  # begins the last line of a file that `adopt` wrote
+
+
+def format_adopted(policy: TrustPolicy) -> bytes:
+    """Write an adopted policy, with its digest as the last line."""
+    return f"{format_policy(policy)}{_DIGEST}{policy.digest.hex()}\n".encode()
+
+
+def read_policy(path: Path) -> TrustPolicy:
+    """Read a policy from a file; if its last line says the digest, it has to be that policy's.
+
+    Raises:
+        FormatError: it is no trust policy.
+        UnavailableError: it cannot be read.
+        VerificationError: it has another digest than it says.
+    """
+    data = read_file(path, MAX_TOML_BYTES)
+    policy = parse_policy(data, str(path))
+    last = data.decode().splitlines()[-1]
+    if last.startswith(_DIGEST) and last != f"{_DIGEST}{policy.digest.hex()}":
+        raise VerificationError(
+            f"{path} is not the policy that was adopted",
+            hint="It was damaged or edited. Restore it from the ledger's log or a backup; whoever "
+            "means to go by it as it is takes its last line off.",
+        )
+    return policy
