@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import re
 import shutil
 import socket
@@ -292,6 +293,16 @@ def test_one_witness_that_says_we_are_behind_stops_a_log_that_nobody_else_follow
     assert ledger.entry(size) == b"x"
 
 
+def test_a_witness_that_lies_can_be_left_out(ledger, servers):
+    """A policy that does not ask it is adopted although it says that the log is behind."""
+    adopt(ledger, servers[:1], 1)
+    servers[0].behave = says_more
+    with pytest.raises(ConflictError):
+        ledger.append(b"x")
+    adopt(ledger, servers[1:], 2)
+    assert {"bob", "cyd"} <= cosigned_by(ledger)
+
+
 def test_a_minority_that_says_we_are_behind_stops_nothing(ledger, servers):
     """More who follow than who refuse go on without it, and what it said is a warning."""
     adopt(ledger, servers, 2)
@@ -301,10 +312,12 @@ def test_a_minority_that_says_we_are_behind_stops_nothing(ledger, servers):
     assert cosigned_by(ledger) == {"local", "ada", "bob"}
 
 
-def test_the_same_conflict_for_ever_is_no_reason_to_ask_for_ever(ledger, servers):
+@pytest.mark.parametrize("sizes", [(b"1\n",), (b"1\n", b"0\n")])
+def test_a_conflict_for_ever_is_no_reason_to_ask_for_ever(ledger, servers, sizes):
     """A witness that contradicts itself is asked twice about a checkpoint, at most."""
     adopt(ledger, servers, 1)
-    servers[0].behave = lambda _: (409, b"1\n", SIZE_TYPE)
+    sizes = itertools.cycle(sizes)
+    servers[0].behave = lambda _: (409, next(sizes), SIZE_TYPE)
     before = len(servers[0].requests)
     with pytest.warns(UserWarning, match="witness ada.*contradicts itself"):
         ledger.append(b"x")
