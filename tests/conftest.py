@@ -7,9 +7,14 @@ the virtual environment, by the same code as `counterfoil chain install`.
 from __future__ import annotations
 
 import fcntl
+import http.client
 import os
 import signal
+import socket
+import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,3 +69,44 @@ def anvil(anvil_program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, and found by what is tested."""
     monkeypatch.setenv("COUNTERFOIL_ANVIL", str(anvil_program))
     return anvil_program
+
+
+@pytest.fixture
+def serve_asgi(tmp_path: Path) -> Iterator[Callable[[str], int]]:
+    """Runs the source of a module with an `app` in a server process; gives its port.
+
+    It is ready when it answers `/healthz`. Called again, it starts another one.
+    """
+    servers = []
+
+    def serve(source: str) -> int:
+        module = f"served{len(servers)}"
+        (tmp_path / f"{module}.py").write_text(source)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        command = [sys.executable, "-m", "granian", "--interface", "asgi", "--no-log"]
+        server = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port), f"{module}:app"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        )
+        servers.append(server)
+        for _ in range(300):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            try:
+                connection.request("GET", "/healthz")
+                assert connection.getresponse().read() == b"ok\n"
+            except OSError:
+                assert server.poll() is None, f"{module} ended with {server.returncode}"
+                time.sleep(0.1)
+            else:
+                return port
+            finally:
+                connection.close()
+        raise AssertionError(f"{module} does not answer")
+
+    yield serve
+    for server in servers:
+        server.terminate()
+    for server in servers:
+        server.wait(20)

@@ -1,8 +1,14 @@
-"""Our witness against the requests and answers that litewitness is tested with."""
+"""Our witness against the requests and answers that litewitness is tested with.
+
+Asked as a function, and once more as a server that is known by its port alone.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,8 +36,39 @@ def expected_status(case):
     return 404 if unknown_origin or case["file"] == "sumdb.txt" else case["status"]
 
 
+SERVED = """
+import sys
+from pathlib import Path
+sys.path.append({here!r})
+from counterfoil.http.witness import witness_app
+from counterfoil.ledger import Witness
+from test_witness_cases import SIGNER, TIME
+
+app = witness_app(Witness(Path({folder!r}), SIGNER, clock=lambda: TIME))
+"""
+
+
+@contextlib.contextmanager
+def asking(port):
+    """Give a function that asks the server on a port."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+
+    def ask(request):
+        connection.request("POST", "/add-checkpoint", request)
+        reply = connection.getresponse()
+        kind = "text/x.tlog.size" if reply.status == 409 else "text/plain; charset=utf-8"
+        assert reply.headers["Content-Type"] == kind
+        return reply.status, reply.read()
+
+    with contextlib.closing(connection):
+        yield ask
+
+
+@pytest.mark.parametrize("is_server", [False, True])
 @pytest.mark.parametrize("file", ["litewitness.txt", "bastion.txt", "sumdb.txt"])
-def test_each_request_gets_the_answer_of_the_specification(vectors, tmp_path, file):
+def test_each_request_gets_the_answer_of_the_specification(
+    vectors, tmp_path, file, is_server, serve_asgi
+):
     """Statuses, sizes in conflicts and cosignatures come in the order of the published run."""
     published = json.loads(
         (vectors / "tlog" / "tlog_witness_add_checkpoint_cases.json").read_text()
@@ -41,18 +78,24 @@ def test_each_request_gets_the_answer_of_the_specification(vectors, tmp_path, fi
     witness = Witness(tmp_path, SIGNER, clock=lambda: TIME)
     log_key = bytes.fromhex(published["log_key_hex"])
     witness.know(VerifierKey(ORIGIN, Algorithm.ED25519, log_key))
-    for number, case in enumerate(cases):
-        request = case["body"]
-        if request.endswith(SPARE_BITS):
-            # Go reads this base64 and finds the signature false; to us it is malformed. Written
-            # canonically, the same bytes get the published answer.
-            assert witness.add_checkpoint(request.encode())[0] == 400
-            request = request.removesuffix(SPARE_BITS) + "gw=\n"
-        status, body = witness.add_checkpoint(request.encode())
-        assert status == expected_status(case), (number, body)
-        if status == 409:
-            assert [f'body == "{body.decode()[:-1]}\\n"'] == case["asserts"]
-        if status == 200:
-            text = parse_note(request.partition("\n\n")[2].encode()).text
-            line = parse_signature_line(body.decode().removesuffix("\n"))
-            assert check_cosignature(text, line, SIGNER.key) == TIME
+    folder, here = str(tmp_path), str(Path(__file__).parent)
+    with (
+        asking(serve_asgi(SERVED.format(folder=folder, here=here)))
+        if is_server
+        else contextlib.nullcontext(witness.add_checkpoint)
+    ) as ask:
+        for number, case in enumerate(cases):
+            request = case["body"]
+            if request.endswith(SPARE_BITS):
+                # Go reads this base64 and finds the signature false; to us it is malformed. Written
+                # canonically, the same bytes get the published answer.
+                assert ask(request.encode())[0] == 400
+                request = request.removesuffix(SPARE_BITS) + "gw=\n"
+            status, body = ask(request.encode())
+            assert status == expected_status(case), (number, body)
+            if status == 409:
+                assert [f'body == "{body.decode()[:-1]}\\n"'] == case["asserts"]
+            if status == 200:
+                text = parse_note(request.partition("\n\n")[2].encode()).text
+                line = parse_signature_line(body.decode().removesuffix("\n"))
+                assert check_cosignature(text, line, SIGNER.key) == TIME

@@ -40,10 +40,19 @@ if TYPE_CHECKING:
     from counterfoil.ledger.status import Standing as Standing
     from counterfoil.ledger.status import Status as Status
     from counterfoil.ledger.status import read_status as read_status
+    from counterfoil.ledger.witness import MAX_REQUEST_BYTES
+    from counterfoil.ledger.witness import SIZE_TYPE as SIZE_TYPE
+    from counterfoil.ledger.witness import STATUS_CONFLICT as STATUS_CONFLICT
+    from counterfoil.ledger.witness import Witness as Witness
 
     audit_log = audit  # `audit` itself is the module
+    MAX_WITNESS_REQUEST_BYTES = MAX_REQUEST_BYTES
 
 _HOMES = {
+    "MAX_WITNESS_REQUEST_BYTES": ".witness:MAX_REQUEST_BYTES",
+    "SIZE_TYPE": ".witness",
+    "STATUS_CONFLICT": ".witness",
+    "Witness": ".witness",
     "Clearance": ".gate",
     "Found": ".log",
     "Log": ".log",

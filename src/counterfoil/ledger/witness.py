@@ -27,7 +27,13 @@ from counterfoil.core.keys import Signer, VerifierKey, format_vkey
 from counterfoil.core.merkle import EMPTY_ROOT, MAX_PROOF_HASHES, Hash, as_hash, check_extension
 from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
 from counterfoil.core.text import parse_base64, parse_decimal
-from counterfoil.errors import CounterfoilError, FormatError, ProofError, SignatureError
+from counterfoil.errors import (
+    ConflictError,
+    CounterfoilError,
+    FormatError,
+    ProofError,
+    SignatureError,
+)
 from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.ledger.keyfiles import load_key, load_vkey
 
@@ -76,8 +82,15 @@ class Witness:
         """Begin to witness the log with this key; its name is the origin.
 
         Raises:
+            ConflictError: it knows that log by another key; what it remembers was signed by that.
             UnavailableError: the disk refuses.
         """
+        known = self._log_key(log_key.name)
+        if known is not None and known != log_key:
+            raise ConflictError(
+                f"this witness knows the log {log_key.name} by another key, {known.label}",
+                hint="Ask the log's operator which key is theirs, by another way.",
+            )
         name = f"{_slug(log_key.name)}.vkey"
         with reported(f"cannot make the witness in {self._folder}"):
             self._disk.replace(self._folder, name, f"{format_vkey(log_key)}\n".encode())

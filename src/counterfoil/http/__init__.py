@@ -1,0 +1,1 @@
+"""Servers: what this machine shows to others over HTTP. Needs the extra `server`."""

@@ -1,0 +1,91 @@
+"""A witness as a server: C2SP tlog-witness, for any number of logs.
+
+    POST /add-checkpoint    check, remember, cosign
+    GET  /healthz           whether it answers
+
+Nobody is asked who they are: a request counts by the log's signature on the checkpoint in it. What
+is decided, and remembered before the reply leaves, is for `counterfoil.ledger`; here are only the
+bounds of a request and the headers of a reply.
+
+Source:
+    C2SP tlog-witness v1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from counterfoil import ledger as ledgers
+from counterfoil.errors import CounterfoilError
+
+BODY_WITHIN_S = 10.0
+"""How long the body of a request may take to arrive, also where it does so byte by byte."""
+
+_LOG = logging.getLogger("counterfoil.witness")
+
+
+def witness_app(witness: ledgers.Witness) -> Starlette:
+    """Serve a witness.
+
+    Args:
+        witness: Decides and remembers; several processes may serve one folder.
+    """
+
+    async def add_checkpoint(request: Request) -> Response:
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                body = await _read_body(request)
+        except TimeoutError:
+            return _said(408, "the request did not arrive in time")
+        except ClientDisconnect:
+            return _said(400, "the request was cut short")
+        if body is None:
+            most = ledgers.MAX_WITNESS_REQUEST_BYTES
+            return _said(413, f"a request has at most {most} bytes")
+        try:
+            # In a thread, as it waits for the disk. It is not given up when the caller leaves:
+            # what was begun is remembered, and asked again it is answered.
+            status, said = await run_in_threadpool(witness.add_checkpoint, body)
+        except (CounterfoilError, OSError):
+            # What is wrong with this machine is for its operator alone.
+            _LOG.exception("a checkpoint could not be remembered")
+            return _said(500, "the witness cannot remember a checkpoint now")
+        kind = ledgers.SIZE_TYPE if status == ledgers.STATUS_CONFLICT else _TEXT
+        return Response(said, status, {"Content-Type": kind})
+
+    async def healthz(request: Request) -> Response:
+        del request
+        return _said(200, "ok")
+
+    return Starlette(
+        routes=[
+            Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
+            Route("/healthz", healthz, methods=["GET"]),
+        ]
+    )
+
+
+_TEXT = "text/plain; charset=utf-8"
+
+
+async def _read_body(request: Request) -> bytes | None:
+    """Read the body, or None where it is longer than any request; the rest is not read then."""
+    parts = []
+    length = 0
+    async for part in request.stream():
+        length += len(part)
+        if length > ledgers.MAX_WITNESS_REQUEST_BYTES:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _said(status: int, words: str) -> Response:
+    return PlainTextResponse(f"{words}\n", status)

@@ -1,0 +1,229 @@
+"""The witness as a server process: its bounds, its faults, and a log that asks it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import counterfoil
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.cosignature import find_cosignatures
+from counterfoil.core.keys import Algorithm
+from counterfoil.core.merkle import EMPTY_ROOT, Frontier, leaf_hash
+from counterfoil.core.note import parse_note
+from counterfoil.core.quorum import Witness
+from counterfoil.ledger.httpwitness import HttpWitness
+from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
+from counterfoil.ledger.localwitness import RememberedError, format_add_checkpoint
+from counterfoil.ledger.witness import MAX_REQUEST_BYTES
+from counterfoil.ledger.witness import Witness as Deciding
+
+SERVED = """
+import os, signal, time
+from pathlib import Path
+import counterfoil.http.witness
+from counterfoil.http.witness import witness_app
+from counterfoil.ledger import Witness
+from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.keyfiles import load_key
+
+class SlowDisk(Disk):
+    def replace(self, *args):
+        time.sleep(0.02)  # so that who does not wait for others overtakes them
+        super().replace(*args)
+
+counterfoil.http.witness.BODY_WITHIN_S = 1.0
+folder = Path({folder!r})
+
+def clock():
+    # Called when the checkpoint is remembered, and nothing has been answered.
+    if (folder / "die").exists():
+        (folder / "die").unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1.8e9
+
+app = witness_app(Witness(folder, load_key(folder / "key.pem"), clock=clock, disk=SlowDisk()))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "witness"
+    save_key(folder / "key.pem", generate_key("ada", Algorithm.COSIGNATURE_ED25519))
+    return folder
+
+
+@pytest.fixture
+def port(folder, serve_asgi):
+    return serve_asgi(SERVED.format(folder=str(folder)))
+
+
+def key_of(folder):
+    return load_key(folder / "key.pem").key
+
+
+def know(folder, log_key):
+    Deciding(folder, load_key(folder / "key.pem"), clock=time.time).know(log_key)
+
+
+def ask(port, method, path, body=b"", headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request(method, path, body, headers or {})
+    reply = connection.getresponse()
+    try:
+        return reply.status, reply.read(), dict(reply.headers)
+    finally:
+        connection.close()
+
+
+def test_what_is_no_request_is_refused_by_its_own_status(port):
+    """Another method, another path, a body too long or none: each is named, nothing breaks."""
+    assert ask(port, "GET", "/add-checkpoint")[0] == 405
+    assert ask(port, "POST", "/")[0] == 404
+    assert ask(port, "POST", "/add-checkpoint")[0] == 400
+    assert ask(port, "POST", "/add-checkpoint", b"x" * MAX_REQUEST_BYTES)[0] == 400
+    assert ask(port, "POST", "/add-checkpoint", b"x" * (MAX_REQUEST_BYTES + 1))[0] == 413
+    assert ask(port, "GET", "/healthz")[:2] == (200, b"ok\n")
+
+
+def test_a_body_of_unknown_length_is_bounded_too(port):
+    """In chunks as in one piece."""
+
+    def chunks():
+        for _ in range(80):
+            yield b"x" * 1024
+
+    status, _, _ = ask(port, "POST", "/add-checkpoint", chunks())
+    assert status == 413
+
+
+def test_a_body_that_drips_is_given_up(port):
+    """One deadline for all of it, and others are answered meanwhile."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as drip:
+        drip.sendall(b"POST /add-checkpoint HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nold")
+        assert ask(port, "GET", "/healthz")[0] == 200
+        began = time.monotonic()
+        assert drip.recv(100).startswith(b"HTTP/1.1 408")
+        assert time.monotonic() - began < 8
+
+
+def test_a_disk_that_refuses_is_no_cosignature(port, folder):
+    """What cannot be remembered is not signed, and strangers learn nothing of this machine."""
+    log = generate_key("example.org/log", Algorithm.ED25519)
+    know(folder, log.key)
+    note = sign_checkpoint(Checkpoint("example.org/log", 0, EMPTY_ROOT), log)
+    # In the way of the file that the checkpoint is to be written to.
+    (known,) = (one for one in folder.glob("*.vkey") if one.stem != "key")
+    blocking = folder / f".{known.stem}.checkpoint.new"
+    blocking.mkdir()
+    status, said, _ = ask(port, "POST", "/add-checkpoint", format_add_checkpoint(0, (), note))
+    assert (status, said) == (500, b"the witness cannot remember a checkpoint now\n")
+    blocking.rmdir()
+    assert ask(port, "POST", "/add-checkpoint", format_add_checkpoint(0, (), note))[0] == 200
+
+
+def test_of_two_histories_sent_at_once_one_is_cosigned(port, folder):
+    """Checking and remembering are one step, whoever comes first."""
+    log = generate_key("example.org/log", Algorithm.ED25519)
+    know(folder, log.key)
+    requests = []
+    for number in range(16):
+        tree = Frontier()
+        tree.extend([leaf_hash(b"%d" % number)])
+        note = sign_checkpoint(Checkpoint("example.org/log", 1, tree.root()), log)
+        requests.append(format_add_checkpoint(0, (), note))
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(pool.map(lambda one: ask(port, "POST", "/add-checkpoint", one), requests))
+    assert sorted(status for status, _, _ in replies) == [200] + [409] * 15
+    for status, said, headers in replies:
+        if status == 409:
+            assert (said, headers["content-type"]) == (b"1\n", "text/x.tlog.size")
+
+
+def test_one_server_witnesses_any_number_of_logs(port, folder):
+    """Each log has a memory of its own."""
+    for name in ("a.example/log", "b.example/log"):
+        log = generate_key(name, Algorithm.ED25519)
+        note = sign_checkpoint(Checkpoint(name, 0, EMPTY_ROOT), log)
+        request = format_add_checkpoint(0, (), note)
+        assert ask(port, "POST", "/add-checkpoint", request)[0] == 404
+        know(folder, log.key)
+        assert ask(port, "POST", "/add-checkpoint", request)[0] == 200
+
+
+def restart(folder, serve_asgi):
+    return serve_asgi(SERVED.format(folder=str(folder)))
+
+
+@pytest.mark.filterwarnings("ignore:the witness .* has not cosigned:UserWarning")
+def test_a_witness_killed_between_remembering_and_replying_loses_nothing(
+    tmp_path, folder, serve_asgi
+):
+    """Started again, it cosigns what it remembers, and the log carries on from there."""
+    with counterfoil.init(tmp_path / "ledger") as ledger:
+        know(folder, ledger.key)
+
+        def adopt(port, quorum):
+            policy = ledger.policy.show()
+            url = f"http://127.0.0.1:{port}"
+            listed = Witness("ada", key_of(folder), "Ada LLP", url=url)
+            witnesses = (policy.witnesses[0], listed)
+            ledger.policy.adopt(policy.followed_by(witnesses=witnesses, quorum=quorum))
+
+        def lines():
+            return {key.name for key, _ in find_cosignatures(note(), (key_of(folder),))}
+
+        def note():
+            return parse_note(ledger.checkpoint)
+
+        adopt(restart(folder, serve_asgi), 1)
+        ledger.append(b"one")
+        assert lines() == {"ada"}
+        (folder / "die").touch()
+        ledger.append(b"remembered, and not answered")
+        assert not (folder / "die").exists()
+        assert lines() == set()
+        port = restart(folder, serve_asgi)
+        client = HttpWitness(f"http://127.0.0.1:{port}", [key_of(folder)])
+        with pytest.raises(RememberedError) as caught:
+            client.add_checkpoint(0, (), ledger.checkpoint)
+        client.close()
+        assert caught.value.size == ledger.size
+        adopt(port, 2)
+        ledger.append(b"goes on")
+        assert lines() == {"ada"}
+
+
+def test_three_servers_and_many_writers(tmp_path, serve_asgi):
+    """Threads that append at once share the round trip to the witnesses."""
+    with counterfoil.init(tmp_path / "ledger") as ledger:
+        listed = []
+        for name in ("ada", "bob", "cyd"):
+            folder = tmp_path / name
+            save_key(folder / "key.pem", generate_key(name, Algorithm.COSIGNATURE_ED25519))
+            know(folder, ledger.key)
+            url = f"http://127.0.0.1:{restart(folder, serve_asgi)}"
+            listed.append(Witness(name, key_of(folder), name, url=url))
+        policy = ledger.policy.show()
+        ledger.policy.adopt(policy.followed_by(witnesses=tuple(listed), quorum=3))
+        before = ledger.size
+        receipts = []
+
+        def work():
+            receipts.extend(ledger.append(os.urandom(20)) for _ in range(10))
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        assert ledger.size == before + 80
+        keys = ledger.policy.show().witness_keys
+        for receipt in receipts:
+            assert len(find_cosignatures(parse_note(receipt.checkpoint), keys)) == 3
