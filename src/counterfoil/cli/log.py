@@ -12,7 +12,8 @@ from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.run import noun, verb
-from counterfoil.errors import ConflictError, SplitViewError
+from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
+from counterfoil.errors import ConflictError, FormatError, SplitViewError
 
 app = noun("The log: its state, audit, export and witness.")
 
@@ -28,6 +29,37 @@ Rpc = Annotated[
         help="With --anchor: a node of the chain. [default: this machine's development chain]",
     ),
 ]
+
+Know = Annotated[
+    list[str] | None,
+    typer.Option(metavar="VKEY", help="Witness the log with this key; repeat it for more."),
+]
+OfferFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--offer", metavar="FILE", help="Write what another organisation needs to witness us."
+    ),
+]
+SwapFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--swap", metavar="FILE", help="Take the other's offer: witness their log, be told theirs."
+    ),
+]
+WitnessName = Annotated[
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", help="Our witness, made if missing. [default: the only one]"
+    ),
+]
+Operator = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The organisation that runs it. [default: the ledger's]"),
+]
+Url = Annotated[
+    str, typer.Option("--url", metavar="URL", help="Where others reach it: https://host/path.")
+]
+PostQuantum = Annotated[bool, typer.Option("--post-quantum", help="Cosign with ML-DSA-44, too.")]
 
 # What `Standing` means, in words, and what the command exits with.
 _STANDINGS = {
@@ -149,9 +181,38 @@ def export(folder: Folder, *, ledger: Ledger = LEDGER, as_json: AsJson = False) 
     )
 
 
-@verb(app, "witness", "counterfoil log witness")
-def witness(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
-    """Show the local witness, and what it proves."""
+@verb(app, "witness", "counterfoil log witness --swap theirs.json")
+def witness(
+    *,
+    know: Know = None,
+    offer: OfferFile = None,
+    swap: SwapFile = None,
+    name: WitnessName = None,
+    operator: Operator = None,
+    url: Url = "",
+    post_quantum: PostQuantum = False,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Show the local witness, and what it proves; or be a witness of other logs."""
+    if offer is not None and swap is not None:
+        raise FormatError("two things at once", hint="First --offer, then --swap.")
+    if not (offer or swap or name or know or post_quantum):
+        _show_local(ledger, as_json=as_json)
+        return
+    own = ledgers.OwnWitness.make(name or ledgers.OwnWitness.open().name, post_quantum=post_quantum)
+    if offer is None and swap is None:
+        introduce(own, operator_of(operator, ledger), url, know or [], as_json=as_json)
+        return
+    with counterfoil.open(ledger) as opened:
+        if offer is not None:
+            by = operator or opened.policy.show().log.operator
+            write_offer(offer, opened, own, by, url, as_json=as_json)
+        elif swap is not None:
+            take_offer(swap, opened, own, as_json=as_json)
+
+
+def _show_local(ledger: str, *, as_json: bool) -> None:
     with counterfoil.open(ledger) as opened:
         memory = ledgers.read_status(opened).witness
     if memory is None:

@@ -9,7 +9,9 @@ index       what is said about what            blobs         statements too larg
 trust       the adopted policy                 gate          the check before an act
 audit       everything hashed again            status        how a log stands
 export      the log as static files            witness       who remembers what it cosigned
-localwitness, countersign   asking it          keyfiles      private keys
+localwitness, httpwitness   asking one         countersign   asking all, for a quorum
+ownwitness    one of ours, for others          swap          two who witness each other
+askers        many at the same time            keyfiles      private keys
 places      what lies outside the folder       disk          what is asked of a disk
 identity    whose log a folder holds          web           HTTP, bounded
 """
@@ -36,10 +38,15 @@ if TYPE_CHECKING:
     from counterfoil.ledger.gate import Clearance as Clearance
     from counterfoil.ledger.log import Found as Found
     from counterfoil.ledger.log import Log as Log
+    from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
     from counterfoil.ledger.status import Memory as Memory
     from counterfoil.ledger.status import Standing as Standing
     from counterfoil.ledger.status import Status as Status
     from counterfoil.ledger.status import read_status as read_status
+    from counterfoil.ledger.swap import make_offer as make_offer
+    from counterfoil.ledger.swap import offer_digest as offer_digest
+    from counterfoil.ledger.swap import parse_offer as parse_offer
+    from counterfoil.ledger.swap import take_offer as take_offer
     from counterfoil.ledger.witness import MAX_REQUEST_BYTES
     from counterfoil.ledger.witness import SIZE_TYPE as SIZE_TYPE
     from counterfoil.ledger.witness import STATUS_CONFLICT as STATUS_CONFLICT
@@ -49,29 +56,34 @@ if TYPE_CHECKING:
     MAX_WITNESS_REQUEST_BYTES = MAX_REQUEST_BYTES
 
 _HOMES = {
-    "MAX_WITNESS_REQUEST_BYTES": ".witness:MAX_REQUEST_BYTES",
-    "SIZE_TYPE": ".witness",
-    "STATUS_CONFLICT": ".witness",
-    "Witness": ".witness",
     "Clearance": ".gate",
     "Found": ".log",
     "Log": ".log",
+    "MAX_WITNESS_REQUEST_BYTES": ".witness:MAX_REQUEST_BYTES",
     "Memory": ".status",
     "Mode": "..core.requirements",
+    "OwnWitness": ".ownwitness",
     "Requirement": "..core.requirements",
+    "SIZE_TYPE": ".witness",
+    "STATUS_CONFLICT": ".witness",
     "Site": ".export",
     "Standing": ".status",
     "Status": ".status",
+    "Witness": ".witness",
     "audit_log": ".audit:audit",
     "export_site": ".export",
     "format_policy": "..core.policy",
     "format_vkey": "..core.keys",
     "format_witness": "..core.policy",
+    "make_offer": ".swap",
+    "offer_digest": ".swap",
+    "parse_offer": ".swap",
     "parse_policy": "..core.policy",
     "parse_vkey": "..core.keys",
     "policy_to_json": "..core.policy",
     "read_status": ".status",
     "short_predicate": "..core.testimony",
+    "take_offer": ".swap",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string

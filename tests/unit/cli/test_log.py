@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from hashlib import sha256
 
 import pytest
 
@@ -88,3 +89,39 @@ def test_reading_needs_no_policy(verb, run, place):
     """A log copied to another machine is read there without keys and without a policy."""
     shutil.rmtree(place / "counterfoil-home")
     run("log", verb)
+
+
+def test_two_organisations_set_each_other_up(ask, run, place, monkeypatch):
+    """One file each way; each is told the other's witness, and witnesses the other's log."""
+    homes = {name: str(place / f"{name}-home") for name in ("north", "south")}
+    for name, home in homes.items():
+        monkeypatch.setenv("COUNTERFOIL_HOME", home)
+        run("init", name, "--organisation", name.title())
+        words = ["--ledger", name, "--name", f"{name}.example/w", "--post-quantum"]
+        url = f"https://{name}.example"
+        wrote = ask("log", "witness", "--offer", f"{name}.json", "--url", url, *words)
+        assert wrote["digest"] == sha256((place / f"{name}.json").read_bytes()).hexdigest()
+        run("log", "witness", "--offer", f"{name}.json", "--url", url, *words, exit_code=10)
+    for name, other in (("north", "south"), ("south", "north")):
+        monkeypatch.setenv("COUNTERFOIL_HOME", homes[name])
+        taken = ask("log", "witness", "--swap", f"{other}.json", "--ledger", name)
+        assert taken["witness"]["operator"] == other.title()
+        assert taken["witness"]["url"] == f"https://{other}.example"
+        text = run("policy", "show", "--ledger", name).stdout
+        assert other not in text
+        own = ask("log", "witness", "--name", f"{name}.example/w", "--ledger", name)
+        assert own["logs"] == [taken["log"]]
+        assert own["witness"]["operator"] == name.title()
+        run("log", "witness", "--swap", f"{name}.json", "--ledger", name, exit_code=3)
+
+
+def test_a_witness_for_others_needs_no_ledger(ask, run, tmp_path, monkeypatch):
+    """An auditor knows logs by their keys, and says who it is."""
+    key = ask("log", "status")["key"]
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / "auditor"))
+    monkeypatch.setenv("COUNTERFOIL_LEDGER", str(tmp_path / "none"))
+    run("log", "witness", "--name", "a.example/w", "--know", key, exit_code=3)
+    made = ask("log", "witness", "--name", "a.example/w", "--know", key, "--operator", "Auditor")
+    assert made["logs"] == [key.partition("+")[0]]
+    assert "[[witness]]" in made["toml"]
+    assert "url" not in made["witness"]

@@ -1,0 +1,109 @@
+"""A witness of ours for logs of others: its keys, and which logs it knows.
+
+    home()/witnessing/<slug>/key.pem, key.vkey                      its Ed25519 key, type 04
+                             post-quantum.pem, post-quantum.vkey    its ML-DSA-44 key, if it has one
+                             <id>.vkey, <id>.checkpoint             as `witness` has them
+
+It is not the local witness of a ledger here: that one watches us, this one watches others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from counterfoil.core.keys import Algorithm, VerifierKey
+from counterfoil.core.quorum import Witness as Listed
+from counterfoil.errors import FormatError
+from counterfoil.ledger.disk import reported
+from counterfoil.ledger.keyfiles import generate_key, home, load_key, load_vkey, save_key
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.witness import Witness
+
+_KEY, _POST_QUANTUM = "key", "post-quantum"
+
+
+class OwnWitness:
+    """A witness on this machine; `make` or `open` gives one.
+
+    Args:
+        folder: Its keys and its memory.
+        clock: POSIX time in seconds.
+    """
+
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        second = folder / f"{_POST_QUANTUM}.pem"
+        self.signers = (
+            load_key(folder / f"{_KEY}.pem"),
+            *([load_key(second)] if second.exists() else []),
+        )
+        self.name = self.signers[0].key.name
+        self.witness = Witness(folder, *self.signers, clock=clock)
+
+    @classmethod
+    def make(cls, name: str, *, post_quantum: bool = False) -> OwnWitness:
+        """Make a witness, or open the one of that name; a second key can come later.
+
+        Args:
+            name: Of its keys, best a URL without scheme.
+            post_quantum: Whether it cosigns with ML-DSA-44 beside Ed25519.
+
+        Raises:
+            FormatError: that is no key's name.
+            UnavailableError: the disk refuses.
+        """
+        folder = _home() / Places(name).slug
+        wanted = {_KEY: Algorithm.COSIGNATURE_ED25519}
+        if post_quantum:
+            wanted[_POST_QUANTUM] = Algorithm.COSIGNATURE_ML_DSA_44
+        for file, algorithm in wanted.items():
+            if not (folder / f"{file}.pem").exists():
+                save_key(folder / f"{file}.pem", generate_key(name, algorithm))
+        return cls(folder)
+
+    @classmethod
+    def open(cls, name: str | None = None) -> OwnWitness:
+        """Open the witness of that name, or the only one.
+
+        Raises:
+            FormatError: there is none, or without a name, more than one.
+        """
+        keys = sorted(_home().glob(f"*/{_KEY}.vkey"))
+        names = {load_vkey(path).name: path.parent for path in keys}
+        if name in names:
+            return cls(names[name])
+        if name is None and len(names) == 1:
+            return cls(*names.values())
+        known = ", ".join(sorted(names)) or "none yet"
+        raise FormatError(
+            "say which witness" if name is None else f"this machine has no witness {name!r}",
+            hint=f"Give --name; here are: {known}.",
+        )
+
+    def know(self, log_key: VerifierKey) -> None:
+        """Begin to witness a log; raises as `Witness.know`."""
+        self.witness.know(log_key)
+
+    def known(self) -> tuple[VerifierKey, ...]:
+        """List the logs that it witnesses, by their keys."""
+        with reported(f"cannot read {self.folder}"):
+            paths = sorted(self.folder.glob("*.vkey"))
+        keys = (load_vkey(path) for path in paths if path.stem not in {_KEY, _POST_QUANTUM})
+        return tuple(sorted(keys, key=lambda key: key.name))
+
+    def listed(self, operator: str, url: str = "") -> Listed:
+        """Give it as a trust policy lists it.
+
+        Args:
+            operator: The organisation that runs it.
+            url: Where it can be asked.
+        """
+        keys = [signer.key for signer in self.signers]
+        second = keys[1] if len(keys) > 1 else None
+        return Listed(self.name, keys[0], operator, url=url, post_quantum=second)
+
+
+def _home() -> Path:
+    return home() / "witnessing"
