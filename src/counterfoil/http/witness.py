@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -28,7 +29,11 @@ from counterfoil.errors import CounterfoilError
 BODY_WITHIN_S = 10.0
 """How long the body of a request may take to arrive, also where it does so byte by byte."""
 
+NAME_VARIABLE = "COUNTERFOIL_WITNESS"
+"""Environment variable that says which witness of this machine `own_app` serves."""
+
 _LOG = logging.getLogger("counterfoil.witness")
+_TEXT = "text/plain; charset=utf-8"
 
 
 def witness_app(witness: ledgers.Witness) -> Starlette:
@@ -72,7 +77,12 @@ def witness_app(witness: ledgers.Witness) -> Starlette:
     )
 
 
-_TEXT = "text/plain; charset=utf-8"
+def own_app() -> Starlette:
+    """Serve the witness of this machine that `COUNTERFOIL_WITNESS` names, or the only one.
+
+    A factory, for servers that import what they serve.
+    """
+    return witness_app(ledgers.OwnWitness.open(os.environ.get(NAME_VARIABLE) or None).witness)
 
 
 async def _read_body(request: Request) -> bytes | None:

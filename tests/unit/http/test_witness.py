@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -21,6 +22,8 @@ from counterfoil.core.quorum import Witness
 from counterfoil.ledger.httpwitness import HttpWitness
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.localwitness import RememberedError, format_add_checkpoint
+from counterfoil.ledger.ownwitness import OwnWitness
+from counterfoil.ledger.swap import make_offer, parse_offer, take_offer
 from counterfoil.ledger.witness import MAX_REQUEST_BYTES
 from counterfoil.ledger.witness import Witness as Deciding
 
@@ -227,3 +230,41 @@ def test_three_servers_and_many_writers(tmp_path, serve_asgi):
         keys = ledger.policy.show().witness_keys
         for receipt in receipts:
             assert len(find_cosignatures(parse_note(receipt.checkpoint), keys)) == 3
+
+
+OWN = """
+import os
+os.environ["COUNTERFOIL_WITNESS"] = {name!r}
+from counterfoil.http.witness import own_app
+
+app = own_app()
+"""
+
+
+def test_two_organisations_lift_each_others_verdicts(tmp_path, serve_asgi):
+    """After one file each way and a policy each, what either log says is witnessed."""
+    names = ("north", "south")
+    with contextlib.ExitStack() as stack:
+        ledgers, offers, own = {}, {}, {}
+        for name in names:
+            made = counterfoil.init(tmp_path / name, organisation=name)
+            ledgers[name] = stack.enter_context(made)
+            own[name] = OwnWitness.make(f"{name}.example/w", post_quantum=True)
+            url = f"http://127.0.0.1:{serve_asgi(OWN.format(name=own[name].name))}"
+            offers[name] = make_offer(ledgers[name], own[name], name, url)
+        for name, other in (names, names[::-1]):
+            ledger = ledgers[name]
+            theirs = take_offer(parse_offer(offers[other]), own[name], ledger.key)
+            policy = ledger.policy.show()
+            draft = policy.followed_by(witnesses=(*policy.witnesses, theirs))
+            if name == "north":
+                # South does not know us before it has taken our offer.
+                with pytest.warns(UserWarning, match=r"witness south.* unknown log"):
+                    ledger.policy.adopt(draft)
+            else:
+                ledger.policy.adopt(draft)
+        for ledger in ledgers.values():
+            ledger.policy.adopt(ledger.policy.show().followed_by(quorum=2))
+            ledger.append(b"an entry")
+            verdict = counterfoil.verify(ledger.folder, trust=ledger.places.trust)
+            assert verdict.grade == "witnessed"
