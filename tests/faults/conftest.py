@@ -18,7 +18,7 @@ from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import check_extension
 from counterfoil.core.receipt import check_receipt, format_receipt, parse_receipt
 from counterfoil.errors import CounterfoilError
-from counterfoil.ledger import journal, sequencer
+from counterfoil.ledger import countersign, journal
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
@@ -345,7 +345,7 @@ def small_disk(request, tmp_path, monkeypatch):
 @pytest.fixture
 def near_witness(monkeypatch):
     """Lets logs ask their witness in this process; the class of that witness."""
-    monkeypatch.setattr(sequencer, "LocalWitness", NearWitness)
+    monkeypatch.setattr(countersign, "LocalWitness", NearWitness)
     return NearWitness
 
 

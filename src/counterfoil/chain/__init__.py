@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.anchorproof import check_anchor_proof as check_anchor_proof
     from counterfoil.chain.anchorproof import format_anchor_proof as format_anchor_proof
     from counterfoil.chain.anchorproof import parse_anchor_proof as parse_anchor_proof
+    from counterfoil.chain.answering import AnchorDesk as AnchorDesk
     from counterfoil.chain.answers import parse_address as parse_address
     from counterfoil.chain.anvil import ANVIL_VERSION as ANVIL_VERSION
     from counterfoil.chain.anvil import find_anvil as find_anvil
@@ -109,6 +110,7 @@ _HOMES = {
     "ANVIL_VERSION": ".anvil",
     "Account": ".account",
     "Anchor": ".anchor",
+    "AnchorDesk": ".answering",
     "AnchorProof": ".anchorproof",
     "AnchoredAt": ".anchorproof",
     "Anchoring": ".anchoring",
@@ -144,11 +146,11 @@ _HOMES = {
     "account_path": ".account",
     "audit_anchors": ".audit",
     "check_anchor_proof": ".anchorproof",
+    "check_creation": ".contracts",
     "connect": ".node",
     "connect_to": ".place",
     "create_account": ".account",
     "deploy": ".contracts",
-    "check_creation": ".contracts",
     "deployment_key": ".contracts",
     "dev_url": ".devchain",
     "fetch_anchor_proof": ".fetchproof",

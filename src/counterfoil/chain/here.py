@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterfoil.chain.account import Account
+from counterfoil.chain.httpmember import HttpMember
 from counterfoil.chain.member import FileMember, LocalMember, Member, write_answer
 from counterfoil.chain.request import MAX_REQUEST_BYTES, parse_request
 from counterfoil.core.policy import TrustPolicy, parse_policy
@@ -26,16 +27,27 @@ def members_here(
     Args:
         policy: Names the witnesses and their anchor keys.
         account: This machine's anchor key, beside its local witness.
-        exchange: Where requests to all others are put, and their answers looked for.
+        exchange: Where requests to all others are put, and their answers looked for; without it,
+            those whose witness has an address are asked there.
     """
     witness = LocalWitness(Places(policy.log.origin).witness)
     own = LocalMember(policy, witness, account)
-    others = [one.anchor.address for one in policy.witnesses if one.anchor is not None]
-    by_file = [FileMember(one, exchange) for one in others if exchange and one != own.address]
+    others = [
+        (one.anchor.address, one.url)
+        for one in policy.witnesses
+        if one.anchor is not None and one.anchor.address != own.address
+    ]
+    by_file, by_http = [], []
+    if exchange is not None:
+        by_file = [FileMember(address, exchange) for address, _ in others]
+    else:
+        by_http = [HttpMember(address, url) for address, url in others if url]
     try:
-        yield [own, *by_file]
+        yield [own, *by_file, *by_http]
     finally:
         witness.close()
+        for one in by_http:
+            one.close()
 
 
 def policy_for(request: bytes, given: bytes | None) -> TrustPolicy:

@@ -1,6 +1,7 @@
 """A witness as a server: C2SP tlog-witness, for any number of logs.
 
     POST /add-checkpoint    check, remember, cosign
+    POST /sign-anchor       likewise, and sign for a chain, where the witness is such a member
     GET  /healthz           whether it answers
 
 Nobody is asked who they are: a request counts by the log's signature on the checkpoint in it. What
@@ -16,6 +17,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -25,6 +28,9 @@ from starlette.routing import Route
 
 from counterfoil import ledger as ledgers
 from counterfoil.errors import CounterfoilError
+
+if TYPE_CHECKING:
+    from counterfoil import chain as chains
 
 BODY_WITHIN_S = 10.0
 """How long the body of a request may take to arrive, also where it does so byte by byte."""
@@ -36,45 +42,33 @@ _LOG = logging.getLogger("counterfoil.witness")
 _TEXT = "text/plain; charset=utf-8"
 
 
-def witness_app(witness: ledgers.Witness) -> Starlette:
+def witness_app(witness: ledgers.Witness, anchors: chains.AnchorDesk | None = None) -> Starlette:
     """Serve a witness.
 
     Args:
         witness: Decides and remembers; several processes may serve one folder.
+        anchors: Signs what is to be anchored, by the same memory; None where it does not.
     """
 
     async def add_checkpoint(request: Request) -> Response:
-        try:
-            async with asyncio.timeout(BODY_WITHIN_S):
-                body = await _read_body(request)
-        except TimeoutError:
-            return _said(408, "the request did not arrive in time")
-        except ClientDisconnect:
-            return _said(400, "the request was cut short")
-        if body is None:
-            most = ledgers.MAX_WITNESS_REQUEST_BYTES
-            return _said(413, f"a request has at most {most} bytes")
-        try:
-            # In a thread, as it waits for the disk. It is not given up when the caller leaves:
-            # what was begun is remembered, and asked again it is answered.
-            status, said = await run_in_threadpool(witness.add_checkpoint, body)
-        except (CounterfoilError, OSError):
-            # What is wrong with this machine is for its operator alone.
-            _LOG.exception("a checkpoint could not be remembered")
-            return _said(500, "the witness cannot remember a checkpoint now")
-        kind = ledgers.SIZE_TYPE if status == ledgers.STATUS_CONFLICT else _TEXT
-        return Response(said, status, {"Content-Type": kind})
+        return await _answer(request, witness.add_checkpoint, ledgers.MAX_WITNESS_REQUEST_BYTES)
 
     async def healthz(request: Request) -> Response:
         del request
         return _said(200, "ok")
 
-    return Starlette(
-        routes=[
-            Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
-            Route("/healthz", healthz, methods=["GET"]),
-        ]
-    )
+    routes = [
+        Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
+        Route("/healthz", healthz, methods=["GET"]),
+    ]
+    if anchors is not None:
+        answer, most = anchors.answer, anchors.max_bytes
+
+        async def sign_anchor(request: Request) -> Response:
+            return await _answer(request, answer, most)
+
+        routes.append(Route("/sign-anchor", sign_anchor, methods=["POST"]))
+    return Starlette(routes=routes)
 
 
 def own_app() -> Starlette:
@@ -85,13 +79,38 @@ def own_app() -> Starlette:
     return witness_app(ledgers.OwnWitness.open(os.environ.get(NAME_VARIABLE) or None).witness)
 
 
-async def _read_body(request: Request) -> bytes | None:
+async def _answer(
+    request: Request, decide: Callable[[bytes], tuple[int, bytes]], most: int
+) -> Response:
+    """Read a request within bounds, have it decided, and send what was decided."""
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            body = await _read_body(request, most)
+    except TimeoutError:
+        return _said(408, "the request did not arrive in time")
+    except ClientDisconnect:
+        return _said(400, "the request was cut short")
+    if body is None:
+        return _said(413, f"a request has at most {most} bytes")
+    try:
+        # In a thread, as it waits for the disk. It is not given up when the caller leaves: what
+        # was begun is remembered, and asked again it is answered.
+        status, said = await run_in_threadpool(decide, body)
+    except (CounterfoilError, OSError):
+        # What is wrong with this machine is for its operator alone.
+        _LOG.exception("a checkpoint could not be remembered")
+        return _said(500, "the witness cannot remember a checkpoint now")
+    kind = ledgers.SIZE_TYPE if status == ledgers.STATUS_CONFLICT else _TEXT
+    return Response(said, status, {"Content-Type": kind})
+
+
+async def _read_body(request: Request, most: int) -> bytes | None:
     """Read the body, or None where it is longer than any request; the rest is not read then."""
     parts = []
     length = 0
     async for part in request.stream():
         length += len(part)
-        if length > ledgers.MAX_WITNESS_REQUEST_BYTES:
+        if length > most:
             return None
         parts.append(part)
     return b"".join(parts)

@@ -151,8 +151,7 @@ def format_add_checkpoint(old_size: int, proof: Sequence[Hash], checkpoint: byte
 
 def read_reply(status: int, body: bytes) -> tuple[NoteSignature, ...]:
     """Read a reply of tlog-witness; raises as `WitnessClient` says."""
-    said = body[:_MAX_REASON_BYTES].decode("utf-8", "replace")
-    reason = "".join(one if one.isprintable() else " " for one in said).strip()
+    reason = reason_in(body)
     try:
         if status == STATUS_OK:
             return parse_note(b"cosignatures\n\n" + body).signatures
@@ -164,6 +163,12 @@ def read_reply(status: int, body: bytes) -> tuple[NoteSignature, ...]:
     if status == STATUS_UNPROVEN:
         raise ProofError(f"the witness does not follow: {reason}")
     raise UnavailableError(f"the witness answers {status}: {reason}")
+
+
+def reason_in(body: bytes) -> str:
+    """Give the words of somebody else's reply, as far as a message repeats them."""
+    said = body[:_MAX_REASON_BYTES].decode("utf-8", "replace")
+    return "".join(one if one.isprintable() else " " for one in said).strip()
 
 
 def _read_within(pipe: IO[bytes], length: int, deadline: float) -> bytes:

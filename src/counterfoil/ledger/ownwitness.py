@@ -10,14 +10,17 @@ It is not the local witness of a ledger here: that one watches us, this one watc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from counterfoil.core.keys import Algorithm, VerifierKey
+from counterfoil.core.merkle import Hash
+from counterfoil.core.note import NoteSignature
 from counterfoil.core.quorum import Witness as Listed
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import generate_key, home, load_key, load_vkey, save_key
+from counterfoil.ledger.localwitness import format_add_checkpoint, read_reply
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.witness import Witness
 
@@ -85,6 +88,13 @@ class OwnWitness:
     def know(self, log_key: VerifierKey) -> None:
         """Begin to witness a log; raises as `Witness.know`."""
         self.witness.know(log_key)
+
+    def add_checkpoint(
+        self, old_size: int, proof: Sequence[Hash], checkpoint: bytes
+    ) -> tuple[NoteSignature, ...]:
+        """Cosign, without a server between; see `WitnessClient`."""
+        request = format_add_checkpoint(old_size, proof, checkpoint)
+        return read_reply(*self.witness.add_checkpoint(request))
 
     def known(self) -> tuple[VerifierKey, ...]:
         """List the logs that it witnesses, by their keys."""
