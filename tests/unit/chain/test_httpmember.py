@@ -65,8 +65,7 @@ def ledger(tmp_path):
 @pytest.fixture
 def far(ledger, serve_asgi):
     OwnWitness.make("far.example/w")
-    bank = Bank(ledger, f"http://127.0.0.1:{serve_asgi(SERVED)}")
-    return bank
+    return Bank(ledger, f"http://127.0.0.1:{serve_asgi(SERVED)}")
 
 
 @pytest.fixture
