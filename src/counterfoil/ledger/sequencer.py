@@ -56,8 +56,8 @@ class Sequencer:
     def __init__(self, folder: Path, signer: Signer, witnesses: Witnesses, *, disk: Disk) -> None:
         self._signer = signer
         self._queue: list[_Pending] = []
-        self._queue_lock = threading.Lock()
-        self._commit_lock = threading.Lock()
+        self._turn = threading.Condition(threading.Lock())  # guards the queue and whose turn it is
+        self._is_committing = False
         with contextlib.ExitStack() as opened:
             opened.callback(witnesses.close)
             self.tree = TreeStore.open(
@@ -78,11 +78,23 @@ class Sequencer:
             As `TreeStore.commit`; also as opening, if the witness turns out to be ahead.
         """
         pending = _Pending(entries)
-        with self._queue_lock:
-            self._queue.append(pending)
-        with self._commit_lock:
+        is_mine = False
+        try:
+            with self._turn:
+                self._queue.append(pending)
+                # Whoever's entries another one takes along leaves as soon as they are in, and
+                # does not wait for the commit after that.
+                while self._is_committing and not pending.is_done:
+                    self._turn.wait()
+                if not pending.is_done:
+                    is_mine = self._is_committing = True
             while not pending.is_done:
                 self._commit(self._take())
+        finally:
+            if is_mine:
+                with self._turn:
+                    self._is_committing = False
+                    self._turn.notify_all()
         if pending.error is not None:
             raise pending.error
         self._warn_of_silence()
@@ -90,7 +102,9 @@ class Sequencer:
 
     def close(self) -> None:
         """Settle the tree, let the next writer in, end the witness process."""
-        with self._commit_lock:
+        with self._turn:
+            while self._is_committing:
+                self._turn.wait()
             self._opened.close()
 
     def _warn_of_silence(self) -> None:
@@ -110,7 +124,7 @@ class Sequencer:
 
     def _take(self) -> list[_Pending]:
         """Take what is queued, in order, up to about `MAX_COMMIT_ENTRIES`."""
-        with self._queue_lock:
+        with self._turn:
             taken: list[_Pending] = []
             count = 0
             for pending in self._queue:
@@ -127,7 +141,7 @@ class Sequencer:
         error: Exception | None = UnavailableError(
             "the commit was interrupted", hint="Look whether the entry is in, then append again."
         )
-        is_sealed = False
+        is_begun = is_sealed = False
 
         def seal(size: int, root: Hash) -> bytes:
             # Before this, what an earlier commit left undone was finished, or not.
@@ -138,10 +152,11 @@ class Sequencer:
         try:
             if entries:
                 self._witnesses.refresh()
+                is_begun = True
                 self.tree.commit(entries, leaf_hashes(entries), seal)
             error = None
         except UnavailableError as raised:
-            error = raised if is_sealed else _nothing_appended(raised)
+            error = _nothing_appended(raised) if is_begun and not is_sealed else raised
         except Exception as raised:  # noqa: BLE001 every caller who waits gets to raise it
             error = raised
         finally:
@@ -163,5 +178,5 @@ def _nothing_appended(error: UnavailableError) -> UnavailableError:
     """Say that it is earlier entries that are not published, and these are not in at all."""
     return UnavailableError(
         f"nothing was appended, as what came before is not finished: {error}",
-        hint="Append these again once it is; the earlier entries are durable.",
+        hint=f"{error.hint} Then append these again.",
     )

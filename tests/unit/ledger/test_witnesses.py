@@ -144,6 +144,24 @@ def test_every_witness_of_the_policy_cosigns_each_checkpoint(ledger, servers):
     assert [len(one.requests) for one in servers] == [asked + 1] * 3
 
 
+def test_many_who_append_at_once_share_the_question(ledger, servers):
+    """Whoever waits for a slow witness waits for one commit, or for two, and not in a row."""
+    adopt(ledger, servers[:1], 1)
+    servers[0].behave = slow(servers[0], BOUND_S / 20)
+    before = len(servers[0].requests)
+
+    def work():
+        for _ in range(8):
+            ledger.append(b"x")
+
+    threads = [threading.Thread(target=work) for _ in range(64)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(servers[0].requests) - before <= 8 * 3
+
+
 def test_what_is_sent_is_signed_by_the_log_alone(ledger, servers):
     """Lines of other witnesses are nobody's business, and would fill the request."""
     adopt(ledger, servers, 0)
