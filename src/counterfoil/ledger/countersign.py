@@ -58,14 +58,9 @@ class Witnesses:
         self._client: LocalWitness | None = None
         self._news = threading.Condition()
         self._askers: dict[Witness, Asker] = {}
-
-    @property
-    def silences(self) -> dict[str, str]:
-        """Who has not cosigned the newest checkpoint, by name, and why."""
-        silent = {one.name: one.silence for one in self._askers.values() if one.silence}
-        if self._local is not None and self._local.silence:
-            silent[LOCAL] = self._local.silence
-        return silent
+        # Who has not cosigned the newest checkpoint that all were asked about, by name, and why.
+        # Replaced as a whole, as other threads read it while the next one is asked about.
+        self.silences: dict[str, str] = {}
 
     @contextlib.contextmanager
     def under(self, policy: TrustPolicy) -> Iterator[None]:
@@ -155,6 +150,12 @@ class Witnesses:
             self._client.close()
         self._local = self._client = None
 
+    def _note_silences(self) -> None:
+        silent = {one.name: one.silence for one in self._askers.values() if one.silence}
+        if self._local is not None and self._local.silence:
+            silent[LOCAL] = self._local.silence
+        self.silences = silent
+
     def _wanted(self) -> set[Witness]:
         """Whom the policy gives an address; but the local one has been asked already."""
         policy = self._given or self._policy
@@ -178,6 +179,7 @@ class Witnesses:
         own = tuple(one for one in opened.signatures if one.is_named_by(self._log_key))
         policy = self._given or self._policy
         if policy is None or not (policy.quorum or self._askers):
+            self._note_silences()
             return (format_note(Note(opened.text, (*own, *lines))) if lines else note), None
         bare = format_note(Note(opened.text, own))
         # Lines from here on hold, as far as they are in the name of a witness of the policy.
@@ -202,6 +204,7 @@ class Witnesses:
             new = ask_all(askers, question, self._news, lambda come: lacking(come) is None)
         else:
             new = ()
+        self._note_silences()
         return format_note(complete(new)), lacking(new)
 
 

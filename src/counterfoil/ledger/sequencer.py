@@ -109,8 +109,11 @@ class Sequencer:
 
     def _warn_of_silence(self) -> None:
         """Say once of a witness that it is silent: the entries are in, and lack its line."""
-        silences = self._witnesses.silences
-        for name in silences.keys() - self._warned:
+        with self._turn:
+            silences = self._witnesses.silences
+            news = silences.keys() - self._warned
+            self._warned = set(silences)
+        for name in news:
             if name == LOCAL:
                 says = (
                     "the local witness has not cosigned the newest entries: "
@@ -120,7 +123,6 @@ class Sequencer:
             else:
                 says = f"the witness {name} has not cosigned the newest entries: {silences[name]}"
             warnings.warn(says, stacklevel=5)
-        self._warned = set(silences)
 
     def _take(self) -> list[_Pending]:
         """Take what is queued, in order, up to about `MAX_COMMIT_ENTRIES`."""

@@ -9,6 +9,7 @@ import shutil
 import socket
 import threading
 import time
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -440,3 +441,28 @@ def test_nobody_there_is_no_answer(ledger, checkpoint):
     with pytest.raises(UnavailableError, match="a cosignature from"):
         client.add_checkpoint(0, (), checkpoint)
     assert open_checkpoint(ledger.checkpoint, ledger.key).origin == ledger.origin
+
+
+def test_a_silence_is_said_once_however_many_append(ledger, servers):
+    """While the next checkpoint is asked about, what is known of the last one stands."""
+    adopt(ledger, servers, 1)
+    servers[0].behave = refused
+    with pytest.warns(UserWarning, match="witness ada"):
+        ledger.append(b"x")
+    asked, go_on = threading.Event(), threading.Event()
+
+    def waits(request):
+        asked.set()
+        go_on.wait(BOUND_S / 2)
+        return refused(request)
+
+    servers[0].behave = waits
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        other = threading.Thread(target=ledger.append, args=(b"y",))
+        other.start()
+        assert asked.wait(5)
+        assert "ada" in ledger.engine.witnesses.silences
+        go_on.set()
+        other.join()
+        ledger.append(b"z")
