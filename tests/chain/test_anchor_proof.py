@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pytest
 from eth_keys.datatypes import PrivateKey
@@ -13,6 +12,9 @@ from counterfoil import chain as chains
 from counterfoil.chain.account import LocalAccount
 from counterfoil.chain.anchorproof import (
     AnchoredAt,
+    AnchorProof,
+    Authority,
+    ExpectedAnchor,
     PinnedBlocks,
     UnauthenticatedAnchor,
     check_anchor_proof,
@@ -49,19 +51,21 @@ class Anchored:
     log: bytes
     before: int
 
-    def expected(self, size: int = 9) -> dict[str, Any]:
-        return {
-            "contract": self.contract,
-            "code_hash": ARTIFACT.code_hash,
-            "slot": SLOT,
-            "log": self.log,
-            "size": size,
-            "root": ROOTS[size],
-        }
+    def expected(self, size: int = 9) -> ExpectedAnchor:
+        return ExpectedAnchor(
+            chain_id=self.chain.chain_id,
+            contract=self.contract,
+            code_hash=ARTIFACT.code_hash,
+            slot=SLOT,
+            log=self.log,
+            size=size,
+            root=ROOTS[size],
+        )
 
-    def check(self, proof: chains.AnchorProof, **changes: Any) -> Any:
-        expected = self.expected() | {"chain_id": self.chain.chain_id, "authority": None}
-        return check_anchor_proof(proof, **(expected | changes))
+    def check(
+        self, proof: AnchorProof, size: int = 9, *, authority: Authority | None = None
+    ) -> object:
+        return check_anchor_proof(proof, self.expected(size), authority=authority)
 
 
 def anchor(outbox: chains.Outbox) -> Anchored:
@@ -113,22 +117,21 @@ def test_the_slot_is_where_the_contract_keeps_the_root(anchored):
 @pytest.mark.parametrize("size", [4, 9])
 def test_an_anchor_is_fetched_and_stands_by_itself(size, anchored):
     """What a node gives is checked, written, read, and shows the root without the node."""
-    proof = fetch_anchor_proof(anchored.chain, **anchored.expected(size))
+    proof = fetch_anchor_proof(anchored.chain, anchored.expected(size))
     proof = chains.parse_anchor_proof(format_anchor_proof(proof))
-    expected = anchored.expected(size)
-    claimed = anchored.check(proof, **expected)
+    claimed = anchored.check(proof, size)
     assert isinstance(claimed, UnauthenticatedAnchor)
     block = anchored.chain.block(claimed.number)
     assert (block.hash, block.time) == (claimed.block_hash, claimed.time)
-    found = anchored.check(proof, **expected, authority=PinnedBlocks(frozenset({block.hash})))
+    found = anchored.check(proof, size, authority=PinnedBlocks(frozenset({block.hash})))
     assert found == AnchoredAt(block.time, block.number, block.hash)
     with pytest.raises(PolicyError):
-        anchored.check(proof, **expected, authority=PinnedBlocks(frozenset({bytes(32)})))
+        anchored.check(proof, size, authority=PinnedBlocks(frozenset({bytes(32)})))
 
 
 def test_every_flipped_bit_is_noticed(anchored):
     """No byte of a real header or node can be changed, for a verifier who pinned the block."""
-    proof = fetch_anchor_proof(anchored.chain, **anchored.expected())
+    proof = fetch_anchor_proof(anchored.chain, anchored.expected())
     pinned = PinnedBlocks(frozenset({parse_header(proof.header).hash()}))
     assert isinstance(anchored.check(proof, authority=pinned), AnchoredAt)
     changes = [{"header": flipped} for flipped in flip(proof.header)]
@@ -152,6 +155,7 @@ def flip(data: bytes) -> Iterator[bytes]:
     [
         {"root": bytes(32)},
         {"size": 8},
+        {"chain_id": 1},
         {"log": bytes(32)},
         {"contract": b"\x11" * 20},
         {"code_hash": bytes(32)},
@@ -160,23 +164,21 @@ def flip(data: bytes) -> Iterator[bytes]:
     ids=str,
 )
 def test_what_is_not_on_the_chain_has_no_proof(change, anchored):
-    """A root, size, log or contract that the chain does not have is not proven by its node."""
+    """What the chain does not have, or another chain has, is not proven by its node."""
     with pytest.raises(ProofError):
-        fetch_anchor_proof(anchored.chain, **(anchored.expected() | change))
+        fetch_anchor_proof(anchored.chain, replace(anchored.expected(), **change))
 
 
 def test_before_the_anchor_there_is_no_proof(anchored):
     """At a block before the anchor the root is not there, and no proof comes of that."""
     with pytest.raises(ProofError):
-        fetch_anchor_proof(anchored.chain, **anchored.expected(), block=anchored.before)
+        fetch_anchor_proof(anchored.chain, anchored.expected(), block=anchored.before)
 
 
 def test_the_authority_is_asked_when_fetching(anchored):
     """A proof that the verifier's policy would not accept is not handed out."""
     with pytest.raises(PolicyError):
-        fetch_anchor_proof(
-            anchored.chain, **anchored.expected(), authority=PinnedBlocks(frozenset())
-        )
+        fetch_anchor_proof(anchored.chain, anchored.expected(), authority=PinnedBlocks(frozenset()))
 
 
 LIES = {
@@ -220,11 +222,11 @@ def told(method, change):
 def test_a_node_that_lies_is_not_believed(lie, anchored, liar):
     """Whatever a node changes in its answers, no proof comes of it, and the error is ours."""
     chain = chains.connect(liar.url, anchored.chain.profile)
-    fetch_anchor_proof(chain, **anchored.expected(), block=chain.head().number)
+    fetch_anchor_proof(chain, anchored.expected(), block=chain.head().number)
     block = chain.head().number
     liar.lie = told(*LIES[lie])
     with pytest.raises((VerificationError, UnavailableError)):
-        fetch_anchor_proof(chain, **anchored.expected(), block=block)
+        fetch_anchor_proof(chain, anchored.expected(), block=block)
 
 
 def test_another_block_than_was_asked_for_is_refused(anchored, liar, node):
@@ -238,7 +240,7 @@ def test_another_block_than_was_asked_for_is_refused(anchored, liar, node):
 
 def test_a_consortium_seals_the_same_state(anchored):
     """A real state under a header that three of four validators sealed is an anchor, offline."""
-    proof = fetch_anchor_proof(anchored.chain, **anchored.expected())
+    proof = fetch_anchor_proof(anchored.chain, anchored.expected())
     keys = [PrivateKey(bytes([n]) * 32) for n in range(1, 5)]
     addresses = [key.public_key.to_canonical_address() for key in keys]
     real = parse_header(proof.header)
@@ -282,7 +284,7 @@ def test_a_network_that_we_write_carries_the_contract(  # noqa: PLR0917 fixtures
         # anvil advises a tip of a gwei even then. Besu advises what was paid last: nothing.
         monkeypatch.setattr(chains.Chain, "tip_wei", lambda _: 0)
     anchored = anchor(open_outbox(node.url))
-    proof = fetch_anchor_proof(anchored.chain, **anchored.expected())
+    proof = fetch_anchor_proof(anchored.chain, anchored.expected())
     assert isinstance(anchored.check(proof), UnauthenticatedAnchor)
     spent = int(node("eth_getBalance", account.address, "latest"), 16) - (not is_free) * 10**24
     assert (spent == 0) == is_free

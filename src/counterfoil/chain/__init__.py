@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.anchoring import Standing as Standing
     from counterfoil.chain.anchorproof import AnchoredAt as AnchoredAt
     from counterfoil.chain.anchorproof import AnchorProof as AnchorProof
+    from counterfoil.chain.anchorproof import ExpectedAnchor as ExpectedAnchor
     from counterfoil.chain.anchorproof import PinnedBlocks as PinnedBlocks
     from counterfoil.chain.anchorproof import UnauthenticatedAnchor as UnauthenticatedAnchor
     from counterfoil.chain.anchorproof import check_anchor_proof as check_anchor_proof
@@ -124,6 +125,7 @@ _HOMES = {
     "DEV": ".profile",
     "Deployed": ".contracts",
     "DevChain": ".devchain",
+    "ExpectedAnchor": ".anchorproof",
     "FINAL_WITHIN_S": ".outbox",
     "FileMember": ".member",
     "Finality": "..core.anchoring",

@@ -278,13 +278,13 @@ class Anchoring:
 
     def _attest(self, anchor: Anchor) -> Attested | None:
         chain, root = self.contract.chain, self._log.root_at(anchor.size)
-        sought = expected(self.rules, anchor.size, root) | {"authority": validators_of(self.rules)}
+        sought, authority = expected(self.rules, anchor.size, root), validators_of(self.rules)
         try:
             # Its own block is the earliest that shows it, so the root existed by then.
-            proof = fetch_anchor_proof(chain, **sought, block=anchor.number)
+            proof = fetch_anchor_proof(chain, sought, block=anchor.number, authority=authority)
         except (UnavailableError, PolicyError):
             # Nodes forget the state of old blocks, and validators come and go.
-            proof = fetch_anchor_proof(chain, **sought)
+            proof = fetch_anchor_proof(chain, sought, authority=authority)
         keep_anchor(self._log, self.rules, anchor.size, format_anchor_proof(proof))
         body: dict[str, JsonValue] = {
             "chain_id": self.rules.id,

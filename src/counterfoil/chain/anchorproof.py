@@ -89,6 +89,40 @@ class PinnedBlocks:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedAnchor:
+    """The root of a log at a size, and where a chain should hold it. Never taken from a proof.
+
+    Args:
+        chain_id: The chain (EIP-155).
+        contract: Address of the anchor contract, 20 bytes.
+        code_hash: Keccak-256 of the contract's code, 32 bytes: that of a released version.
+        slot: Where that version has `roots`, from its artifact.
+        log: The log's id in that contract, 32 bytes.
+        size: Leaves at the checkpoint.
+        root: Root hash of the checkpoint, 32 bytes.
+    """
+
+    chain_id: int
+    contract: bytes
+    code_hash: bytes
+    slot: int
+    log: bytes
+    size: int
+    root: bytes
+
+    def __post_init__(self) -> None:
+        check_size(self.contract, "contract", ADDRESS_BYTES)
+        check_size(self.code_hash, "code hash", HASH_BYTES)
+        check_size(self.log, "log", HASH_BYTES)
+        check_size(self.root, "root", HASH_BYTES)
+
+    @property
+    def root_slot(self) -> bytes:
+        """The slot of `roots[log][size]`, 32 bytes."""
+        return mapping_slot(self.slot, self.log, self.size.to_bytes(HASH_BYTES, "big"))
+
+
+@dataclass(frozen=True, slots=True)
 class AnchorProof:
     """The header of a block, and the way from it to one root. Claims, until checked.
 
@@ -160,53 +194,20 @@ class UnauthenticatedAnchor:
 
 @overload
 def check_anchor_proof(
-    proof: AnchorProof,
-    *,
-    chain_id: int,
-    contract: bytes,
-    code_hash: bytes,
-    slot: int,
-    log: bytes,
-    size: int,
-    root: bytes,
-    authority: Authority,
+    proof: AnchorProof, expected: ExpectedAnchor, *, authority: Authority
 ) -> AnchoredAt: ...
 @overload
 def check_anchor_proof(
-    proof: AnchorProof,
-    *,
-    chain_id: int,
-    contract: bytes,
-    code_hash: bytes,
-    slot: int,
-    log: bytes,
-    size: int,
-    root: bytes,
-    authority: None,
+    proof: AnchorProof, expected: ExpectedAnchor, *, authority: None
 ) -> UnauthenticatedAnchor: ...
 def check_anchor_proof(
-    proof: AnchorProof,
-    *,
-    chain_id: int,
-    contract: bytes,
-    code_hash: bytes,
-    slot: int,
-    log: bytes,
-    size: int,
-    root: bytes,
-    authority: Authority | None,
+    proof: AnchorProof, expected: ExpectedAnchor, *, authority: Authority | None
 ) -> AnchoredAt | UnauthenticatedAnchor:
-    """Check that a contract on a chain holds `root` as that of `log` at `size`.
+    """Check that a contract on a chain holds the root that is expected there.
 
     Args:
-        proof: As parsed. Everything below is the verifier's own, from a policy and a checkpoint.
-        chain_id: The chain.
-        contract: Address of the anchor contract, 20 bytes.
-        code_hash: Keccak-256 of the contract's code, 32 bytes: that of a released version.
-        slot: Where that version has `roots`, from its artifact.
-        log: The log's id, 32 bytes.
-        size: Leaves at the checkpoint.
-        root: Root hash of the checkpoint, 32 bytes.
+        proof: As parsed.
+        expected: The verifier's own, from a policy and a checkpoint.
         authority: Whose word counts about headers; None where the policy names nobody.
 
     Returns:
@@ -218,31 +219,31 @@ def check_anchor_proof(
         PolicyError: The authority does not vouch for the header.
         SignatureError: A seal is false.
     """
-    for what, claimed, expected in (
-        ("chain id", proof.chain_id, chain_id),
-        ("contract", proof.contract, contract),
-        ("log", proof.log, log),
-        ("size", proof.size, size),
+    for what, claimed, sought in (
+        ("chain id", proof.chain_id, expected.chain_id),
+        ("contract", proof.contract, expected.contract),
+        ("log", proof.log, expected.log),
+        ("size", proof.size, expected.size),
     ):
-        if claimed != expected:
+        if claimed != sought:
             raise ProofError(
                 f"this is an anchor proof of another {what}: {_shown(claimed)}, not "
-                f"{_shown(expected)}",
+                f"{_shown(sought)}",
                 hint="Take the proof that belongs to this checkpoint, chain and contract.",
             )
     header = parse_header(proof.header)
-    account = check_account(header.state_root, contract, proof.account)
-    if account.code_hash != check_size(code_hash, "code hash", HASH_BYTES):
+    account = check_account(header.state_root, expected.contract, proof.account)
+    if account.code_hash != expected.code_hash:
         raise ProofError(
-            f"the contract 0x{contract.hex()} has the code {account.code_hash.hex()}, "
-            f"not {code_hash.hex()}",
+            f"the contract {_shown(expected.contract)} has the code {account.code_hash.hex()}, "
+            f"not {expected.code_hash.hex()}",
             hint="It is another contract, or another release of it than the policy names.",
         )
-    place = mapping_slot(slot, log, size.to_bytes(HASH_BYTES, "big"))
-    found = check_storage(account.storage_root, place, proof.storage)
-    if found != check_size(root, "root", HASH_BYTES):
+    found = check_storage(account.storage_root, expected.root_slot, proof.storage)
+    if found != expected.root:
         raise ProofError(
-            f"the chain holds another root at size {size}: {found.hex()}, not {root.hex()}",
+            f"the chain holds another root at size {expected.size}: {found.hex()}, "
+            f"not {expected.root.hex()}",
             hint="The log shows you another history than it anchored; keep the checkpoint.",
         )
     if authority is None:

@@ -73,20 +73,16 @@ def authenticate(proof: AnchorProof, rules: ChainRules, size: int, root: Hash) -
         FormatError: A part is malformed.
         VerificationError: The proof does not hold, or a seal is false.
     """
-    reasons = []
+    sought, reasons = expected(rules, size, root), []
     for by, authority in _authorities(rules):
         try:
-            found = check_anchor_proof(
-                proof, chain_id=rules.id, **expected(rules, size, root), authority=authority
-            )
+            found = check_anchor_proof(proof, sought, authority=authority)
         except (PolicyError, FormatError) as error:
             # A proof that is malformed itself is refused below.
             reasons.append(str(error))
         else:
             return Authenticated(found.number, found.time, found.block_hash, by)
-    claimed = check_anchor_proof(
-        proof, chain_id=rules.id, **expected(rules, size, root), authority=None
-    )
+    claimed = check_anchor_proof(proof, sought, authority=None)
     why_not = "; ".join(reasons) or "the trust policy names no validators and pins no block"
     return Authenticated(claimed.number, claimed.time, claimed.block_hash, why_not=why_not)
 

@@ -7,26 +7,26 @@ is that the block is on the chain and final, unless an authority says so.
 
 from __future__ import annotations
 
-from counterfoil.chain.anchorproof import AnchorProof, Authority, check_anchor_proof
+from counterfoil.chain.anchorproof import (
+    AnchorProof,
+    Authority,
+    ExpectedAnchor,
+    check_anchor_proof,
+)
 from counterfoil.chain.answers import HASH_BYTES, read_data
 from counterfoil.chain.header import Header, format_header, read_header
 from counterfoil.chain.node import Chain
 from counterfoil.chain.qbft import block_hash
 from counterfoil.chain.rpc import Rpc
-from counterfoil.chain.storageproof import MAX_NODES, mapping_slot
+from counterfoil.chain.storageproof import MAX_NODES
 from counterfoil.core.canonical import JsonValue
 from counterfoil.errors import ProofError, UnavailableError
 
 
 def fetch_anchor_proof(
     chain: Chain,
+    expected: ExpectedAnchor,
     *,
-    contract: bytes,
-    code_hash: bytes,
-    slot: int,
-    log: bytes,
-    size: int,
-    root: bytes,
     block: int | None = None,
     authority: Authority | None = None,
 ) -> AnchorProof:
@@ -36,13 +36,8 @@ def fetch_anchor_proof(
     when the anchor has become final, not months later.
 
     Args:
-        chain: The chain; its id is what the proof will claim.
-        contract: Address of the anchor contract, 20 bytes.
-        code_hash: Keccak-256 of its code, 32 bytes.
-        slot: Of `roots`.
-        log: The log's id, 32 bytes.
-        size: Leaves at the anchor.
-        root: Root hash at that size, 32 bytes.
+        chain: The chain.
+        expected: What it should hold, and where.
         block: Number of a block by which the root was there; by default the newest final one.
         authority: Who has to vouch for the block's header, where somebody can.
 
@@ -61,15 +56,15 @@ def fetch_anchor_proof(
             )
         block = final.number
     header = fetch_header(chain.rpc, block)
-    place = mapping_slot(slot, log, size.to_bytes(HASH_BYTES, "big"))
-    answer = chain.rpc.call("eth_getProof", f"0x{contract.hex()}", [f"0x{place.hex()}"], hex(block))
+    contract, slot = f"0x{expected.contract.hex()}", f"0x{expected.root_slot.hex()}"
+    answer = chain.rpc.call("eth_getProof", contract, [slot], hex(block))
     match answer:
         case {"accountProof": list(account), "storageProof": [{"proof": list(storage)}]}:
             proof = AnchorProof(
                 chain_id=chain.chain_id,
-                contract=contract,
-                log=log,
-                size=size,
+                contract=expected.contract,
+                log=expected.log,
+                size=expected.size,
                 header=format_header(header),
                 account=_read_nodes(account),
                 storage=_read_nodes(storage),
@@ -79,17 +74,7 @@ def fetch_anchor_proof(
                 f"the node at {chain.rpc.name} gives no proof (EIP-1186) at block {block}",
                 hint="It may not keep the state of that block any more; ask an archive node.",
             )
-    check_anchor_proof(
-        proof,
-        chain_id=chain.chain_id,
-        contract=contract,
-        code_hash=code_hash,
-        slot=slot,
-        log=log,
-        size=size,
-        root=root,
-        authority=authority,
-    )
+    check_anchor_proof(proof, expected, authority=authority)
     return proof
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from counterfoil.chain.anchor import CheckpointAnchor
+from counterfoil.chain.anchorproof import ExpectedAnchor
 from counterfoil.chain.node import Chain, connect
 from counterfoil.chain.profile import ChainProfile, known_profile
 from counterfoil.core.anchoring import ChainRules
@@ -69,16 +69,17 @@ def open_contract(chain: Chain, rules: ChainRules) -> CheckpointAnchor:
     return contract
 
 
-def expected(rules: ChainRules, size: int, root: Hash) -> dict[str, Any]:
-    """Give what an anchor's proof is fetched for, and held against beside the chain's id."""
-    return {
-        "contract": address_bytes(rules.contract),
-        "code_hash": bytes.fromhex(rules.code_hash),
-        "slot": rules.slot,
-        "log": bytes.fromhex(rules.log),
-        "size": size,
-        "root": root,
-    }
+def expected(rules: ChainRules, size: int, root: Hash) -> ExpectedAnchor:
+    """Say where the policy's chain should hold a checkpoint of the log."""
+    return ExpectedAnchor(
+        chain_id=rules.id,
+        contract=address_bytes(rules.contract),
+        code_hash=bytes.fromhex(rules.code_hash),
+        slot=rules.slot,
+        log=bytes.fromhex(rules.log),
+        size=size,
+        root=root,
+    )
 
 
 def address_bytes(text: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import pytest
 import rlp
@@ -11,7 +11,12 @@ from eth_hash.auto import keccak
 from eth_keys.datatypes import PrivateKey
 from trie import HexaryTrie
 
-from counterfoil.chain.anchorproof import AnchorProof, check_anchor_proof
+from counterfoil.chain.anchorproof import (
+    AnchorProof,
+    Authority,
+    ExpectedAnchor,
+    check_anchor_proof,
+)
 from counterfoil.chain.header import Header, format_header
 from counterfoil.chain.qbft import MIX_HASH, ExtraData, format_extra, parse_extra, seal_hash
 from counterfoil.chain.storageproof import mapping_slot
@@ -116,11 +121,12 @@ class Consortium:
             state.storage,
         )
 
-    def check(self, proof: AnchorProof, **changes: object) -> object:
+    def check(
+        self, proof: AnchorProof, *, authority: Authority | None = None, **changes: object
+    ) -> object:
         """Check a proof against what the policy names; keywords replace that."""
-        names = ("chain_id", "contract", "code_hash", "slot", "log", "size", "root")
-        expected = {name: getattr(self, name) for name in names}
-        return check_anchor_proof(proof, **(expected | {"authority": None} | changes))
+        names = {field.name: getattr(self, field.name) for field in fields(ExpectedAnchor)}
+        return check_anchor_proof(proof, ExpectedAnchor(**names | changes), authority=authority)
 
 
 @pytest.fixture(scope="session")

@@ -249,8 +249,8 @@ def test_pinned_blocks_have_hashes():
 
 
 def test_arguments_of_the_wrong_size_are_refused(consortium, proof):
-    """A code hash or root that is cut in a policy never equals anything by accident."""
-    for name in ("code_hash", "root"):
+    """What is cut in a policy or a checkpoint never equals anything by accident."""
+    for name in ("contract", "code_hash", "log", "root"):
         with pytest.raises(FormatError):
             consortium.check(proof, **{name: b""})
 
