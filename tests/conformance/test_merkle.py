@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
+
 from counterfoil.core.merkle import (
     Hash,
     check_consistency,
@@ -15,6 +17,8 @@ from counterfoil.core.merkle import (
     root_of,
 )
 from counterfoil.errors import FormatError, VerificationError
+
+pytestmark = pytest.mark.usefixtures("hashing")
 
 INCLUSION_CASES = 98
 CONSISTENCY_CASES = 98

@@ -14,10 +14,11 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NewType, cast
 
+from counterfoil import kernel
 from counterfoil.errors import FormatError, ProofError
 
 HASH_BYTES = 32
@@ -50,10 +51,16 @@ def leaf_hash(entry: bytes) -> Hash:
     return Hash(sha256(b"\x00" + entry).digest())
 
 
-def leaf_hashes(entries: Iterable[bytes]) -> list[Hash]:
-    """Hash many entries, as `leaf_hash` does, in the least time."""
-    sha = sha256
-    return cast("list[Hash]", [sha(b"\x00" + entry).digest() for entry in entries])
+def leaf_hashes(entries: Sequence[bytes]) -> bytes:
+    """Hash many entries, as `leaf_hash` does; their leaf hashes one after another."""
+    return kernel.leaves(entries)
+
+
+def split_hashes(joined: bytes) -> list[Hash]:
+    """Take apart hashes that lie one after another."""
+    return cast(
+        "list[Hash]", [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
+    )
 
 
 def node_hash(left: bytes, right: bytes) -> Hash:
@@ -98,52 +105,54 @@ class Frontier:
         """Make an independent frontier in the same state."""
         return Frontier(self.size, self._peaks)
 
-    def extend(self, leaves: Sequence[Hash], every: int = 8) -> list[list[Hash]]:
+    def extend(self, leaves: bytes, every: int = 8) -> list[bytes]:
         """Append leaves; return the subtree roots that this completed at every 8th level.
 
         Args:
-            leaves: Leaf hashes, 32 bytes each.
+            leaves: Leaf hashes, 32 bytes each, one after another.
             every: Distance between the levels that are returned.
 
         Returns:
-            Item `k` lists, left to right, the new complete subtrees of level `k * every`; item
-            0 is the leaves themselves. These are the hashes that tiles of height 8 hold.
+            Item `k` holds, left to right and one after another, the new complete subtrees of level
+            `k * every`; item 0 is the leaves themselves. These are the hashes that tiles of height
+            8 hold.
+
+        Raises:
+            FormatError: the leaves are no whole number of hashes.
         """
-        self.size += len(leaves)
-        completed: list[list[Hash]] = []
-        layer = list(leaves)
+        if len(leaves) % HASH_BYTES:
+            raise FormatError(
+                f"leaf hashes have {len(leaves)} bytes, which is no multiple of {HASH_BYTES}",
+                hint="Give them one after another, 32 bytes each.",
+            )
+        self.size += len(leaves) // HASH_BYTES
+        completed: list[bytes] = []
+        row = leaves
         level = 0
-        sha = sha256
-        while layer:
+        while row:
             if level % every == 0:
-                completed.append(layer[:])
+                completed.append(row)
             if level == len(self._peaks):
                 self._peaks.append(None)
             waiting = self._peaks[level]
             if waiting is not None:
-                layer.insert(0, waiting)
-            self._peaks[level] = layer.pop() if len(layer) & 1 else None
-            pairs = iter(layer)
-            layer = cast(
-                "list[Hash]",
-                [sha(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs)],  # noqa: B905 even
-            )
+                row = waiting + row
+            paired = len(row) - len(row) % (2 * HASH_BYTES)
+            self._peaks[level] = Hash(row[paired:]) if paired < len(row) else None
+            row = kernel.parents(row[:paired])
             level += 1
         return completed
 
     def root(self) -> Hash:
         """Compute the root: the peaks folded from right to left."""
         first, *others = self.peaks or (EMPTY_ROOT,)
-        root = first
-        for peak in others:
-            root = node_hash(peak, root)
-        return root
+        return Hash(kernel.climb(first, others, -1))
 
 
 def root_of(leaves: Sequence[Hash]) -> Hash:
     """Compute the root of the tree with these leaf hashes (RFC 9162, section 2.1.1)."""
     frontier = Frontier()
-    frontier.extend(leaves)
+    frontier.extend(b"".join(leaves))
     return frontier.root()
 
 
@@ -240,17 +249,7 @@ def check_inclusion(leaf: Hash, index: int, size: int, path: Sequence[Hash], roo
             f"not {length}"
         )
     _check_widths(leaf, root, *path)
-    node: bytes = leaf
-    sha = sha256
-    for sibling in path[:inner]:
-        if index & 1:
-            node = sha(b"\x01" + sibling + node).digest()
-        else:
-            node = sha(b"\x01" + node + sibling).digest()
-        index >>= 1
-    for sibling in path[inner:]:
-        node = sha(b"\x01" + sibling + node).digest()
-    if node != root:
+    if kernel.climb(leaf, path, index | -1 << inner) != root:
         raise ProofError("inclusion proof leads to another root")
 
 
@@ -290,16 +289,11 @@ def check_consistency(
         raise ProofError(
             f"consistency proof from {old_size} to {size} has the wrong length, {len(proof)}"
         )
-    old_node = node = hashes[0]
-    for sibling in hashes[1 : inner + 1]:
-        if index & 1:
-            old_node, node = node_hash(sibling, old_node), node_hash(sibling, node)
-        else:
-            node = node_hash(node, sibling)
-        index >>= 1
-    for sibling in hashes[inner + 1 :]:
-        old_node, node = node_hash(sibling, old_node), node_hash(sibling, node)
-    if old_node != old_root or node != root:
+    first, *siblings = hashes
+    left = index | -1 << inner
+    # What stands on the right of the way is not in the older tree.
+    older = [sibling for place, sibling in enumerate(siblings) if left >> place & 1]
+    if kernel.climb(first, older, -1) != old_root or kernel.climb(first, siblings, left) != root:
         raise ProofError("consistency proof leads to another root")
 
 
@@ -345,14 +339,11 @@ def _range_root(low: int, high: int, node: NodeReader) -> Hash:
         peaks.append(node(level, low >> level))
         low += 1 << level
         rest -= 1 << level
-    root = peaks.pop()
-    while peaks:
-        root = node_hash(peaks.pop(), root)
-    return root
+    first, *others = reversed(peaks)
+    return Hash(kernel.climb(first, others, -1))
 
 
 def _check_widths(*hashes: bytes) -> None:
     """Refuse hashes that are not 32 bytes; with other widths, two could be read as one."""
-    for value in hashes:
-        if len(value) != HASH_BYTES:
-            raise FormatError(f"a hash in the proof is {len(value)} bytes long, not {HASH_BYTES}")
+    for width in set(map(len, hashes)) - {HASH_BYTES}:
+        raise FormatError(f"a hash in the proof is {width} bytes long, not {HASH_BYTES}")

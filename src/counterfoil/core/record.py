@@ -22,7 +22,7 @@ from itertools import chain, cycle
 from typing import TYPE_CHECKING, NamedTuple
 
 from counterfoil.core.canonical import JsonValue, parse_json
-from counterfoil.core.merkle import HASH_BYTES, Hash, as_hash, leaf_hash, leaf_hashes
+from counterfoil.core.merkle import HASH_BYTES, Hash, as_hash, leaf_hash, leaf_hashes, split_hashes
 from counterfoil.core.portable import encode_value, encode_values
 from counterfoil.core.text import parse_base64url, shown
 from counterfoil.errors import FormatError, ProofError
@@ -332,9 +332,10 @@ def seal_texts(
     width = HASH_BYTES * len(fields)
     records = [head + digests[at : at + width] for at in range(0, len(digests), width)]
     disclosures = zip(*[iter(encoded.decode("ascii").split())] * len(fields), strict=True)
+    leaves = split_hashes(leaf_hashes(records))
     # What `Sealed` does when it is called, without the call.
     make = partial(tuple.__new__, Sealed)
-    return list(map(make, zip(records, leaf_hashes(records), disclosures, strict=True)))
+    return list(map(make, zip(records, leaves, disclosures, strict=True)))
 
 
 def _encode_salts(salts: bytes) -> list[bytes]:

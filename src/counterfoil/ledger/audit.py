@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, leaf_hashes
+from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, split_hashes
 from counterfoil.errors import VerificationError
 from counterfoil.ledger.blobs import REFERENCE
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.run import Run
 
 _CHUNK_ENTRIES = 1 << 12
 
@@ -50,11 +51,12 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
     frontier = Frontier()
     for start in range(0, size, _CHUNK_ENTRIES):
         stop = min(size, start + _CHUNK_ENTRIES)
-        leaves = leaf_hashes(_read(log, start, stop))
-        for tile_level, hashes in enumerate(frontier.extend(leaves)):
+        run = log.read_run(start, stop)
+        _resolve(log, run)
+        for tile_level, hashes in enumerate(frontier.extend(run.leaves())):
             first = start >> 8 * tile_level
-            stored = log.stored_hashes(tile_level, first, first + len(hashes))
-            if stored != b"".join(hashes):
+            stored = log.stored_hashes(tile_level, first, first + len(hashes) // HASH_BYTES)
+            if stored != hashes:
                 _name_the_place(tile_level, first, stored, hashes)
         if progress is not None:
             progress(stop, size)
@@ -66,21 +68,18 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
     return AuditReport(log.origin, size, log.root)
 
 
-def _read(log: Log, start: int, stop: int) -> list[bytes]:
-    """Read entries, and check what they refer to beside the log."""
-    entries = log.read_entries(start, stop)
-    for entry in [entry for entry in entries if entry.startswith(REFERENCE)]:
-        log.resolve(entry)
-    return entries
+def _resolve(log: Log, run: Run) -> None:
+    """Check what entries refer to beside the log."""
+    if REFERENCE in run.data:  # rarely: then it is worth taking them apart
+        for entry in run.bodies():
+            if entry.startswith(REFERENCE):
+                log.resolve(entry)
 
 
-def _name_the_place(tile_level: int, first: int, stored: bytes, computed: list[Hash]) -> None:
+def _name_the_place(tile_level: int, first: int, stored: bytes, computed: bytes) -> None:
     """Raise, naming the first hash that differs."""
-    place = next(
-        place
-        for place, value in enumerate(computed)
-        if stored[place * HASH_BYTES : (place + 1) * HASH_BYTES] != value
-    )
+    pairs = zip(split_hashes(stored), split_hashes(computed), strict=True)
+    place = next(place for place, (was, now) in enumerate(pairs) if was != now)
     if tile_level == 0:
         where = f"entry {first + place} does not have the hash that was logged"
     else:

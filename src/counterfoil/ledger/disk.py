@@ -29,7 +29,7 @@ _LOCK_PAUSE_S = 0.01
 class Disk:
     """The disk as it is. Fault tests pass one that refuses, or does the work and then fails."""
 
-    def write(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+    def write(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`; nothing is promised about durability yet."""
         view = memoryview(data)
         while view:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from counterfoil.core.checkpoint import open_checkpoint, parse_checkpoint
-from counterfoil.core.merkle import Frontier, Hash, check_extension, leaf_hashes
+from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, check_extension, leaf_hashes
 from counterfoil.core.note import parse_note
 from counterfoil.core.tile import TILE_WIDTH, bundle_path, format_bundle, tile_path
 from counterfoil.errors import ConflictError, ProofError, SplitViewError, VerificationError
@@ -89,19 +89,19 @@ class _Tiles:
         self.files = 0
         self._folder = folder
         self._written: list[int] = []  # full tiles of each level
-        self._waiting: list[list[Hash]] = []  # hashes of each level that fill no tile yet
+        self._waiting: list[bytes] = []  # hashes of each level that fill no tile yet
 
-    def extend(self, completed: list[list[Hash]]) -> None:
+    def extend(self, completed: list[bytes]) -> None:
         """Take in the hashes that one bundle completed; it fills at most one tile of a level."""
         for level, hashes in enumerate(completed):
             if level == len(self._waiting):
                 self._written.append(0)
-                self._waiting.append([])
+                self._waiting.append(b"")
             self._waiting[level] += hashes
-            if len(self._waiting[level]) == TILE_WIDTH:
+            if len(self._waiting[level]) == TILE_WIDTH * HASH_BYTES:
                 self._write_waiting(level)
                 self._written[level] += 1
-                self._waiting[level] = []
+                self._waiting[level] = b""
 
     def finish(self) -> None:
         for level, hashes in enumerate(self._waiting):
@@ -119,8 +119,8 @@ class _Tiles:
 
     def _write_waiting(self, level: int) -> None:
         hashes = self._waiting[level]
-        name = tile_path(level, self._written[level], len(hashes))
-        self.write(name, b"".join(hashes))
+        name = tile_path(level, self._written[level], len(hashes) // HASH_BYTES)
+        self.write(name, hashes)
 
 
 def _check_published(log: Log, path: Path) -> None:

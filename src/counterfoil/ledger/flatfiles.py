@@ -32,7 +32,7 @@ class FlatFiles:
         self._may_write = write
         self._fds: dict[str, int] = {}
 
-    def write(self, name: str, data: bytes, offset: int) -> None:
+    def write(self, name: str, data: bytes | bytearray, offset: int) -> None:
         """Write at `offset`; durable after the next `sync`."""
         self._disk.write(self._fd(name), data, offset)
 

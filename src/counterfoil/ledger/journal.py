@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from counterfoil.core.merkle import HASH_BYTES, Hash
+from counterfoil.core.merkle import HASH_BYTES
 from counterfoil.errors import VerificationError
 from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.run import count_entries
 
 # Bytes: long enough that recycling, which syncs every flat file, is rare; replayed in well under
 # a second.
@@ -45,35 +45,28 @@ class Frame:
 
     Args:
         size_before: Leaves in the tree before it.
-        leaves: Leaf hashes it adds.
+        leaves: Leaf hashes it adds, one after another.
         slots: Their fixed-width parts, concatenated.
         entries: Their bodies, each with its length before it, concatenated.
-        ends: Where each entry ends in `entries`.
         head: What is published with the new size.
     """
 
     size_before: int
-    leaves: Sequence[Hash]
+    leaves: bytes
     slots: bytes
-    entries: bytes
-    ends: Sequence[int]
+    entries: bytes | bytearray
     head: bytes
+
+    @property
+    def size_after(self) -> int:
+        """Leaves in the tree with it."""
+        return self.size_before + len(self.leaves) // HASH_BYTES
 
     @property
     def length(self) -> int:
         """Bytes it takes in the journal."""
-        hashes = len(self.leaves) * HASH_BYTES
-        return _PREFIX_BYTES + hashes + len(self.slots) + len(self.entries) + len(self.head)
-
-
-def entry_ends(entries: bytes, count: int, length_bytes: int) -> list[int] | None:
-    """Find where each of `count` length-prefixed entries ends; None if they do not fill it."""
-    ends: list[int] = []
-    offset = 0
-    for _ in range(count):
-        offset += length_bytes + int.from_bytes(entries[offset : offset + length_bytes], "big")
-        ends.append(offset)
-    return ends if offset == len(entries) else None
+        parts = (self.slots, self.entries, self.leaves, self.head)
+        return _PREFIX_BYTES + sum(map(len, parts))
 
 
 class Journal:
@@ -113,12 +106,12 @@ class Journal:
         header = _HEADER.pack(
             _MAGIC,
             frame.size_before,
-            len(frame.leaves),
+            frame.size_after - frame.size_before,
             len(frame.slots),
             len(frame.entries),
             len(frame.head),
         )
-        parts = (header, bytes(_CHECKSUM_BYTES), frame.slots, frame.entries, *frame.leaves)
+        parts = (header, bytes(_CHECKSUM_BYTES), frame.slots, frame.entries, frame.leaves)
         data = memoryview(bytearray().join((*parts, frame.head)))
         hashed = sha256(data[_PREFIX_BYTES:])
         hashed.update(self._checksum + header)
@@ -153,7 +146,7 @@ class Journal:
         while (found := self._decode(data, self._end)) is not None:
             frame, end = found
             last = frames[-1] if frames else None
-            if last and frame.size_before != last.size_before + len(last.leaves):
+            if last and frame.size_before != last.size_after:
                 break
             frames.append(frame)
             self._checksum = data[self._end + _HEADER.size : self._end + _PREFIX_BYTES]
@@ -198,16 +191,13 @@ class Journal:
         at_entries = body + slots
         at_leaves = at_entries + entries
         at_head = at_leaves + count * HASH_BYTES
-        ends = entry_ends(data[at_entries:at_leaves], count, self._length_bytes)
-        if ends is None:
+        if count_entries(data[at_entries:at_leaves], self._length_bytes) != count:
             return None
-        leaves = [Hash(data[at : at + HASH_BYTES]) for at in range(at_leaves, at_head, HASH_BYTES)]
         frame = Frame(
             size_before,
-            leaves,
+            data[at_leaves:at_head],
             data[body:at_entries],
             data[at_entries:at_leaves],
-            ends,
             data[at_head:end],
         )
         return frame, end

@@ -38,6 +38,7 @@ from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.index import Index
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.run import Run
 from counterfoil.ledger.tree import Published, Tree
 from counterfoil.ledger.treestore import TreeStore
 
@@ -236,7 +237,11 @@ class Log:
 
     def read_entries(self, start: int, stop: int) -> list[bytes]:
         """Read entries [start, stop), at least one, at once and unchecked."""
-        return self._tree.read_bodies(start, stop)
+        return self.read_run(start, stop).bodies()
+
+    def read_run(self, start: int, stop: int) -> Run:
+        """Read them as they lie in the file: with `leaves()`, and `bodies()` to take them apart."""
+        return self._tree.read_run(start, stop)
 
     def stored_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
         """Read the stored hashes [start, stop) of level `8 * tile_level`, one after another."""

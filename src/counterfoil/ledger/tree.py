@@ -9,20 +9,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
+from counterfoil import kernel
 from counterfoil.core.merkle import (
     EMPTY_ROOT,
     HASH_BYTES,
     Frontier,
     Hash,
     check_inclusion,
-    node_hash,
     prove_consistency,
     prove_inclusion,
+    split_hashes,
 )
 from counterfoil.core.tile import TILE_WIDTH
 from counterfoil.errors import FormatError
+from counterfoil.ledger.run import Run
 
 _READ_ENTRIES = 1024  # entries read at once when iterating
 
@@ -57,8 +59,8 @@ class Tree(ABC):
         """Read the stored hashes [start, stop) of level `8 * tile_level`, one after another."""
 
     @abstractmethod
-    def read_bodies(self, start: int, stop: int) -> list[bytes]:
-        """Read the bodies of entries [start, stop), at least one, at once; see `bodies`."""
+    def read_run(self, start: int, stop: int) -> Run:
+        """Read entries [start, stop), at least one, at once and laid out one after another."""
 
     @abstractmethod
     def close(self) -> None:
@@ -88,7 +90,7 @@ class Tree(ABC):
     def leaf(self, index: int) -> Hash:
         """Read the leaf hash at `index`."""
         self._known(index + 1)
-        return self._read_level(0, index, 1)[0]
+        return Hash(self.joined_hashes(0, index, index + 1))
 
     def node(self, level: int, index: int) -> Hash:
         """Compute the root of the complete subtree number `index` of 2**`level` leaves."""
@@ -96,8 +98,9 @@ class Tree(ABC):
         first = index << height
         tile, place = divmod(first, TILE_WIDTH)
         if (tile + 1) * TILE_WIDTH << 8 * tile_level <= self.size:
-            return self._full_tile(tile_level, tile)[height][place >> height]
-        return _layers(self._read_level(tile_level, first, 1 << height))[-1][0]
+            at = (place >> height) * HASH_BYTES
+            return Hash(self._full_tile(tile_level, tile)[height][at : at + HASH_BYTES])
+        return Hash(_layers(self.joined_hashes(tile_level, first, first + (1 << height)))[-1])
 
     def inclusion(self, index: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove that the leaf at `index` is in the tree of `size` leaves (by default now)."""
@@ -134,11 +137,11 @@ class Tree(ABC):
             VerificationError: what is stored contradicts itself.
         """
         for first in range(start, stop, _READ_ENTRIES):
-            yield from self.read_bodies(first, min(stop, first + _READ_ENTRIES))
+            yield from self.read_run(first, min(stop, first + _READ_ENTRIES)).bodies()
 
     def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
         """Read the stored hashes [start, stop) of level `8 * tile_level`."""
-        return self._read_level(tile_level, start, stop - start)
+        return split_hashes(self.joined_hashes(tile_level, start, stop))
 
     def _known(self, size: int | None) -> int:
         if size is None:
@@ -150,21 +153,15 @@ class Tree(ABC):
             )
         return size
 
-    def _read_level(self, tile_level: int, start: int, count: int) -> list[Hash]:
-        data = self.joined_hashes(tile_level, start, start + count)
-        return cast(
-            "list[Hash]", [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
-        )
-
-    def _read_full_tile(self, tile_level: int, tile: int) -> list[list[Hash]]:
-        return _layers(self._read_level(tile_level, tile * TILE_WIDTH, TILE_WIDTH))
+    def _read_full_tile(self, tile_level: int, tile: int) -> list[bytes]:
+        first = tile * TILE_WIDTH
+        return _layers(self.joined_hashes(tile_level, first, first + TILE_WIDTH))
 
 
-def _layers(hashes: list[Hash]) -> list[list[Hash]]:
+def _layers(row: bytes) -> list[bytes]:
     """Compute all layers above a row of 2**k hashes, the row first, the root last."""
-    layers = [hashes]
-    while len(hashes) > 1:
-        pairs = iter(hashes)
-        hashes = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=True)]
-        layers.append(hashes)
+    layers = [row]
+    while len(row) > HASH_BYTES:
+        row = kernel.parents(row)
+        layers.append(row)
     return layers

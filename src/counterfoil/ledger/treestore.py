@@ -23,10 +23,8 @@ beginning.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,6 +35,7 @@ from counterfoil.errors import ConflictError, FormatError, VerificationError
 from counterfoil.ledger.disk import Disk, WriterLock, reported, require_posix
 from counterfoil.ledger.flatfiles import encode_head
 from counterfoil.ledger.journal import MAX_COMMIT_BYTES, Frame, Journal
+from counterfoil.ledger.run import LaidOut, find_ends, lay_out
 from counterfoil.ledger.tree import Published
 from counterfoil.ledger.treeview import END_BYTES, TREE_FORMAT, TreeView
 
@@ -152,14 +151,15 @@ class TreeStore(TreeView):
     def commit(
         self,
         payloads: Sequence[bytes],
-        leaves: Sequence[Hash],
+        leaves: bytes | None,
         seal: Seal,
     ) -> bytes:
         """Append, durably, with one data sync, and publish.
 
         Args:
             payloads: What is stored.
-            leaves: Their leaf hashes, 32 bytes each, in the same order.
+            leaves: Their leaf hashes, 32 bytes each, one after another in the same order; None to
+                have the payloads hashed, as they are, in a tree without slots.
             seal: Makes the head from the new size and root. It is not called again for a size
                 unless the head made before was lost in a crash.
 
@@ -172,19 +172,20 @@ class TreeStore(TreeView):
                 call finds out before it does anything else, as opening the folder would.
         """
         self._sound_writer()
-        slots, entries, ends = self._lay_out(payloads)
+        slots, laid = self._lay_out(payloads, hashed=leaves is None)
+        leaves = laid.leaves if leaves is None else leaves
         old = self._published.frontier
         frontier = old.copy()
         completed = frontier.extend(leaves)
         root = frontier.root()
         head = seal(frontier.size, root)
-        frame = Frame(old.size, leaves, slots, entries, ends, head)
+        frame = Frame(old.size, leaves, slots, laid.entries, head)
         # From here on a failure leaves us not knowing what the disk holds.
         self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
             self._make_durable(frame)  # 1
             # If we stop here, nothing was acknowledged; recovery does what follows.
-            self._apply(frame, completed)  # 2
+            self._apply(frame, completed, laid.ends)  # 2
             if self._countersign is not None:
                 head = self._countersign(self, head)  # 3
             # If we stop here, countersigners know the new head before our readers do.
@@ -199,7 +200,7 @@ class TreeStore(TreeView):
         self._is_sound = False
         with reported(f"cannot write to {self.folder}"):
             # The head is rewritten in place: torn, it could not be read again without this.
-            self._make_durable(Frame(self.size, (), b"", b"", (), head))
+            self._make_durable(Frame(self.size, b"", b"", b"", head))
             self._publish(self._published.frontier, self._published.root, head)
         self._is_sound = True
 
@@ -280,11 +281,12 @@ class TreeStore(TreeView):
 
     # The steps of a commit
 
-    def _lay_out(self, payloads: Sequence[bytes]) -> tuple[bytes, bytes, list[int]]:
-        """Lay payloads out as the flat files hold them: slots, entries, where each ends."""
+    def _lay_out(self, payloads: Sequence[bytes], *, hashed: bool) -> tuple[bytes, LaidOut]:
+        """Lay payloads out as the flat files hold them: slots, and the rest."""
+        assert not (hashed and self._slot_bytes), "leaves of slots are given"  # noqa: S101 our own bug
         slot, width = self._slot_bytes, self._length_bytes
         bodies = [payload[slot:] for payload in payloads] if slot else payloads
-        lengths = [len(body) for body in bodies]
+        lengths = array("Q", map(len, bodies))
         longest = max(lengths, default=0)
         if longest >= 1 << 8 * width:
             raise FormatError(
@@ -298,12 +300,8 @@ class TreeStore(TreeView):
                 f"this call appends {total} bytes; the most is {MAX_COMMIT_BYTES}",
                 hint="Append in several calls.",
             )
-        parts: list[bytes] = [b""] * (2 * len(lengths))
-        prefixes = {length: length.to_bytes(width, "big") for length in set(lengths)}
-        parts[0::2] = [prefixes[length] for length in lengths]
-        parts[1::2] = bodies
         slots = b"".join([payload[:slot] for payload in payloads]) if slot else b""
-        return slots, b"".join(parts), list(accumulate([n + width for n in lengths]))
+        return slots, lay_out(bodies, lengths, width, self._entries_end, hashed=hashed)
 
     def _make_durable(self, frame: Frame) -> None:
         """Put a frame into the journal, emptied first if it is full."""
@@ -313,17 +311,14 @@ class TreeStore(TreeView):
             journal.rewind()
         journal.append(frame)
 
-    def _apply(self, frame: Frame, completed: Sequence[Sequence[Hash]]) -> None:
+    def _apply(self, frame: Frame, completed: Sequence[bytes], ends: bytes | bytearray) -> None:
         """Write a durable frame into the flat files; doing it again changes nothing."""
-        before, start = frame.size_before, self._entries_end
-        self._files.write("entries", frame.entries, start)
-        ends = array("Q", [start + end for end in frame.ends])
-        if sys.byteorder == "big":
-            ends.byteswap()
-        self._files.write("ends", ends.tobytes(), before * END_BYTES)
+        before = frame.size_before
+        self._files.write("entries", frame.entries, self._entries_end)
+        self._files.write("ends", ends, before * END_BYTES)
         for tile_level, hashes in enumerate(completed):
             at = (before >> 8 * tile_level) * HASH_BYTES
-            self._files.write(f"level{tile_level}", b"".join(hashes), at)
+            self._files.write(f"level{tile_level}", hashes, at)
         if self._slot_bytes:
             self._files.write("slots", frame.slots, before * self._slot_bytes)
         self._entries_end += len(frame.entries)
@@ -361,7 +356,8 @@ class TreeStore(TreeView):
             frontier = Frontier.at(start, self.node)
             for frame in frames:
                 completed = frontier.extend(frame.leaves)
-                self._apply(frame, completed)
+                ends = find_ends(frame.entries, self._length_bytes, self._entries_end)
+                self._apply(frame, completed, ends)
             if published is None or frontier.size > size:
                 is_new = True
                 size, root, head = frontier.size, frontier.root(), frames[-1].head

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from array import array
-from itertools import pairwise
 from pathlib import Path
 
 from counterfoil.core.canonical import parse_canonical
@@ -15,11 +14,11 @@ from counterfoil.core.merkle import HASH_BYTES, Frontier
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, read_file, require_posix
 from counterfoil.ledger.flatfiles import FlatFiles
+from counterfoil.ledger.run import Run
 from counterfoil.ledger.tree import Published, Tree
 
 TREE_FORMAT = "counterfoil tree v1"
 END_BYTES = 8
-_LENGTHS = {2: "H", 4: "I"}  # array types by width
 _MAX_WIDTHS_BYTES = 1 << 10  # of tree.json, which has three short members
 
 
@@ -47,24 +46,11 @@ class TreeView(Tree):
             raise UnavailableError(f"entry {index} of {self.folder} was erased")
         return slot + next(self.bodies(index, index + 1))
 
-    def read_bodies(self, start: int, stop: int) -> list[bytes]:
-        """Read the bodies of entries [start, stop), at least one, at once; see `bodies`."""
-        width = self._length_bytes
+    def read_run(self, start: int, stop: int) -> Run:
+        """Read entries [start, stop), at least one, at once and as they lie in the file."""
         begin, ends = self._read_ends(start, stop)
         data = self._files.read("entries", begin, ends[-1] - begin)
-        offsets = [0, *[end - begin for end in ends]]
-        bodies = [data[at + width : end] for at, end in pairwise(offsets)]
-        said = b"".join([data[at : at + width] for at in offsets[:-1]])
-        lengths = array(_LENGTHS[width], map(len, bodies))
-        if sys.byteorder == "little":
-            lengths.byteswap()
-        if said != lengths.tobytes():
-            raise VerificationError(
-                f"{self.folder}: `entries` and `ends` disagree about an entry from {start} to "
-                f"{stop - 1}",
-                hint="A file was changed; restore the folder from a backup.",
-            )
-        return bodies
+        return Run(self.folder, start, data, begin, ends, self._length_bytes)
 
     def joined_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
         """Read them as they lie in the file, one after another."""
@@ -91,14 +77,14 @@ class TreeView(Tree):
         """Release the files."""
         self._files.close()
 
-    def _read_ends(self, start: int, stop: int) -> tuple[int, list[int]]:
+    def _read_ends(self, start: int, stop: int) -> tuple[int, array[int]]:
         """Read where entries [start, stop) lie: the first's begin, and each one's end."""
         first = max(start - 1, 0)
         ends = array("Q", self._files.read("ends", first * END_BYTES, (stop - first) * END_BYTES))
         if sys.byteorder == "big":
             ends.byteswap()
         begin = ends.pop(0) if start else 0
-        return begin, list(ends)
+        return begin, ends
 
     def _end_of_entries(self, size: int) -> int:
         return self._read_ends(size - 1, size)[1][0] if size else 0

@@ -192,7 +192,7 @@ class StreamStore(StreamView):
             ]
             payloads = seal_payloads(keys, self.stream, first, leaves, texts, random=self.random)
             self._is_sure = False
-            tree.commit(payloads, leaves, _head)
+            tree.commit(payloads, b"".join(leaves), _head)
             self._is_sure = True
             # If we stop here, the index is behind; it catches up from the payloads.
             index.extend(tags)
