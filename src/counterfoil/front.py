@@ -29,6 +29,8 @@ from counterfoil.ledger.trust import PRODUCTION, Trust
 from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
 from counterfoil.models.registry import Models
+from counterfoil.remote.address import is_address
+from counterfoil.remote.engine import Remote, SiteEngine, is_copy, open_copy
 
 OPERATOR = "operator"
 POLICY_YEARS = 1
@@ -145,24 +147,41 @@ def init(
 def open_ledger(
     url: str | Path,
     *,
+    trust: str | Path | None = None,
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = os.urandom,
 ) -> Ledger:
     """Open a ledger that exists; exported as `counterfoil.open`.
 
+    A ledger elsewhere is believed in nothing: all that it gives was verified against the adopted
+    trust policy and the checkpoint seen last. So is a copy of one, a site in a folder, which can
+    only be read.
+
     Args:
-        url: Its folder.
+        url: Its folder, or `https://…` (`http://` to this machine alone).
+        trust: Of a ledger elsewhere that was not opened here before: its trust policy, which is
+            adopted once the ledger has proven to be the one that it names.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.
 
     Raises:
         FormatError: there is none there; names `init`.
+        PolicyError: no trust policy was adopted for a ledger elsewhere, or it asks for more.
+        UnavailableError: the server does not answer.
+        VerificationError: what is there is not true.
     """
-    if isinstance(url, str) and "://" in url:
+    engine: SiteEngine | None = None
+    if isinstance(url, str) and is_address(url):
+        engine = Remote(url, trust=trust)
+    elif is_copy(as_path(url)):
+        engine = open_copy(as_path(url), trust=trust)
+    elif trust is not None:
         raise FormatError(
-            f"{url} is no folder, and only folders can be opened yet", hint="Give a path."
+            f"{url} is a ledger of this machine, and goes by the policy adopted for it",
+            hint="`counterfoil policy adopt FILE` states another one.",
         )
-    ledger = Ledger(as_path(url), clock=clock, random=random)
+    folder = as_path(url) if engine is None else engine.folder
+    ledger = Ledger(folder, engine=engine, clock=clock, random=random)
     # An erasure that a crash interrupted is finished first; if somebody else writes, it is theirs.
     with contextlib.suppress(ConflictError):
         ledger.people.finish()

@@ -121,7 +121,8 @@ class Peer:
             max_bytes: Longest answer.
 
         Raises:
-            UnavailableError: no answer, not in time, too long, or cut short.
+            UnavailableError: no answer, not in time, or cut short.
+            OversizedError: too long.
         """
         with self._lock:
             connection = self._idle.pop() if self._idle else None
@@ -186,7 +187,8 @@ class Peer:
         if too_late.is_set():
             raise self.unavailable(doing, f"no answer within {self._within_s:g} s")
         if len(body) > max_bytes:
-            raise self.unavailable(doing, f"more than {max_bytes} bytes of answer")
+            why = self.unavailable(doing, f"more than {max_bytes} bytes of answer")
+            raise OversizedError(str(why), hint=why.hint)
         if not complete:
             raise self.unavailable(doing, "the answer ends too early")
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -211,6 +213,10 @@ class Peer:
 def quoted(words: str) -> str:
     """Keep of a server's words what a message repeats: one line, and not too long."""
     return " ".join(words.split())[:_MAX_REASON_CHARACTERS]
+
+
+class OversizedError(UnavailableError):
+    """An answer is longer than was allowed; asking again is of no use."""
 
 
 class _ClosedError(Exception):

@@ -1,0 +1,27 @@
+"""Ledgers elsewhere: opened over HTTP, and believed in nothing.
+
+engine      a server's log, or a copy's          writer      appending by asking the server
+follow      from checkpoint to checkpoint        trusted     whose key and quorum count
+sitetree    tiles and entries, each proven       edge        what a root is computed from
+source      files of a site                      client      asked again where that is safe
+tilecache   tiles read before                    memory      what was seen last
+beside      statements too large for an entry    address     of a ledger, and its folder here
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from counterfoil.lazy import offer
+
+if TYPE_CHECKING:
+    from counterfoil.remote.engine import Remote as Remote
+
+_HOMES = {
+    "Remote": ".engine",
+}
+
+__all__ = [*_HOMES]  # noqa: PLE0604 every key is a string
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = offer(__name__, _HOMES)

@@ -1,0 +1,112 @@
+"""Whom a ledger elsewhere is held against: the trust policy that its user adopted for its origin.
+
+The server's word on which log it serves chooses among the user's own policies, and no more: the
+key in that policy then has to have signed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from counterfoil.core.checkpoint import parse_checkpoint
+from counterfoil.core.keys import VerifierKey
+from counterfoil.core.note import parse_note
+from counterfoil.core.policy import TrustPolicy
+from counterfoil.core.text import shown
+from counterfoil.errors import PolicyError
+from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.policyfile import keep_policy, read_policy
+from counterfoil.remote.source import Source, read_checkpoint
+
+
+class Trusted:
+    """The policy by which one ledger elsewhere is read.
+
+    Args:
+        origin: The log.
+        given: A policy from the user that is adopted once a checkpoint holds by it; None to go by
+            the adopted one.
+    """
+
+    def __init__(self, origin: str, given: TrustPolicy | None) -> None:
+        self.places = Places(origin)
+        self._given = given
+
+    def policy(self) -> TrustPolicy:
+        """Give the policy as it is now: the adopted one may be followed by another meanwhile.
+
+        Raises:
+            PolicyError: there is none.
+            As `read_policy`.
+        """
+        if self._given is not None:
+            return self._given
+        if not self.places.trust.exists():
+            raise _nobody_trusted(self.places.origin, self.places.trust)
+        return read_policy(self.places.trust)
+
+    def adopt(self, disk: Disk) -> None:
+        """Go by the given policy from now on, here and wherever this user verifies."""
+        if self._given is not None:
+            if not self.places.trust.exists():
+                keep_policy(self.places.trust, self._given, disk)
+            self._given = None
+
+
+def find_trusted(source: Source, known: VerifierKey | None, trust: str | Path | None) -> Trusted:
+    """Find the policy to read a site by.
+
+    Args:
+        source: The site; asked for its origin where nothing else says it.
+        known: The key of the ledger that was opened here before; None the first time.
+        trust: A policy from the user; None for the adopted one.
+
+    Raises:
+        PolicyError: there is none, or it is of another ledger than was opened here before.
+        UnavailableError: the site does not answer.
+    """
+    given = None if trust is None else read_policy(Path(trust))
+    if given is not None:
+        origin = given.log.origin
+    elif known is not None:
+        origin = known.name
+    else:
+        origin = parse_checkpoint(parse_note(read_checkpoint(source)).text).origin
+    adopted = Places(origin).trust
+    if given is not None and adopted.exists():
+        _require_same(given, read_policy(adopted), adopted)
+        given = None
+    trusted = Trusted(origin, given)
+    key = trusted.policy().log.key
+    if known is not None and key != known:
+        raise PolicyError(
+            f"{source.name} was opened here as {known.label}, and the trust policy is about "
+            f"{key.label}",
+            have=key.label,
+            need=known.label,
+            hint="It is another ledger, or the policy is of another one.",
+        )
+    return trusted
+
+
+def _require_same(given: TrustPolicy, adopted: TrustPolicy, path: Path) -> None:
+    """Refuse a policy beside the adopted one, unless that one follows it."""
+    before = {adopted.previous, *(one.digest for one in adopted.predecessors)}
+    if given.digest != adopted.digest and given.digest.hex() not in before:
+        raise PolicyError(
+            f"another policy was adopted for {shown(adopted.log.origin)}: {path}",
+            have=adopted.digest.hex(),
+            need=given.digest.hex(),
+            hint="Leave `trust` out to go by it; or remove that file if the given one is right.",
+        )
+
+
+def _nobody_trusted(origin: str, path: Path) -> PolicyError:
+    return PolicyError(
+        f"no trust policy was adopted for {shown(origin)}, so nothing it says can be verified",
+        have="none",
+        need="a trust policy with the log's key",
+        hint="Get its trust.toml from somebody you trust, not from the server, and adopt it: "
+        f"counterfoil policy trust FILE, or counterfoil.open(url, trust=FILE). It goes to {path}.",
+    )

@@ -1,0 +1,221 @@
+"""Appending to a ledger elsewhere: envelopes sent whole, every receipt held against what was sent.
+
+    POST /entries       one envelope (application/json), or one a line (application/x-ndjson)
+    200                 {"entries": [{"index": N, "digest": hex, "receipt": text}, …]}, in order
+
+Sending again is safe: a server takes each entry once, by its digest, and answers with the place it
+has. What a receipt says is believed once it proves that the very entry is under a checkpoint of the
+trusted key, of quorum, and of the tree that was seen before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from hashlib import sha256
+
+from counterfoil.core.canonical import JsonValue, parse_json
+from counterfoil.core.envelope import parse_envelope
+from counterfoil.core.keys import VerifierKey
+from counterfoil.core.merkle import leaf_hashes
+from counterfoil.core.receipt import MAX_RECEIPT_BYTES, Receipt, check_receipt, parse_receipt
+from counterfoil.core.text import shown
+from counterfoil.errors import (
+    ConflictError,
+    CounterfoilError,
+    FormatError,
+    RefusedError,
+    UnavailableError,
+    VerificationError,
+)
+from counterfoil.ledger.blobs import resolve, shorten
+from counterfoil.ledger.web import Answer, quoted
+from counterfoil.remote.beside import RemoteBlobs
+from counterfoil.remote.client import Client
+from counterfoil.remote.follow import Follower
+from counterfoil.remote.sitetree import SiteTree
+
+MAX_POST_ENTRIES = 1_000
+"""Envelopes sent with one request; more go in several."""
+
+MAX_POST_BYTES = 4 << 20
+"""Bytes of envelopes sent with one request; more go in several."""
+
+MAX_REPLY_BYTES = 64 << 20
+"""Longest reply to one request, whatever was sent."""
+
+_REPLY_BYTES = 64 << 10  # for each entry: a receipt with the cosignatures of a dozen witnesses
+_MAX_REASONS = 32  # of a refusal, that an error repeats
+_DOING = "appending"
+_TAKEN = 200
+_CONFLICT = 409
+_WRONG_INPUT = {400, 411, 413, 414, 415, 422}
+_NOT_ALLOWED = {401, 403}
+
+
+class RemoteWriter:
+    """The writer of a ledger elsewhere; see `Writer`.
+
+    Args:
+        client: The server.
+        key: The log's.
+        tree: What is shown; a newer checkpoint that comes with a receipt is taken over.
+        follower: Holds checkpoints against what was seen.
+        blobs: Holds large statements until they are sent.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        key: VerifierKey,
+        tree: SiteTree,
+        follower: Follower,
+        blobs: RemoteBlobs,
+    ) -> None:
+        self.tree = tree
+        self._client, self._key, self._follower, self._blobs = client, key, follower, blobs
+        self._lock = threading.Lock()
+
+    def append(self, entries: Sequence[bytes]) -> list[int]:
+        """Append envelopes, or entries that stand for some.
+
+        Where there are more than fit into one request, those sent first are in when a later
+        request fails; appending all of them again finds them.
+
+        Raises:
+            FormatError: one is no envelope, and nothing was sent; or the server takes it for none.
+            RefusedError: the server does not take it from us.
+            UnavailableError: it is not known whether they are in; appending them again is safe.
+            VerificationError: a receipt is false.
+        """
+        # All of them before the first is sent: what is no envelope never leaves this machine.
+        whole = [self._whole(number, entry) for number, entry in enumerate(entries)]
+        indices: list[int] = []
+        with self._lock:
+            while len(indices) < len(whole):
+                indices += self._send(_first_of(whole, len(indices)))
+        return indices
+
+    def close(self) -> None:
+        """Stop asking."""
+        self.tree.close()
+
+    def _whole(self, number: int, entry: bytes) -> bytes:
+        data = resolve(entry, self._blobs)
+        try:
+            parse_envelope(data)
+        except FormatError as error:
+            raise FormatError(
+                f"entry {number} of this call is no envelope, and a server takes nothing else: "
+                f"{error}",
+                hint="Sign a statement and append its envelope: `attest`, or `append_envelope`.",
+            ) from error
+        return data
+
+    def _send(self, whole: Sequence[bytes]) -> list[int]:
+        is_one = len(whole) == 1
+        body = whole[0] if is_one else b"".join([data + b"\n" for data in whole])
+        kind = "application/json" if is_one else "application/x-ndjson"
+        most = min(MAX_REPLY_BYTES, _REPLY_BYTES * (1 + len(whole)))
+        answer = self._client.post("entries", body, kind, most, doing=_DOING)
+        if answer.status != _TAKEN:
+            raise refusal(answer, self._client.url)
+        # What the log holds is what we make of the envelopes, whatever the reply says.
+        entries = [shorten(data, self._blobs) for data in whole]
+        replies = self._read(answer.body, len(entries), most)
+        receipts = [self._check(*pair) for pair in zip(entries, replies, strict=True)]
+        indices = [receipt.index for receipt in receipts]
+        leaves = _appended(entries, indices, self.tree.size)
+        for note in dict.fromkeys(receipt.checkpoint for receipt in receipts):
+            self._follower.take(self.tree, note, leaves)
+        for data in whole:
+            self._blobs.sent(sha256(data).hexdigest())
+        return indices
+
+    def _read(self, body: bytes, count: int, most: int) -> list[JsonValue]:
+        try:
+            match parse_json(body, what="the reply", max_bytes=most, max_depth=4):
+                case {"entries": list(replies)} if len(replies) == count:
+                    return replies
+        except FormatError as error:
+            raise self._false(str(error)) from error
+        raise self._false(f"it has no {count} receipts")
+
+    def _check(self, entry: bytes, reply: JsonValue) -> Receipt:
+        """Check that a receipt is of the very entry, and under the trusted key."""
+        digest = sha256(entry).hexdigest()
+        match reply:
+            case {"index": int(index), "digest": str(said), "receipt": str(text)}:
+                if said != digest:
+                    raise self._false(f"the digest of an entry is {shown(said)}, not {digest}")
+                if len(text) > MAX_RECEIPT_BYTES:
+                    raise self._false("a receipt is too long")
+                try:
+                    receipt = parse_receipt(text.encode("utf-8", "replace"))
+                except FormatError as error:
+                    raise self._false(str(error)) from error
+                if receipt.index != index:
+                    raise self._false(f"a receipt is for entry {receipt.index}, not {index}")
+                check_receipt(entry, receipt, self._key)
+                return receipt
+        raise self._false("it lacks index, digest or receipt of an entry")
+
+    def _false(self, why: str) -> VerificationError:
+        return VerificationError(
+            f"the reply of {self._client.url} shows nothing: {why}",
+            hint="The entries may be in or not; appending them again is safe.",
+        )
+
+
+def refusal(answer: Answer, url: str) -> CounterfoilError:
+    """Make the error that a server's refusal stands for; its words are quoted, never believed."""
+    said, hint, reasons = _problem(answer.body)
+    message = f"{url} answers {answer.status}" + (f": {said}" if said else "")
+    if answer.status in _NOT_ALLOWED:
+        return RefusedError(
+            message,
+            reasons=reasons,
+            hint=hint or "Is there a key of a principal of its policy on this machine?",
+        )
+    if answer.status == _CONFLICT:
+        return ConflictError(message, hint=hint)
+    if answer.status in _WRONG_INPUT:
+        return FormatError("; ".join((message, *reasons)), hint=hint)
+    return UnavailableError(message, hint=hint or "Check the address and the server.")
+
+
+def _problem(body: bytes) -> tuple[str, str, tuple[str, ...]]:
+    """Read detail, hint and reasons of application/problem+json; empty where it is none."""
+    try:
+        problem = parse_json(body, what="the refusal", max_bytes=_REPLY_BYTES, max_depth=4)
+    except FormatError:
+        return "", "", ()
+    if not isinstance(problem, dict):
+        return "", "", ()
+    said = [problem.get(name) for name in ("detail", "title")]
+    listed = problem.get("reasons")
+    reasons = listed[:_MAX_REASONS] if isinstance(listed, list) else []
+    return (
+        next((quoted(one) for one in said if isinstance(one, str) and one), ""),
+        quoted(hint) if isinstance(hint := problem.get("hint"), str) else "",
+        tuple(quoted(one) for one in reasons if isinstance(one, str)),
+    )
+
+
+def _first_of(whole: Sequence[bytes], start: int) -> Sequence[bytes]:
+    """Give as many from `start` on as one request takes, at least one."""
+    stop, total = start, 0
+    while stop < min(len(whole), start + MAX_POST_ENTRIES):
+        total += len(whole[stop]) + 1
+        if total > MAX_POST_BYTES and stop > start:
+            break
+        stop += 1
+    return whole[start:stop]
+
+
+def _appended(entries: Sequence[bytes], indices: Sequence[int], size: int) -> bytes:
+    """Give the leaf hashes of those entries that follow right after the first `size`, in order."""
+    new = {index: entry for index, entry in zip(indices, entries, strict=True) if index >= size}
+    if sorted(new) != list(range(size, size + len(new))):
+        return b""  # others appended between
+    return leaf_hashes([new[index] for index in sorted(new)]) if new else b""
