@@ -173,6 +173,11 @@ def open_ledger(
     engine: SiteEngine | None = None
     if isinstance(url, str) and is_address(url):
         engine = Remote(url, trust=trust)
+    elif isinstance(url, str) and "://" in url:
+        raise FormatError(
+            f"{url.partition('://')[0]}://… is no folder and no https:// address",
+            hint="Give a path, or the address of a ledger.",
+        )
     elif is_copy(as_path(url)):
         engine = open_copy(as_path(url), trust=trust)
     elif trust is not None:

@@ -19,8 +19,8 @@ _READABLE_CHARACTERS = 40
 
 
 def is_address(text: str) -> bool:
-    """Tell an address from a path."""
-    return "://" in text
+    """Tell an address from a path and from what other engines open."""
+    return text.startswith(("https://", "http://"))
 
 
 def check_address(url: str) -> str:

@@ -61,7 +61,11 @@ class SiteEngine:
         self.folder = folder
         self._source, self._address, self._disk = source, address, disk or Disk()
         self._memory = Memory(folder, self._disk)
-        self._trusted: Trusted = find_trusted(source, self._memory.key(), trust)
+        try:
+            self._trusted: Trusted = find_trusted(source, self._memory.key(), trust)
+        except BaseException:
+            source.close()
+            raise
         self.key = self._trusted.policy().log.key
         self.blobs = RemoteBlobs(source)
         self.witnesses = Witnesses(self.key, self._trusted.places)
@@ -75,11 +79,15 @@ class SiteEngine:
         tree = SiteTree(
             self._source, self.folder, TileCache(self.folder / "tiles"), self._follower.follow
         )
-        tree.refresh()
+        try:
+            tree.refresh()
+            # Only now, as it holds: from here on this is whose ledger is meant by this address.
+            self._memory.keep_key(self.key, self._address)
+            self._trusted.adopt(self._disk)
+        except BaseException:
+            tree.close()
+            raise
         self._tree = tree
-        # Only now, as it holds: from here on this is whose ledger is meant by this address.
-        self._memory.keep_key(self.key, self._address)
-        self._trusted.adopt(self._disk)
         return tree
 
     def write(self) -> Writer:
@@ -123,18 +131,14 @@ class Remote(SiteEngine):
             read_within_s=read_within_s,
             append_within_s=append_within_s,
         )
-        try:
-            super().__init__(
-                HttpSource(self._client),
-                folder_of(url),
-                url,
-                trust=trust,
-                disk=disk,
-                settle_within_s=settle_within_s,
-            )
-        except BaseException:
-            self._client.close()
-            raise
+        super().__init__(
+            HttpSource(self._client),
+            folder_of(url),
+            url,
+            trust=trust,
+            disk=disk,
+            settle_within_s=settle_within_s,
+        )
 
     def write(self) -> Writer:
         """Append by asking the server; readers see the same tree."""

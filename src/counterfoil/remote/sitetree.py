@@ -102,7 +102,8 @@ class SiteTree(Tree):
         super().__init__(source.name)
         self._source, self._folder, self._cache, self._follow = source, folder, cache, follow
         self._edge = Edge.of(0, ())
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._over: SiteTree | None = None  # whose threads are used
         self._pool: ThreadPoolExecutor | None = None
         self._bundles: OrderedDict[tuple[int, int], Bundle] = OrderedDict()
         self._bundles_bytes = 0
@@ -146,6 +147,7 @@ class SiteTree(Tree):
         What it reads is not kept: it may turn out to be another history.
         """
         tree = SiteTree(self._source, self._folder, self._cache.apart())
+        tree._over = self
         tree.show(Checkpoint("-", edge.size, edge.root()), b"", edge)
         return tree
 
@@ -314,7 +316,7 @@ class SiteTree(Tree):
         if width == TILE_WIDTH:
             leaves = self._prove(0, number, read)
             self._cache.keep((0, number), leaves, on_disk=False)
-        elif edge.rows[0] not in (read(False), read(True)):
+        elif read(False) != edge.rows[0] != read(True):
             first = number * TILE_WIDTH
             raise VerificationError(
                 f"{self.name}: entries {first} to {first + width - 1} are not those that were "
@@ -377,14 +379,15 @@ class SiteTree(Tree):
         """Read several at the same time."""
         if len(wanted) == 1:
             return [read(wanted[0])]
-        with self._lock:
-            pool = self._workers()
-        return list(pool.map(read, wanted))
+        return list(self._workers().map(read, wanted))
 
     def _workers(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(MAX_FETCHES, thread_name_prefix="counterfoil-read")
-        return self._pool
+        if self._over is not None:
+            return self._over._workers()
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(MAX_FETCHES, thread_name_prefix="counterfoil-read")
+            return self._pool
 
     def _missing(self, path: str) -> UnavailableError:
         return UnavailableError(
