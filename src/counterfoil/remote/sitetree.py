@@ -383,7 +383,7 @@ class SiteTree(Tree):
 
     def _workers(self) -> ThreadPoolExecutor:
         if self._over is not None:
-            return self._over._workers()
+            return self._over._workers()  # noqa: SLF001 one class
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(MAX_FETCHES, thread_name_prefix="counterfoil-read")

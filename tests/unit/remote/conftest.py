@@ -33,7 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         site.heard.append((method, path, dict(self.headers), body))
         lie = site.lies.get(path) or site.lies.get("*")
         if lie is not None:
-            answer = lie(site, path, body) if callable(lie) else lie
+            answer = lie(site, path) if callable(lie) else lie
         else:
             answer = site.honest(path)
         if answer is None:

@@ -30,6 +30,7 @@ from counterfoil.ledger.treestore import TreeStore
 from counterfoil.remote.engine import Remote
 from counterfoil.remote.sitetree import MAX_FETCHES
 
+pytestmark = pytest.mark.usefixtures("reader")
 HOSTILE_SIZE = 600  # two full bundles and a partial one
 
 
@@ -71,7 +72,7 @@ def test_it_is_the_same_ledger(size, local, site, policy, reader):
         assert remote.audit() == local.audit()
 
 
-def test_large_logs_are_read_level_by_level(local, site, policy, reader):
+def test_large_logs_are_read_level_by_level(local, site, policy):
     """Tiles of the second level and above are proven, too."""
     fill(local, 65_536 + 300)
     publish(local, site)
@@ -85,7 +86,7 @@ def test_large_logs_are_read_level_by_level(local, site, policy, reader):
         assert remote.audit() == local.audit()
 
 
-def test_finding_reads_only_what_is_new(local, site, policy, reader):
+def test_finding_reads_only_what_is_new(local, site, policy):
     """The index is built from proven entries, and goes on where it was."""
     publish(local, site)
     with counterfoil.open(site.url, trust=policy) as remote:
@@ -100,7 +101,7 @@ def test_finding_reads_only_what_is_new(local, site, policy, reader):
         assert not [path for path in site.paths() if path != "tile/entries/000"]
 
 
-def test_growing_is_followed(local, site, policy, reader):
+def test_growing_is_followed(local, site, policy):
     """A refresh shows what was published since, proven to extend what was there."""
     publish(local, site)
     with counterfoil.open(site.url, trust=policy) as remote:
@@ -112,7 +113,7 @@ def test_growing_is_followed(local, site, policy, reader):
             assert remote.entry(size - 1) == local.entry(size - 1)
 
 
-def test_partial_tiles_that_are_gone_are_read_from_full_ones(local, site, policy, reader):
+def test_partial_tiles_that_are_gone_are_read_from_full_ones(local, site, policy):
     """A log may remove partial tiles once the full one is there (C2SP tlog-tiles)."""
     fill(local, 250)
     publish(local, site)
@@ -128,7 +129,7 @@ def test_partial_tiles_that_are_gone_are_read_from_full_ones(local, site, policy
         assert list(remote.entries(240, 250)) == list(local.entries(240, 250))
 
 
-def test_compressed_tiles_are_read(local, site, policy, reader):
+def test_compressed_tiles_are_read(local, site, policy):
     """Logs may serve bundles with gzip without being asked (C2SP tlog-tiles)."""
     fill(local, 256)
     publish(local, site)
@@ -143,13 +144,13 @@ def test_compressed_tiles_are_read(local, site, policy, reader):
         remote.entry(3)
 
 
-def test_requests_at_one_time_are_bounded(local, site, policy, reader):
+def test_requests_at_one_time_are_bounded(local, site, policy):
     """A server is never asked for more files at once than the limit says."""
     fill(local, 40 * 256)
     publish(local, site)
     now, most, lock = 0, 0, threading.Lock()
 
-    def slow(site, path, body):
+    def slow(site, path):
         nonlocal now, most
         with lock:
             now += 1
@@ -168,7 +169,7 @@ def test_requests_at_one_time_are_bounded(local, site, policy, reader):
 # Trust
 
 
-def test_without_a_policy_nothing_is_believed(local, site, policy, reader):
+def test_without_a_policy_nothing_is_believed(site, reader):
     """Who knows no key of a log cannot open it, and is told what to do."""
     with pytest.raises(PolicyError, match="no trust policy was adopted") as refused:
         counterfoil.open(site.url)
@@ -176,7 +177,7 @@ def test_without_a_policy_nothing_is_believed(local, site, policy, reader):
     assert not (reader / "remote").exists()
 
 
-def test_a_policy_is_given_once(local, site, policy, reader):
+def test_a_policy_is_given_once(local, site, policy):
     """It is adopted once it held, and found again by the origin that the server names."""
     with counterfoil.open(site.url, trust=policy) as remote:
         assert remote.policy.show() == local.policy.show()
@@ -194,7 +195,7 @@ def test_a_policy_that_did_not_hold_is_not_adopted(local, site, policy, reader):
     assert not (reader / "trust").exists()
 
 
-def test_another_policy_is_not_slipped_in(local, site, policy, reader):
+def test_another_policy_is_not_slipped_in(site, policy):
     """A policy beside the adopted one is refused, unless the adopted one follows it."""
     counterfoil.open(site.url, trust=policy).close()
     changed = policy.with_name("changed.toml")
@@ -205,7 +206,7 @@ def test_another_policy_is_not_slipped_in(local, site, policy, reader):
     counterfoil.open(site.url, trust=policy).close()
 
 
-def test_a_log_of_another_name_is_refused(local, site, policy, reader, tmp_path):
+def test_a_log_of_another_name_is_refused(local, site, policy):
     """Whatever a server serves, the key of the trusted origin has to have signed it."""
     other = generate_key("example.com/other", Algorithm.ED25519)
     note = sign_checkpoint(Checkpoint("example.com/other", local.size, local.root), other)
@@ -216,7 +217,7 @@ def test_a_log_of_another_name_is_refused(local, site, policy, reader, tmp_path)
         opened(site, None)
 
 
-def test_a_checkpoint_without_quorum_is_refused(local, site, policy, reader):
+def test_a_checkpoint_without_quorum_is_refused(local, site, policy):
     """A checkpoint that the policy's witnesses have not cosigned is shown to nobody."""
     strict = policy.with_name("strict.toml")
     text = "\n".join(policy.read_text().splitlines()[:-1])
@@ -234,7 +235,7 @@ def test_a_checkpoint_without_quorum_is_refused(local, site, policy, reader):
 
 
 @pytest.fixture
-def hostile(local, site, policy, reader):
+def hostile(local, site, policy):
     """A log of some size that a reader has seen; its server may lie from now on."""
     fill(local, HOSTILE_SIZE)
     publish(local, site)
@@ -243,7 +244,7 @@ def hostile(local, site, policy, reader):
 
 
 def flipped(path, at=5):
-    def lie(site, _, body):
+    def lie(site, _):
         status, headers, data = site.honest(path)
         return status, headers, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
@@ -366,7 +367,7 @@ def test_a_server_that_does_not_serve_is_no_answer(path, lie, error, hostile):
 def test_an_answer_that_drips_is_cut_off(hostile):
     """One deadline holds for all of an answer."""
 
-    def drip(site, path, body):
+    def drip(site, path):
         time.sleep(3)
         return site.honest(path)
 
@@ -379,7 +380,7 @@ def test_a_busy_server_is_asked_again(hostile, local):
     """503 and lost answers are repeated, as the server asks for it."""
     tries = []
 
-    def busy(site, path, body):
+    def busy(site, path):
         tries.append(time.monotonic())
         if len(tries) == 1:
             return 503, {"Retry-After": "1"}, b""
@@ -399,7 +400,7 @@ def test_a_cached_checkpoint_is_waited_out(hostile, local):
         # Seen by another process of the same reader.
         seen = []
 
-        def stale(site, path, body):
+        def stale(site, path):
             seen.append(path)
             return (200, {}, older) if len(seen) < 3 else site.honest(path)
 
@@ -422,7 +423,7 @@ def test_addresses_that_are_refused(url):
         counterfoil.open(url)
 
 
-def test_a_static_site_takes_no_entries(hostile, reader):
+def test_a_static_site_takes_no_entries(hostile):
     """Appending to a server that only serves files is refused with its words."""
     hostile.lies["entries"] = (405, {}, b"")
     with opened(hostile, None) as remote:

@@ -28,6 +28,7 @@ from counterfoil.ledger.keyfiles import load_key
 from counterfoil.remote import writer
 from counterfoil.remote.engine import Remote
 
+pytestmark = pytest.mark.usefixtures("reader")
 SUBJECT = [Subject("thing", {"sha256": "ab" * 32})]
 BODY = {"reason": "withdrawn"}
 
@@ -78,7 +79,7 @@ def taking(local, site):
 
 
 @pytest.fixture
-def remote(site, policy, taking, reader):
+def remote(site, policy, taking, reader):  # noqa: ARG001 the server's and the reader's side
     engine = Remote(site.url, trust=policy, append_within_s=5, settle_within_s=0)
     with Ledger(engine.folder, engine=engine) as ledger:
         ledger.add_principal("operator")
@@ -160,7 +161,7 @@ def test_only_envelopes_are_sent(remote, taking):
     assert not taking.posts
 
 
-def test_requests_are_signed_by_a_principal_of_the_policy(site, policy, taking, reader, tmp_path):
+def test_requests_are_signed_by_a_principal_of_the_policy(site, policy, taking, tmp_path):
     """A key that the policy names signs what is appended; others sign nothing."""
     pytest.importorskip("http_message_signatures")
     with counterfoil.open(site.url, trust=policy) as remote:
@@ -173,10 +174,12 @@ def test_requests_are_signed_by_a_principal_of_the_policy(site, policy, taking, 
         remote.attest(SUBJECT, "revocation", BODY)
     headers, _ = taking.posts[-1]
     assert "operator+" in headers["Signature-Input"]
-    assert not any("Signature" in headers for method, _, headers, _ in site.heard if method == "GET")
+    assert not any(
+        "Signature" in headers for method, _, headers, _ in site.heard if method == "GET"
+    )
 
 
-def test_reading_is_signed_where_the_server_asks_who_reads(site, policy, reader, tmp_path):
+def test_reading_is_signed_where_the_server_asks_who_reads(site, policy, tmp_path):
     """A 401 is answered once, with a signature."""
     pytest.importorskip("http_message_signatures")
     counterfoil.open(site.url, trust=policy).close()
@@ -188,7 +191,7 @@ def test_reading_is_signed_where_the_server_asks_who_reads(site, policy, reader,
         (keys / name).write_bytes((theirs / name).read_bytes())
     (keys / "operator.pem").chmod(0o600)
 
-    def ask(site, path, body):
+    def ask(site, path):
         signed = "Signature" in site.heard[-1][2]
         return site.honest(path) if signed else (401, {}, b"")
 
@@ -229,7 +232,7 @@ def test_a_refusal_is_not_repeated(remote, taking):
     assert len(taking.posts) == 4
 
 
-def test_a_server_that_stays_busy_is_given_up(site, policy, taking, reader):
+def test_a_server_that_stays_busy_is_given_up(site, policy, taking):
     """After the deadline the error says that appending again is safe."""
     taking.before = lambda _: (429, {}, b"")
     engine = Remote(site.url, trust=policy, append_within_s=0.5)
