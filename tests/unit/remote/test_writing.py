@@ -40,8 +40,8 @@ class Taking:
         self.ledger, self.known, self.posts, self.before, self.change = ledger, {}, [], None, None
         self.lost = 0  # replies that never arrive, though the entries are in
 
-    def __call__(self, site, path, body):
-        headers = site.heard[-1][2]
+    def __call__(self, site, _):
+        *_, headers, body = site.heard[-1]
         self.posts.append((headers, body))
         if self.before is not None and (refused := self.before(self)) is not None:
             return refused
@@ -251,7 +251,7 @@ def test_a_server_that_stays_busy_is_given_up(site, policy, taking):
         (lambda reply: {**reply, "digest": "00" * 32}, VerificationError),
         (lambda reply: {**reply, "receipt": "c2sp.org/tlog-proof@v1\n"}, VerificationError),
         (lambda reply: {"index": reply["index"]}, VerificationError),
-        (lambda reply: "index", VerificationError),
+        (lambda _: "index", VerificationError),
     ],
 )
 def test_false_receipts_are_refused(change, error, remote, taking):
