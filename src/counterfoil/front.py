@@ -30,7 +30,7 @@ from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
 from counterfoil.models.registry import Models
 from counterfoil.remote.address import is_address
-from counterfoil.remote.engine import Remote, SiteEngine, is_copy, open_copy
+from counterfoil.remote.engine import SiteEngine, is_copy, open_site
 
 OPERATOR = "operator"
 POLICY_YEARS = 1
@@ -171,15 +171,14 @@ def open_ledger(
         VerificationError: what is there is not true.
     """
     engine: SiteEngine | None = None
-    if isinstance(url, str) and is_address(url):
-        engine = Remote(url, trust=trust)
-    elif isinstance(url, str) and "://" in url:
+    is_elsewhere = isinstance(url, str) and is_address(url)
+    if isinstance(url, str) and "://" in url and not is_elsewhere:
         raise FormatError(
             f"{url.partition('://')[0]}://… is no folder and no https:// address",
             hint="Give a path, or the address of a ledger.",
         )
-    elif is_copy(as_path(url)):
-        engine = open_copy(as_path(url), trust=trust)
+    if is_elsewhere or is_copy(as_path(url)):
+        engine = open_site(url, trust=trust)
     elif trust is not None:
         raise FormatError(
             f"{url} is a ledger of this machine, and goes by the policy adopted for it",

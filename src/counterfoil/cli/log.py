@@ -9,13 +9,13 @@ import typer
 
 import counterfoil
 from counterfoil import ledger as ledgers
-from counterfoil.cli import output
+from counterfoil.cli import copies, output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.run import noun, verb
 from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
 from counterfoil.errors import ConflictError, FormatError, SplitViewError
 
-app = noun("The log: its state, audit, export and witness.")
+app = noun("The log: its state, audit, export and witness, and copies of it.")
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the site's files go.")]
 Anchor = Annotated[
@@ -282,3 +282,6 @@ def _witness_body(memory: ledgers.Memory | None) -> dict[str, Any] | None:
         "root": None if checkpoint is None else checkpoint.root.hex(),
         "standing": memory.standing.value,
     }
+
+
+copies.add_to(app)

@@ -6,6 +6,7 @@ sitetree    tiles and entries, each proven       edge        what a root is comp
 source      files of a site                      client      asked again where that is safe
 tilecache   tiles read before                    memory      what was seen last
 beside      statements too large for an entry    address     of a ledger, and its folder here
+mirror      a verified copy, for any web server
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
     from counterfoil.remote.engine import Remote as Remote
+    from counterfoil.remote.mirror import Mirror as Mirror
+    from counterfoil.remote.mirror import Mirrored as Mirrored
 
 _HOMES = {
+    "Mirror": ".mirror",
+    "Mirrored": ".mirror",
     "Remote": ".engine",
 }
 

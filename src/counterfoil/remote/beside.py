@@ -9,6 +9,9 @@ from hashlib import sha256
 from counterfoil.errors import RefusedError, UnavailableError, VerificationError
 from counterfoil.remote.source import Source
 
+BLOBS = "blobs"
+"""Folder of a site in which they lie, each named by its digest in hex."""
+
 MAX_READ_BLOBS = 64
 """Statements beside the log that are kept in memory after they were read: 4 MiB."""
 
@@ -17,7 +20,7 @@ class RemoteBlobs:
     """Bytes by their SHA-256 beside a log elsewhere; see `Blobs`.
 
     Args:
-        source: Where they are read, as `blobs/<hex>`.
+        source: Where they are read, under `BLOBS`.
     """
 
     def __init__(self, source: Source) -> None:
@@ -41,24 +44,28 @@ class RemoteBlobs:
         with self._lock:
             data = self._staged.get(digest) or self._read.get(digest)
         if data is None:
-            data = self._source.read(f"blobs/{digest}", size)
+            data = self._fetch(digest, size)
+            with self._lock:
+                self._read[digest] = data
+                if len(self._read) > MAX_READ_BLOBS:
+                    self._read.popitem(last=False)
+        return data
+
+    def _fetch(self, digest: str, size: int) -> bytes:
+        for fresh in (False, True):
+            data = self._source.read(f"{BLOBS}/{digest}", size, fresh=fresh)
             if data is None:
                 raise UnavailableError(
                     f"{self._source.name} does not have the {size} bytes of statement "
                     f"{digest[:12]}…",
                     hint="Read another copy of the log that has its blobs, too.",
                 )
-            if sha256(data).hexdigest() != digest:
-                raise VerificationError(
-                    f"{self._source.name} serves other bytes than those of statement "
-                    f"{digest[:12]}…",
-                    hint="Read another copy of the log that has its blobs, too.",
-                )
-            with self._lock:
-                self._read[digest] = data
-                if len(self._read) > MAX_READ_BLOBS:
-                    self._read.popitem(last=False)
-        return data
+            if sha256(data).hexdigest() == digest:
+                return data
+        raise VerificationError(
+            f"{self._source.name} serves other bytes than those of statement {digest[:12]}…",
+            hint="Read another copy of the log that has its blobs, too.",
+        )
 
 
 def refuse_writing(name: str) -> RefusedError:

@@ -13,18 +13,18 @@ from counterfoil.core.keys import Algorithm, Signer
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.errors import UnavailableError
 from counterfoil.ledger.countersign import Witnesses
-from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.disk import Disk, as_path
 from counterfoil.ledger.engine import Writer
 from counterfoil.ledger.keyfiles import load_key, load_vkey
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.signedrequests import sign_request
-from counterfoil.remote.address import check_address, folder_of
+from counterfoil.remote.address import check_address, folder_of, is_address
 from counterfoil.remote.beside import RemoteBlobs, refuse_writing
 from counterfoil.remote.client import APPEND_WITHIN_S, READ_WITHIN_S, Client
 from counterfoil.remote.follow import SETTLE_WITHIN_S, Follower
 from counterfoil.remote.memory import Memory
 from counterfoil.remote.sitetree import SiteTree
-from counterfoil.remote.source import FolderSource, HttpSource, Source
+from counterfoil.remote.source import FallbackSource, FolderSource, HttpSource, Source
 from counterfoil.remote.tilecache import TileCache
 from counterfoil.remote.trusted import Trusted, find_trusted
 from counterfoil.remote.writer import RemoteWriter
@@ -74,6 +74,14 @@ class SiteEngine:
             source, self._memory, self._policy, settle_within_s=settle_within_s
         )
 
+    many_writers = True
+    """Whoever appends asks the server, which puts all in one order."""
+
+    @property
+    def tree(self) -> SiteTree:
+        """What was opened by `read`."""
+        return self._tree
+
     def read(self) -> SiteTree:
         """Open the newest checkpoint that holds."""
         tree = SiteTree(
@@ -90,6 +98,10 @@ class SiteEngine:
         self._tree = tree
         return tree
 
+    def keep_evidence(self, *notes: bytes) -> Path:
+        """Keep checkpoints that contradict each other; give their folder."""
+        return self._memory.keep_evidence(*notes)
+
     def write(self) -> Writer:
         """Refuse: a copy is read."""
         raise refuse_writing(self._source.name)
@@ -103,6 +115,8 @@ class Remote(SiteEngine):
 
     Args:
         url: `https://…`, or `http://` to this machine.
+        first: A folder with files of the site that were fetched before; what holds is not asked
+            for again.
         trust: A trust policy from the user, for the first time; None for the adopted one.
         disk: How to write and sync.
         read_within_s: See `client.READ_WITHIN_S`.
@@ -118,6 +132,7 @@ class Remote(SiteEngine):
         self,
         url: str,
         *,
+        first: Path | None = None,
         trust: str | Path | None = None,
         disk: Disk | None = None,
         read_within_s: float = READ_WITHIN_S,
@@ -131,8 +146,9 @@ class Remote(SiteEngine):
             read_within_s=read_within_s,
             append_within_s=append_within_s,
         )
+        source: Source = HttpSource(self._client)
         super().__init__(
-            HttpSource(self._client),
+            source if first is None else FallbackSource(FolderSource(first), source),
             folder_of(url),
             url,
             trust=trust,
@@ -175,12 +191,27 @@ def find_caller(places: Places, policy: TrustPolicy) -> Signer | None:
     return None
 
 
-def open_copy(
-    folder: Path, *, trust: str | Path | None = None, disk: Disk | None = None
+def open_site(
+    where: str | Path, *, first: Path | None = None, trust: str | Path | None = None
 ) -> SiteEngine:
-    """Open a site in a folder: one that was exported, or a mirror."""
+    """Open a site at an address, or in a folder: one that was exported, or a mirror.
+
+    Args:
+        where: Address or folder.
+        first: As `Remote` has it.
+        trust: As `SiteEngine` has it.
+
+    Raises:
+        As `Remote`.
+    """
+    if isinstance(where, str) and is_address(where):
+        return Remote(where, first=first, trust=trust)
+    folder = as_path(where)
     address = folder.absolute().as_uri()
-    return SiteEngine(FolderSource(folder), folder_of(address), address, trust=trust, disk=disk)
+    source: Source = FolderSource(folder)
+    if first is not None:
+        source = FallbackSource(FolderSource(first), source)
+    return SiteEngine(source, folder_of(address), address, trust=trust)
 
 
 def is_copy(folder: Path) -> bool:
