@@ -179,7 +179,7 @@ class Log:
             VerificationError: the disk no longer holds what the tree says.
         """
         self._tree.leaf(index)  # says what is wrong with an index there is not
-        (entry,) = self._read_checked(index, index + 1)
+        (entry,) = self.checked(index, index + 1)
         return entry
 
     def resolve(self, entry: bytes) -> bytes:
@@ -222,7 +222,7 @@ class Log:
         if self._index is None:
             # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
             path = self.places.index
-            self._index = Index(path, self.origin, self._read_checked, self.resolve, self._root_at)
+            self._index = Index(path, self.origin, self.checked, self.resolve, self._root_at)
         if predicate is not None and ":" not in predicate:
             predicate = predicate_type(predicate)
         found = []
@@ -234,6 +234,14 @@ class Log:
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
         """Read entries [start, stop), unchecked; `audit` checks them all."""
         return self._tree.bodies(start, stop)
+
+    def checked(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read entries [start, stop), each compared with its leaf.
+
+        Raises:
+            VerificationError: one is not what was logged.
+        """
+        return self._tree.checked(start, stop)
 
     def read_entries(self, start: int, stop: int) -> list[bytes]:
         """Read entries [start, stop), at least one, at once and unchecked."""
@@ -389,7 +397,3 @@ class Log:
         if size <= self.size:
             return self._tree.root(size)
         return None if self._writer is None else EMPTY_ROOT
-
-    def _read_checked(self, start: int, stop: int) -> Iterator[bytes]:
-        """Read entries [start, stop), each compared with its leaf."""
-        return self._tree.checked(start, stop)

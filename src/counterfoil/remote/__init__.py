@@ -6,7 +6,9 @@ sitetree    tiles and entries, each proven       edge        what a root is comp
 source      files of a site                      client      asked again where that is safe
 tilecache   tiles read before                    memory      what was seen last
 beside      statements too large for an entry    address     of a ledger, and its folder here
-mirror      a verified copy, for any web server
+mirror      a verified copy, for any web server  monitor     follows a log, and tells
+watch       whom to tell of what                 deliver     telling them
+monitorstate   what a monitor remembers          figures     what it counted, for Prometheus
 """
 
 from __future__ import annotations
@@ -18,12 +20,22 @@ from counterfoil.lazy import offer
 if TYPE_CHECKING:
     from counterfoil.remote.engine import Remote as Remote
     from counterfoil.remote.mirror import Mirror as Mirror
+    from counterfoil.remote.engine import origin_at as origin_at
     from counterfoil.remote.mirror import Mirrored as Mirrored
+    from counterfoil.remote.monitor import Monitor as Monitor
+    from counterfoil.remote.monitor import Step as Step
+    from counterfoil.remote.watch import Rule as Rule
+    from counterfoil.remote.watch import read_rules as read_rules
 
 _HOMES = {
     "Mirror": ".mirror",
     "Mirrored": ".mirror",
+    "Monitor": ".monitor",
     "Remote": ".engine",
+    "Rule": ".watch",
+    "Step": ".monitor",
+    "origin_at": ".engine",
+    "read_rules": ".watch",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string

@@ -45,7 +45,7 @@ def check_address(url: str) -> str:
             f"the address of the ledger at {host} has a user, or unusual characters",
             hint="Give host, port and path alone.",
         )
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise FormatError(
             f"{host} is another machine, and http:// is not encrypted",
             hint="Use https://; http:// is for this machine alone.",
@@ -66,7 +66,8 @@ def folder_of(url: str) -> Path:
     return home() / "remote" / f"{readable.strip('-.')}-{sha256(url.encode()).hexdigest()[:12]}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell this machine from others."""
     if host == "localhost":
         return True
     try:

@@ -15,6 +15,7 @@ from counterfoil.errors import UnavailableError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, as_path
 from counterfoil.ledger.engine import Writer
+from counterfoil.ledger.identity import IDENTITY_FILE, read_identity
 from counterfoil.ledger.keyfiles import load_key, load_vkey
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.signedrequests import sign_request
@@ -214,9 +215,25 @@ def open_site(
     return SiteEngine(source, folder_of(address), address, trust=trust)
 
 
+def origin_at(where: str | Path) -> str | None:
+    """Tell which log was opened before at an address or in a folder; None where that is not known.
+
+    Raises:
+        FormatError: what is remembered of it is damaged.
+    """
+    if isinstance(where, str) and is_address(where):
+        folder = folder_of(check_address(where))
+    elif (as_path(where) / IDENTITY_FILE).exists():
+        return read_identity(as_path(where)).name
+    else:
+        folder = folder_of(as_path(where).absolute().as_uri())
+    key = Memory(folder, Disk()).key()
+    return None if key is None else key.name
+
+
 def is_copy(folder: Path) -> bool:
     """Tell a folder that holds a site from one that holds a ledger."""
     try:
-        return (folder / "checkpoint").is_file() and not (folder / "ledger.json").exists()
+        return (folder / "checkpoint").is_file() and not (folder / IDENTITY_FILE).exists()
     except OSError as error:
         raise UnavailableError(f"cannot look at {folder}: {error.strerror}") from error

@@ -33,6 +33,10 @@ _PAUSE_S = 0.25
 _TRIES = 10  # others of this machine remember newer ones meanwhile
 
 
+class SetBackError(VerificationError):
+    """A log shows fewer entries than it did."""
+
+
 class Follower:
     """Moves a tree from checkpoint to checkpoint of one log.
 
@@ -152,9 +156,9 @@ class Follower:
     def _opened(self, seen: bytes) -> Checkpoint:
         return open_checkpoint(seen, self._policy().log.key)
 
-    def _set_back(self, checkpoint: Checkpoint, seen: bytes) -> VerificationError:
+    def _set_back(self, checkpoint: Checkpoint, seen: bytes) -> SetBackError:
         size = self._opened(seen).size
-        return VerificationError(
+        return SetBackError(
             f"{self._source.name} shows {checkpoint.size} entries of {checkpoint.origin}, and "
             f"{size} were seen there before: it was set back",
             hint=f"The newer checkpoint is {self._memory.folder / 'checkpoint'}; show it to "
