@@ -19,8 +19,8 @@ from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
     from counterfoil.remote.engine import Remote as Remote
-    from counterfoil.remote.mirror import Mirror as Mirror
     from counterfoil.remote.engine import origin_at as origin_at
+    from counterfoil.remote.mirror import Mirror as Mirror
     from counterfoil.remote.mirror import Mirrored as Mirrored
     from counterfoil.remote.monitor import Monitor as Monitor
     from counterfoil.remote.monitor import Step as Step

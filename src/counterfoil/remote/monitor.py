@@ -56,6 +56,7 @@ from counterfoil.remote.watch import (
 )
 
 _BATCH = 256  # entries between two states
+_SAVE_EVERY_S = 1.0  # while events are told: as many as that are told twice after a kill
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -119,6 +120,7 @@ class Monitor:
         self._courier = Courier(within_s=deliver_within_s)
         self._succeeded = 0
         self._policies: PolicyHistory | None = None
+        self._silent: set[str] = set()  # rules that were not heard in this step
         self._log: Log | None = None
         if origin is None:
             self._log = open_log()
@@ -133,6 +135,7 @@ class Monitor:
             found = read_state(self._path, origin)
             self._state = found or MonitorState(origin, changed=self._now())
             self._is_new = found is None and from_now
+            self._waiting = {_name(one) for one in self._state.pending}
             self._held = held.pop_all()
 
     def step(self) -> Step:
@@ -144,6 +147,8 @@ class Monitor:
         """
         state, before = self._state, self._state.size
         error: CounterfoilError | None = None
+        self._silent.clear()
+        self._tell()
         try:
             log = self._newest()
             self._compare(log)
@@ -310,34 +315,55 @@ class Monitor:
             self._report(told)
         for rule in rules:
             waiting = {"rule": rule.name, "event": {**told, "rule": rule.name}}
-            if waiting not in state.pending:
+            if _name(waiting) not in self._waiting:
                 state.pending.append(waiting)
+                self._waiting.add(_name(waiting))
 
     def _tell(self) -> None:
         """Deliver what waits, in order for each rule; what is not taken waits on."""
-        state, silent = self._state, set()
-        for waiting in list(state.pending):
-            rule = self._rules.get(waiting["rule"])
-            if waiting["rule"] in silent:
+        state = self._state
+        pending, kept = state.pending, []
+        saved = time.monotonic()
+        for place, waiting in enumerate(pending):
+            if not self._is_taken(waiting):
+                kept.append(waiting)
                 continue
-            if rule is not None:
-                try:
-                    self._courier.deliver(rule, waiting["event"])
-                except UnavailableError:
-                    state.count("failed")
-                    silent.add(waiting["rule"])
-                    continue
-                state.count("taken")
-            # A rule that is gone has nobody to be told. If we stop before this is written, it is
-            # told again.
-            state.pending.remove(waiting)
+            # If we stop before this is written, it is told again.
+            self._waiting.discard(_name(waiting))
+            if time.monotonic() - saved > _SAVE_EVERY_S:
+                state.pending = kept + pending[place + 1 :]
+                self._save()
+                saved = time.monotonic()
+        state.pending = kept
+        if len(kept) < len(pending):
             self._save()
+
+    def _is_taken(self, waiting: dict[str, Any]) -> bool:
+        """Tell one event, unless its rule was not heard in this step."""
+        rule = self._rules.get(waiting["rule"])
+        if rule is None:
+            return True  # a rule that is gone has nobody to be told
+        if rule.name in self._silent:
+            return False
+        try:
+            self._courier.deliver(rule, waiting["event"])
+        except UnavailableError:
+            self._state.count("failed")
+            self._silent.add(rule.name)
+            return False
+        self._state.count("taken")
+        return True
 
     def _save(self) -> None:
         self._state.save(self._path, self._disk)
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _name(waiting: dict[str, Any]) -> tuple[str, str]:
+    """Tell one notification from another."""
+    return str(waiting.get("rule")), str(waiting.get("event", {}).get("id"))
 
 
 def _text(note: bytes) -> str:

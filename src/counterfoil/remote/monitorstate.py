@@ -105,10 +105,17 @@ def read_state(path: Path, origin: str) -> MonitorState | None:
                 checkpoint,
                 changed,
                 {kind: str(message) for kind, message in alarms.items()},
-                [one for one in pending if isinstance(one, dict)],
+                [one for one in pending if isinstance(one, dict) and _is_notification(one)],
                 {what: int(number) for what, number in counts.items() if isinstance(number, int)},
             )
     raise FormatError(
         f"{path} is not of the format {_FORMAT!r}",
         hint="Remove it, and everything is looked at, and told, anew.",
     )
+
+
+def _is_notification(one: JsonValue) -> bool:
+    match one:
+        case {"rule": str(), "event": {"id": str(), "kind": str()}}:
+            return True
+    return False
