@@ -30,7 +30,7 @@ from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
 from counterfoil.models.registry import Models
 from counterfoil.remote.address import is_address
-from counterfoil.remote.engine import SiteEngine, is_copy, open_site
+from counterfoil.remote.engine import SiteEngine, is_site, open_site
 
 OPERATOR = "operator"
 POLICY_YEARS = 1
@@ -171,13 +171,12 @@ def open_ledger(
         VerificationError: what is there is not true.
     """
     engine: SiteEngine | None = None
-    is_elsewhere = isinstance(url, str) and is_address(url)
-    if isinstance(url, str) and "://" in url and not is_elsewhere:
+    if isinstance(url, str) and "://" in url and not is_address(url):
         raise FormatError(
             f"{url.partition('://')[0]}://… is no folder and no https:// address",
             hint="Give a path, or the address of a ledger.",
         )
-    if is_elsewhere or is_copy(as_path(url)):
+    if is_site(url):
         engine = open_site(url, trust=trust)
     elif trust is not None:
         raise FormatError(

@@ -21,6 +21,12 @@ Where = Annotated[
     str,
     typer.Argument(metavar="URL", help="The log: https://host/path, or the folder of its site."),
 ]
+NewFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Where it is to be; missing or empty.")
+]
+ReadOnly = Annotated[
+    bool, typer.Option("--read-only", help="Only to read, even where the log's key is here.")
+]
 MirrorFolder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The mirror's; made if it is missing.")
 ]
@@ -73,6 +79,7 @@ def add_to(app: typer.Typer) -> None:
     verb(
         app, "monitor", "counterfoil log monitor https://ledger.example --watch watch.toml --json"
     )(monitor)
+    verb(app, "import", "counterfoil log import ./site ./ledger --trust trust.toml")(import_site)
 
 
 def mirror(
@@ -109,6 +116,40 @@ def mirror(
         repeat(once, every)
     finally:
         copy.close()
+
+
+def import_site(
+    site: Where,
+    folder: NewFolder,
+    *,
+    read_only: ReadOnly = False,
+    trust: TrustFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a log in from its site: to read or, with the log's key, to append to again."""
+    with output.progress("verifying entries") as progress:
+        found = remote.import_site(
+            site, folder, trust=trust, read_only=read_only, progress=progress
+        )
+    use = "a ledger that can be appended to" if found.appendable else "a copy to read"
+    output.show(
+        {
+            "folder": str(folder),
+            "origin": found.origin,
+            "size": found.size,
+            "root": found.root.hex(),
+            "appendable": found.appendable,
+        },
+        f"{output.plain(str(folder))} is {use}: {output.count(found.size, 'entry', 'entries')} of "
+        f"{output.plain(found.origin)}",
+        output.fields(
+            {
+                "root": found.root.hex(),
+                "not in it": "private payloads, keys and anchors: a site has none",
+            }
+        ),
+        as_json=as_json,
+    )
 
 
 def monitor(

@@ -9,6 +9,7 @@ import typer
 
 import counterfoil
 from counterfoil import ledger as ledgers
+from counterfoil import remote
 from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, PRODUCTION, AsJson, By, Ledger, Stage, signers
 from counterfoil.cli.run import noun, verb
@@ -23,6 +24,7 @@ Out = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write it there. [default: print it]")
 ]
 Draft = Annotated[Path, typer.Argument(metavar="FILE", help="The next policy, a trust.toml.")]
+TheirPolicy = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, a trust.toml.")]
 PrincipalName = Annotated[
     str, typer.Argument(metavar="NAME", help="The principal's name, as trust.toml will have it.")
 ]
@@ -115,6 +117,19 @@ def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJso
         {**_body(policy), "entry": entry, "file": str(copy)},
         f"adopted version {policy.version} (entry {entry})",
         output.fields({"digest": policy.digest.hex(), "gates": _gates(policy), "hand out": copy}),
+        as_json=as_json,
+    )
+
+
+@verb(app, "trust", "counterfoil policy trust their-trust.toml")
+def trust(file: TheirPolicy, *, as_json: AsJson = False) -> None:
+    """Go by a policy from somebody you trust, for a ledger elsewhere and its evidence."""
+    policy, path = remote.trust_policy(file)
+    output.show(
+        {**_body(policy), "log": policy.log.origin, "file": str(path)},
+        f"{output.plain(policy.log.origin)} is held against version {policy.version} of its policy",
+        output.fields({"digest": policy.digest.hex(), "file": path}),
+        "next: compare the digest with theirs, by another way than the file came",
         as_json=as_json,
     )
 

@@ -32,6 +32,7 @@ from counterfoil.ledger.status import check_memory
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
 from counterfoil.models.version import read_version
+from counterfoil.remote.engine import is_site, open_site
 
 
 def verify(
@@ -45,17 +46,17 @@ def verify(
 ) -> Verdict:
     """Verify whatever one is given.
 
-    An evidence file stands by itself, and so does a ledger's folder. A receipt needs the entry it
-    is about; a data set or a model's file needs the ledger that it was attested in.
+    An evidence file stands by itself, and so does a ledger. A receipt needs the entry it is about;
+    a data set or a model's file needs the ledger that it was attested in.
 
     Args:
-        what: A path, or the file's bytes, or evidence not saved yet.
+        what: A path, a ledger's address, or the file's bytes, or evidence not saved yet.
         trust: A trust policy that came from elsewhere; by default the one this user adopted for
             the log in question, if any. Without one the verdict is untrusted.
         entry: For a receipt: the entry that it is about.
-        ledger: For a data set or a model's file: the folder of the ledger.
+        ledger: For a data set or a model's file: the folder of the ledger, or its address.
         rpc: For evidence with an anchor: a node to ask about it, if the policy names nobody who
-            vouches for it offline. Nothing else ever asks the network.
+            vouches for it offline. Besides a ledger's address, nothing else ever asks the network.
         progress: For a ledger: called with entries done and entries in all.
 
     Returns:
@@ -69,16 +70,15 @@ def verify(
     if isinstance(what, EvidenceFile):
         what = what.page()
     if not isinstance(what, bytes):
-        path = as_path(what)
         with reported("cannot look at what is to be verified"):
-            is_ledger = (path / "ledger.json").exists()
+            is_ledger = is_site(what) or (as_path(what) / "ledger.json").exists()
         if is_ledger or ledger is not None:
             _refuse_entry(entry)
         if is_ledger:
-            return _verify_ledger(path, trust, progress)
+            return _verify_ledger(what, trust, progress)
         if ledger is not None:
-            return _verify_thing(path, Path(ledger), trust)
-        what = _read(path, MAX_EVIDENCE_BYTES)
+            return _verify_thing(as_path(what), ledger, trust)
+        what = _read(as_path(what), MAX_EVIDENCE_BYTES)
     if what.startswith(b"c2sp.org/tlog-proof@"):
         return _verify_receipt(what, entry, trust)
     _refuse_entry(entry)
@@ -91,10 +91,18 @@ def _refuse_entry(entry: object) -> None:
         raise FormatError("an entry was given, and this is no receipt", hint="Leave `--entry` out.")
 
 
+def _open_log(where: str | Path, trust: str | Path | TrustPolicy | None) -> Log:
+    """Open a ledger of this machine, or one elsewhere: that one is proven as it is read."""
+    if not is_site(where):
+        return Log(as_path(where))
+    engine = open_site(where, trust=trust, adopts=False)
+    return Log(engine.folder, engine=engine)
+
+
 def _verify_ledger(
-    path: Path, trust: str | Path | TrustPolicy | None, progress: Progress | None
+    where: str | Path, trust: str | Path | TrustPolicy | None, progress: Progress | None
 ) -> Verdict:
-    with Log(path) as log:
+    with _open_log(where, trust) as log:
         policy = _trust(trust, log.origin)
         if policy is not None and policy.log.key != log.key:
             raise _other_log(log.key, policy)
@@ -123,9 +131,11 @@ def _verify_ledger(
     )
 
 
-def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | None) -> Verdict:
+def _verify_thing(
+    path: Path, ledger: str | Path, trust: str | Path | TrustPolicy | None
+) -> Verdict:
     """Verify that a data set or a model's file is one that was attested in a ledger."""
-    with Log(ledger) as log:
+    with _open_log(ledger, trust) as log:
         policy = _trust(trust, log.origin)
         if policy is not None and policy.log.key != log.key:
             raise _other_log(log.key, policy)

@@ -9,6 +9,7 @@ beside      statements too large for an entry    address     of a ledger, and it
 mirror      a verified copy, for any web server  monitor     follows a log, and tells
 watch       whom to tell of what                 deliver     telling them
 monitorstate   what a monitor remembers          figures     what it counted, for Prometheus
+importing   a log taken in from its site
 """
 
 from __future__ import annotations
@@ -20,22 +21,28 @@ from counterfoil.lazy import offer
 if TYPE_CHECKING:
     from counterfoil.remote.engine import Remote as Remote
     from counterfoil.remote.engine import origin_at as origin_at
+    from counterfoil.remote.importing import Imported as Imported
+    from counterfoil.remote.importing import import_site as import_site
     from counterfoil.remote.mirror import Mirror as Mirror
     from counterfoil.remote.mirror import Mirrored as Mirrored
     from counterfoil.remote.monitor import Monitor as Monitor
     from counterfoil.remote.monitor import Step as Step
+    from counterfoil.remote.trusted import trust_policy as trust_policy
     from counterfoil.remote.watch import Rule as Rule
     from counterfoil.remote.watch import read_rules as read_rules
 
 _HOMES = {
+    "Imported": ".importing",
     "Mirror": ".mirror",
     "Mirrored": ".mirror",
     "Monitor": ".monitor",
     "Remote": ".engine",
     "Rule": ".watch",
     "Step": ".monitor",
+    "import_site": ".importing",
     "origin_at": ".engine",
     "read_rules": ".watch",
+    "trust_policy": ".trusted",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string

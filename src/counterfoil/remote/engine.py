@@ -41,6 +41,7 @@ class SiteEngine:
         folder: Of this machine: what is remembered of it, and what is private to its user here.
         address: Where it is, as the memory notes it.
         trust: The user's policy; None for the adopted one.
+        adopts: Whether that policy is adopted once the log has proven to be the one it names.
         disk: How to write and sync.
         settle_within_s: See `follow.SETTLE_WITHIN_S`.
 
@@ -55,7 +56,8 @@ class SiteEngine:
         folder: Path,
         address: str,
         *,
-        trust: str | Path | None = None,
+        trust: str | Path | TrustPolicy | None = None,
+        adopts: bool = True,
         disk: Disk | None = None,
         settle_within_s: float = SETTLE_WITHIN_S,
     ) -> None:
@@ -63,7 +65,7 @@ class SiteEngine:
         self._source, self._address, self._disk = source, address, disk or Disk()
         self._memory = Memory(folder, self._disk)
         try:
-            self._trusted: Trusted = find_trusted(source, self._memory.key(), trust)
+            self._trusted: Trusted = find_trusted(source, self._memory.key(), trust, adopts=adopts)
         except BaseException:
             source.close()
             raise
@@ -119,6 +121,7 @@ class Remote(SiteEngine):
         first: A folder with files of the site that were fetched before; what holds is not asked
             for again.
         trust: A trust policy from the user, for the first time; None for the adopted one.
+        adopts: As `SiteEngine` has it.
         disk: How to write and sync.
         read_within_s: See `client.READ_WITHIN_S`.
         append_within_s: See `client.APPEND_WITHIN_S`.
@@ -134,7 +137,8 @@ class Remote(SiteEngine):
         url: str,
         *,
         first: Path | None = None,
-        trust: str | Path | None = None,
+        trust: str | Path | TrustPolicy | None = None,
+        adopts: bool = True,
         disk: Disk | None = None,
         read_within_s: float = READ_WITHIN_S,
         append_within_s: float = APPEND_WITHIN_S,
@@ -153,6 +157,7 @@ class Remote(SiteEngine):
             folder_of(url),
             url,
             trust=trust,
+            adopts=adopts,
             disk=disk,
             settle_within_s=settle_within_s,
         )
@@ -193,7 +198,11 @@ def find_caller(places: Places, policy: TrustPolicy) -> Signer | None:
 
 
 def open_site(
-    where: str | Path, *, first: Path | None = None, trust: str | Path | None = None
+    where: str | Path,
+    *,
+    first: Path | None = None,
+    trust: str | Path | TrustPolicy | None = None,
+    adopts: bool = True,
 ) -> SiteEngine:
     """Open a site at an address, or in a folder: one that was exported, or a mirror.
 
@@ -201,18 +210,24 @@ def open_site(
         where: Address or folder.
         first: As `Remote` has it.
         trust: As `SiteEngine` has it.
+        adopts: Likewise.
 
     Raises:
         As `Remote`.
     """
     if isinstance(where, str) and is_address(where):
-        return Remote(where, first=first, trust=trust)
+        return Remote(where, first=first, trust=trust, adopts=adopts)
     folder = as_path(where)
     address = folder.absolute().as_uri()
     source: Source = FolderSource(folder)
     if first is not None:
         source = FallbackSource(FolderSource(first), source)
-    return SiteEngine(source, folder_of(address), address, trust=trust)
+    return SiteEngine(source, folder_of(address), address, trust=trust, adopts=adopts)
+
+
+def is_site(where: str | Path) -> bool:
+    """Tell an address, or a folder with a site, from a folder with a ledger."""
+    return (isinstance(where, str) and is_address(where)) or is_copy(as_path(where))
 
 
 def origin_at(where: str | Path) -> str | None:

@@ -25,13 +25,13 @@ class Trusted:
 
     Args:
         origin: The log.
-        given: A policy from the user that is adopted once a checkpoint holds by it; None to go by
-            the adopted one.
+        given: A policy from the user; None to go by the adopted one.
+        adopts: Whether the given one is adopted once a checkpoint holds by it.
     """
 
-    def __init__(self, origin: str, given: TrustPolicy | None) -> None:
+    def __init__(self, origin: str, given: TrustPolicy | None, *, adopts: bool = True) -> None:
         self.places = Places(origin)
-        self._given = given
+        self._given, self._adopts = given, adopts
 
     def policy(self) -> TrustPolicy:
         """Give the policy as it is now: the adopted one may be followed by another meanwhile.
@@ -48,25 +48,49 @@ class Trusted:
 
     def adopt(self, disk: Disk) -> None:
         """Go by the given policy from now on, here and wherever this user verifies."""
-        if self._given is not None:
+        if self._given is not None and self._adopts:
             if not self.places.trust.exists():
                 keep_policy(self.places.trust, self._given, disk)
             self._given = None
 
 
-def find_trusted(source: Source, known: VerifierKey | None, trust: str | Path | None) -> Trusted:
+def trust_policy(file: Path) -> tuple[TrustPolicy, Path]:
+    """Go by a policy from somebody the user trusts; give it, and where it is kept.
+
+    Raises:
+        FormatError: the file is no trust policy.
+        PolicyError: another one was adopted for that log, and does not follow this one.
+    """
+    policy = read_policy(file)
+    path = Places(policy.log.origin).trust
+    if path.exists():
+        adopted = read_policy(path)
+        _require_same(policy, adopted, path)
+        return adopted, path
+    keep_policy(path, policy, Disk())
+    return policy, path
+
+
+def find_trusted(
+    source: Source,
+    known: VerifierKey | None,
+    trust: str | Path | TrustPolicy | None,
+    *,
+    adopts: bool = True,
+) -> Trusted:
     """Find the policy to read a site by.
 
     Args:
         source: The site; asked for its origin where nothing else says it.
         known: The key of the ledger that was opened here before; None the first time.
         trust: A policy from the user; None for the adopted one.
+        adopts: Whether it is adopted, and so has to fit the adopted one.
 
     Raises:
         PolicyError: there is none, or it is of another ledger than was opened here before.
         UnavailableError: the site does not answer.
     """
-    given = None if trust is None else read_policy(Path(trust))
+    given = trust if isinstance(trust, TrustPolicy) or trust is None else read_policy(Path(trust))
     if given is not None:
         origin = given.log.origin
     elif known is not None:
@@ -74,10 +98,10 @@ def find_trusted(source: Source, known: VerifierKey | None, trust: str | Path | 
     else:
         origin = parse_checkpoint(parse_note(read_checkpoint(source)).text).origin
     adopted = Places(origin).trust
-    if given is not None and adopted.exists():
+    if given is not None and adopts and adopted.exists():
         _require_same(given, read_policy(adopted), adopted)
         given = None
-    trusted = Trusted(origin, given)
+    trusted = Trusted(origin, given, adopts=adopts)
     key = trusted.policy().log.key
     if known is not None and key != known:
         raise PolicyError(
