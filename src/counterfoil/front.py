@@ -24,7 +24,7 @@ from counterfoil.ledger.audit import AuditReport, Progress, audit
 from counterfoil.ledger.disk import as_path, reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.places import Places
+from counterfoil.ledger.places import Places, make_principal_key
 from counterfoil.ledger.trust import PRODUCTION, Trust
 from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
@@ -87,10 +87,7 @@ class Ledger(Log):
             ConflictError: there is one of that name.
             FormatError: it is no name for one.
         """
-        path = self.places.key(name)
-        key = generate_key(name, Algorithm.ED25519)
-        save_key(path, key)
-        return key.key
+        return make_principal_key(self.places, name)
 
 
 def init(

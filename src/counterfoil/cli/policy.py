@@ -25,6 +25,14 @@ Out = Annotated[
 ]
 Draft = Annotated[Path, typer.Argument(metavar="FILE", help="The next policy, a trust.toml.")]
 TheirPolicy = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, a trust.toml.")]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The ledger's address, if it asks who reads."),
+]
+OwnKey = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Make a key for a principal of that log, on this machine."),
+]
 PrincipalName = Annotated[
     str, typer.Argument(metavar="NAME", help="The principal's name, as trust.toml will have it.")
 ]
@@ -121,14 +129,30 @@ def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJso
     )
 
 
-@verb(app, "trust", "counterfoil policy trust their-trust.toml")
-def trust(file: TheirPolicy, *, as_json: AsJson = False) -> None:
+@verb(app, "trust", "counterfoil policy trust their-trust.toml --at https://ledger.example")
+def trust(file: TheirPolicy, *, at: At = None, key: OwnKey = None, as_json: AsJson = False) -> None:
     """Go by a policy from somebody you trust, for a ledger elsewhere and its evidence."""
-    policy, path = remote.trust_policy(file)
+    policy, places = remote.trust_policy(file, at)
+    public = None
+    if key is not None:
+        public = ledgers.format_vkey(ledgers.make_principal_key(places, key))
     output.show(
-        {**_body(policy), "log": policy.log.origin, "file": str(path)},
+        {
+            **_body(policy),
+            "log": policy.log.origin,
+            "file": str(places.trust),
+            "keys": str(places.keys),
+            "key": public,
+        },
         f"{output.plain(policy.log.origin)} is held against version {policy.version} of its policy",
-        output.fields({"digest": policy.digest.hex(), "file": path}),
+        output.fields(
+            {
+                "digest": policy.digest.hex(),
+                "file": places.trust,
+                "keys": places.keys,
+                "key": public,
+            }
+        ),
         "next: compare the digest with theirs, by another way than the file came",
         as_json=as_json,
     )

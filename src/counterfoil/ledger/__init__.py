@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.log import Found as Found
     from counterfoil.ledger.log import Log as Log
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
+    from counterfoil.ledger.places import make_principal_key as make_principal_key
     from counterfoil.ledger.signedrequests import Caller as Caller
     from counterfoil.ledger.signedrequests import RequestChecker as RequestChecker
     from counterfoil.ledger.signedrequests import SignedRequest as SignedRequest
@@ -85,6 +86,7 @@ _HOMES = {
     "format_witness": "..core.policy",
     "known_callers": ".signedrequests",
     "make_offer": ".swap",
+    "make_principal_key": ".places",
     "offer_digest": ".swap",
     "parse_offer": ".swap",
     "parse_policy": "..core.policy",

@@ -9,7 +9,7 @@ beside      statements too large for an entry    address     of a ledger, and it
 mirror      a verified copy, for any web server  monitor     follows a log, and tells
 watch       whom to tell of what                 deliver     telling them
 monitorstate   what a monitor remembers          figures     what it counted, for Prometheus
-importing   a log taken in from its site
+importing   a log taken in from its site         refusals    what a server's refusal stands for
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from counterfoil.errors import UnavailableError, VerificationError
 from counterfoil.ledger.web import Answer, OversizedError, Peer
+from counterfoil.remote.refusals import refusal
 
 READ_WITHIN_S = 20.0
 """How long a question is repeated that got no answer, or 429 or 503."""
@@ -28,7 +29,6 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _WHO = 401
 _BUSY = {429, 502, 503, 504}
-_MOVED = {301, 302, 303, 307, 308}
 _MISSING = {404, 410}
 _GZIP = 16 + zlib.MAX_WBITS  # how zlib calls that format
 
@@ -89,6 +89,7 @@ class Client:
             fresh: Whether caches on the way are passed by.
 
         Raises:
+            RefusedError: the server lets us not read it.
             UnavailableError: no answer within the time, or none that is a file.
         """
         doing = f"reading {path}"
@@ -103,7 +104,7 @@ class Client:
         if answer.status in _MISSING:
             return None
         if answer.status != 200:
-            raise self._peer.unavailable(doing, self._refusal(answer))
+            raise refusal(answer, self.url)
         return self._unpacked(answer, most, doing)
 
     def post(self, path: str, body: bytes, kind: str, most: int, *, doing: str) -> Answer:
@@ -139,7 +140,7 @@ class Client:
             else:
                 if answer.status not in _BUSY:
                     return answer
-                lost = peer.unavailable(doing, self._refusal(answer))
+                lost = peer.unavailable(doing, f"HTTP {answer.status}")
                 wanted = _retry_after(answer.headers.get("retry-after", ""))
             # Half of it by chance, so that those who failed together do not come back together.
             wait = max(wanted, pause * (0.5 + random.random() / 2))  # noqa: S311 no secret
@@ -147,11 +148,6 @@ class Client:
                 raise lost
             time.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
-
-    def _refusal(self, answer: Answer) -> str:
-        if answer.status in _MOVED:
-            return f"HTTP {answer.status}: it sends us elsewhere, and no redirect is followed"
-        return f"HTTP {answer.status}"
 
     def _unpacked(self, answer: Answer, most: int, doing: str) -> bytes:
         """Give the file itself: logs may serve it compressed, asked or not (C2SP tlog-tiles)."""

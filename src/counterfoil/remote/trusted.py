@@ -17,6 +17,8 @@ from counterfoil.errors import PolicyError
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import keep_policy, read_policy
+from counterfoil.remote.address import check_address, folder_of
+from counterfoil.remote.memory import Memory
 from counterfoil.remote.source import Source, read_checkpoint
 
 
@@ -54,21 +56,29 @@ class Trusted:
             self._given = None
 
 
-def trust_policy(file: Path) -> tuple[TrustPolicy, Path]:
-    """Go by a policy from somebody the user trusts; give it, and where it is kept.
+def trust_policy(file: Path, at: str | None = None) -> tuple[TrustPolicy, Places]:
+    """Go by a policy from somebody the user trusts; give it, and where it and keys are kept.
+
+    Args:
+        file: The policy.
+        at: The address of its ledger, if it asks who reads before it says which one it is.
 
     Raises:
-        FormatError: the file is no trust policy.
+        FormatError: the file is no trust policy, or that is no address.
         PolicyError: another one was adopted for that log, and does not follow this one.
     """
     policy = read_policy(file)
-    path = Places(policy.log.origin).trust
-    if path.exists():
-        adopted = read_policy(path)
-        _require_same(policy, adopted, path)
-        return adopted, path
-    keep_policy(path, policy, Disk())
-    return policy, path
+    places = Places(policy.log.origin)
+    if places.trust.exists():
+        adopted = read_policy(places.trust)
+        _require_same(policy, adopted, places.trust)
+        policy = adopted
+    else:
+        keep_policy(places.trust, policy, Disk())
+    if at is not None:
+        at = check_address(at)
+        Memory(folder_of(at), Disk()).keep_key(policy.log.key, at)
+    return policy, places
 
 
 def find_trusted(

@@ -20,19 +20,12 @@ from counterfoil.core.keys import VerifierKey
 from counterfoil.core.merkle import leaf_hashes
 from counterfoil.core.receipt import MAX_RECEIPT_BYTES, Receipt, check_receipt, parse_receipt
 from counterfoil.core.text import shown
-from counterfoil.errors import (
-    ConflictError,
-    CounterfoilError,
-    FormatError,
-    RefusedError,
-    UnavailableError,
-    VerificationError,
-)
+from counterfoil.errors import FormatError, VerificationError
 from counterfoil.ledger.blobs import resolve, shorten
-from counterfoil.ledger.web import Answer, quoted
 from counterfoil.remote.beside import RemoteBlobs
 from counterfoil.remote.client import Client
 from counterfoil.remote.follow import Follower
+from counterfoil.remote.refusals import refusal
 from counterfoil.remote.sitetree import SiteTree
 
 MAX_POST_ENTRIES = 1_000
@@ -45,12 +38,8 @@ MAX_REPLY_BYTES = 64 << 20
 """Longest reply to one request, whatever was sent."""
 
 _REPLY_BYTES = 64 << 10  # for each entry: a receipt with the cosignatures of a dozen witnesses
-_MAX_REASONS = 32  # of a refusal, that an error repeats
 _DOING = "appending"
 _TAKEN = 200
-_CONFLICT = 409
-_WRONG_INPUT = {400, 411, 413, 414, 415, 422}
-_NOT_ALLOWED = {401, 403}
 
 
 class RemoteWriter:
@@ -165,41 +154,6 @@ class RemoteWriter:
             f"the reply of {self._client.url} shows nothing: {why}",
             hint="The entries may be in or not; appending them again is safe.",
         )
-
-
-def refusal(answer: Answer, url: str) -> CounterfoilError:
-    """Make the error that a server's refusal stands for; its words are quoted, never believed."""
-    said, hint, reasons = _problem(answer.body)
-    message = f"{url} answers {answer.status}" + (f": {said}" if said else "")
-    if answer.status in _NOT_ALLOWED:
-        return RefusedError(
-            message,
-            reasons=reasons,
-            hint=hint or "Is there a key of a principal of its policy on this machine?",
-        )
-    if answer.status == _CONFLICT:
-        return ConflictError(message, hint=hint)
-    if answer.status in _WRONG_INPUT:
-        return FormatError("; ".join((message, *reasons)), hint=hint)
-    return UnavailableError(message, hint=hint or "Check the address and the server.")
-
-
-def _problem(body: bytes) -> tuple[str, str, tuple[str, ...]]:
-    """Read detail, hint and reasons of application/problem+json; empty where it is none."""
-    try:
-        problem = parse_json(body, what="the refusal", max_bytes=_REPLY_BYTES, max_depth=4)
-    except FormatError:
-        return "", "", ()
-    if not isinstance(problem, dict):
-        return "", "", ()
-    said = [problem.get(name) for name in ("detail", "title")]
-    listed = problem.get("reasons")
-    reasons = listed[:_MAX_REASONS] if isinstance(listed, list) else []
-    return (
-        next((quoted(one) for one in said if isinstance(one, str) and one), ""),
-        quoted(hint) if isinstance(hint := problem.get("hint"), str) else "",
-        tuple(quoted(one) for one in reasons if isinstance(one, str)),
-    )
 
 
 def _first_of(whole: Sequence[bytes], start: int) -> Sequence[bytes]:
