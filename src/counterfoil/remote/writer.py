@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from counterfoil.core.canonical import JsonValue, parse_json
+from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.envelope import parse_envelope
 from counterfoil.core.keys import VerifierKey
-from counterfoil.core.merkle import leaf_hashes
-from counterfoil.core.receipt import MAX_RECEIPT_BYTES, Receipt, check_receipt, parse_receipt
+from counterfoil.core.merkle import check_inclusion, leaf_hash, leaf_hashes
+from counterfoil.core.receipt import MAX_RECEIPT_BYTES, Receipt, parse_receipt
 from counterfoil.core.text import shown
 from counterfoil.errors import FormatError, VerificationError
 from counterfoil.ledger.blobs import resolve, shorten
@@ -112,10 +113,13 @@ class RemoteWriter:
         # What the log holds is what we make of the envelopes, whatever the reply says.
         entries = [shorten(data, self._blobs) for data in whole]
         replies = self._read(answer.body, len(entries), most)
-        receipts = [self._check(*pair) for pair in zip(entries, replies, strict=True)]
+        opened: dict[bytes, Checkpoint] = {}
+        receipts = [
+            self._check(entry, reply, opened) for entry, reply in zip(entries, replies, strict=True)
+        ]
         indices = [receipt.index for receipt in receipts]
         leaves = _appended(entries, indices, self.tree.size)
-        for note in dict.fromkeys(receipt.checkpoint for receipt in receipts):
+        for note in opened:
             self._follower.take(self.tree, note, leaves)
         for data in whole:
             self._blobs.sent(sha256(data).hexdigest())
@@ -130,8 +134,14 @@ class RemoteWriter:
             raise self._false(str(error)) from error
         raise self._false(f"it has no {count} receipts")
 
-    def _check(self, entry: bytes, reply: JsonValue) -> Receipt:
-        """Check that a receipt is of the very entry, and under the trusted key."""
+    def _check(self, entry: bytes, reply: JsonValue, opened: dict[bytes, Checkpoint]) -> Receipt:
+        """Check that a receipt is of the very entry, and under the trusted key.
+
+        Args:
+            entry: What was sent.
+            reply: What the server says of it.
+            opened: Checkpoints of this reply whose signature holds; most receipts share one.
+        """
         digest = sha256(entry).hexdigest()
         match reply:
             case {"index": int(index), "digest": str(said), "receipt": str(text)}:
@@ -145,7 +155,11 @@ class RemoteWriter:
                     raise self._false(str(error)) from error
                 if receipt.index != index:
                     raise self._false(f"a receipt is for entry {receipt.index}, not {index}")
-                check_receipt(entry, receipt, self._key)
+                note = receipt.checkpoint
+                if note not in opened:
+                    opened[note] = open_checkpoint(note, self._key)
+                size, root = opened[note].size, opened[note].root
+                check_inclusion(leaf_hash(entry), index, size, receipt.path, root)
                 return receipt
         raise self._false("it lacks index, digest or receipt of an entry")
 
