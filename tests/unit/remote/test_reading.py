@@ -13,6 +13,7 @@ import pytest
 import counterfoil
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm
+from counterfoil.core.merkle import leaf_hash
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
 from counterfoil.errors import (
@@ -338,6 +339,32 @@ def test_a_fork_changes_nothing_that_is_read(hostile, local, tmp_path):
         hostile.folder = honest
         assert remote.receipt(17) == local.receipt(17)
         assert remote.audit() == local.audit()
+
+
+def test_what_a_fork_showed_is_not_kept(hostile, local, tmp_path):
+    """Tiles of a history that was refused do not stand in for those of the log."""
+    with opened(hostile, None) as remote:
+        honest, hostile.folder = hostile.folder, forked(local, tmp_path, 1024)[0]
+        with pytest.raises(SplitViewError):
+            remote.refresh()
+        hostile.folder = honest
+        fill(local, 1024)
+        publish(local, hostile)
+        remote.refresh()
+        assert remote.consistency(HOSTILE_SIZE) == local.consistency(HOSTILE_SIZE)
+        assert remote.receipt(HOSTILE_SIZE) == local.receipt(HOSTILE_SIZE)
+
+
+def test_a_forged_entry_with_its_tile_is_refused(hostile):
+    """An entry that fits a forged tile at the right edge does not fit the root."""
+    bundle = (hostile.folder / "tile/entries/002.p/88").read_bytes()
+    length = int.from_bytes(bundle[:2])
+    forged = bundle[:2] + b"x" * length + bundle[2 + length :]
+    tile = (hostile.folder / "tile/0/002.p/88").read_bytes()
+    hostile.lies["tile/entries/002.p/88"] = (200, {}, forged)
+    hostile.lies["tile/0/002.p/88"] = (200, {}, leaf_hash(b"x" * length) + tile[32:])
+    with pytest.raises(VerificationError, match="right edge"):
+        opened(hostile, None)
 
 
 @pytest.mark.parametrize("path", ["tile/entries/001", "tile/0/002.p/88", "checkpoint"])
