@@ -82,7 +82,6 @@ upgrade: ## Resolve the locks anew, with the newest versions
 
 clean: ## Remove the environment and everything generated
 	rm -rf $(VENV) $(CONTRACTS) $(PEERS) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -f src/counterfoil/kernel/*.so
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip installs uv and nothing else. A half-made environment leaves no uv, and is made again.
@@ -101,7 +100,7 @@ $(BIN)/uv: requirements/uv.lock
 		"Name yours: make PYTHON=/path/to/python3.12" >&2; exit 1
 
 # The stamps. The project itself is installed editable, by the locked build backend.
-$(VENV)/.demo: $(BIN)/uv requirements/demo.lock pyproject.toml hatch_build.py src/counterfoil/kernel/kernel.c
+$(VENV)/.demo: $(BIN)/uv requirements/demo.lock pyproject.toml
 	@$(INSTALL) --require-hashes --requirement requirements/demo.lock
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@

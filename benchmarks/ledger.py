@@ -2,14 +2,13 @@
 
 Figures are medians; ratios are what to look at, as they move less from machine to machine than
 seconds do. What waits for the disk is measured by the clock, what only computes by the processor
-time it takes, which other programs disturb less. Where there is a kernel, what it is for is
-measured with it and, in turns, without. `--json` prints the figures, `--quick` measures less.
+time it takes, which other programs disturb less. `--json` prints the figures, `--quick` measures
+less.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import resource
@@ -19,11 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from counterfoil import kernel
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import (
     Frontier,
@@ -76,16 +73,6 @@ def warm(folder: Path) -> None:
     path.unlink()
 
 
-@contextlib.contextmanager
-def without_kernel() -> Iterator[None]:
-    """Hash with hashlib for a while, as where the kernel was not built."""
-    kernel.load("off")
-    try:
-        yield
-    finally:
-        kernel.load(os.environ.get("COUNTERFOIL_KERNEL", ""))
-
-
 def make_log(folder: Path, name: str) -> Log:
     """Make a log without a witness."""
     signer = generate_key(f"bench.example/{name}", Algorithm.ED25519)
@@ -112,31 +99,20 @@ def appending(folder: Path, scale: int) -> dict[str, float]:
         with database:
             database.executemany("INSERT INTO entries (entry) VALUES (?)", [(e,) for e in batch])
 
-    pure_log = make_log(folder, "pure-batches")
-
-    ways = {
-        "ours": log.append_many,
-        "pure": pure_log.append_many,
-        "SQLite": plain,
-        "pymerkle": _pymerkle(folder),
-    }
+    ways = {"ours": log.append_many, "SQLite": plain, "pymerkle": _pymerkle(folder)}
     # In turns, so that all meet the same moments of a shared machine.
     turns: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(1 + 4 * scale):
         for way, append in ways.items():
-            with without_kernel() if way == "pure" else contextlib.nullcontext():
-                start = time.perf_counter()
-                for batch in batches if append else ():
-                    append(batch)
-                turns[way].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            for batch in batches if append else ():
+                append(batch)
+            turns[way].append(time.perf_counter() - start)
     log.close()
-    pure_log.close()
     database.close()
-    ours, without, sqlite, pymerkle = (statistics.median(times[1:]) for times in turns.values())
+    ours, sqlite, pymerkle = (statistics.median(times[1:]) for times in turns.values())
     found = {
         "append, batches of 1,000: entries/s": BATCH * TURN / ours,
-        "  append without the kernel: entries/s": BATCH * TURN / without,
-        "  append: ratio to without the kernel": without / ours,
         "  plain SQLite, WAL, synchronous=FULL: rows/s": BATCH * TURN / sqlite,
         "  ratio to plain SQLite": sqlite / ours,
     }
@@ -198,7 +174,7 @@ def proving(folder: Path, scale: int) -> dict[str, float]:  # noqa: ARG001
     received = [
         (i, b"".join(prove_inclusion(i, size, lambda level, n: layers[level][n]))) for i in picked
     ]
-    ours = without = bare = 0.0
+    ours = bare = 0.0
     for first in range(0, len(received), 100):
         # As a verifier has them: just read from a receipt, not scattered over a whole tree.
         paths = [
@@ -208,21 +184,14 @@ def proving(folder: Path, scale: int) -> dict[str, float]:  # noqa: ARG001
         start = time.process_time()
         for index, path in paths:
             check_inclusion(leaves[index], index, size, path, root)
-        ours += time.process_time() - start
-        with without_kernel():
-            start = time.process_time()
-            for index, path in paths:
-                check_inclusion(leaves[index], index, size, path, root)
-            without += time.process_time() - start
-        start = time.process_time()
+        middle = time.process_time()
         for _index, path in paths:
             for sibling in path:
                 sha256(b"\x01" + sibling + root).digest()
-        bare += time.process_time() - start
+        bare += time.process_time() - middle
+        ours += middle - start
     return {
         "inclusion checks at size 1,000,000: /s": len(received) / ours,
-        "  checks without the kernel: /s": len(received) / without,
-        "  checks: ratio to without the kernel": without / ours,
         "  only their hashes: /s": len(received) / bare,
         "  checks: time relative to only hashing": ours / bare,
     }
@@ -235,15 +204,11 @@ def auditing(folder: Path, scale: int) -> dict[str, float]:
     for start in range(0, count, 5000):
         log.append_many(entries(min(5000, count - start)))
     data = [os.urandom(ENTRY_BYTES) for _ in range(10_000)]
-    ours, without, bare = [], [], []
+    ours, bare = [], []
     for _ in range(5):
         start_s = time.process_time()
         audit(log)
         ours.append(count / (time.process_time() - start_s))
-        with without_kernel():
-            start_s = time.process_time()
-            audit(log)
-            without.append(count / (time.process_time() - start_s))
         start_s = time.process_time()
         for entry in data:
             sha256(b"\x00" + entry).digest()
@@ -252,9 +217,6 @@ def auditing(folder: Path, scale: int) -> dict[str, float]:
     log.close()
     return {
         "audit: entries/s": statistics.median(ours),
-        "  audit without the kernel: entries/s": statistics.median(without),
-        "  audit: ratio to without the kernel": statistics.median(ours)
-        / statistics.median(without),
         "  only their two hashes each: /s": statistics.median(bare),
         "  audit: time relative to only hashing": statistics.median(bare) / statistics.median(ours),
     }

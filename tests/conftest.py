@@ -20,8 +20,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from counterfoil import kernel
-
 # The contracts' tests need other versions of packages: `make test-contracts` runs them, apart.
 collect_ignore = ["contracts"]
 
@@ -47,16 +45,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "counterfoil-home"
     monkeypatch.setenv("COUNTERFOIL_HOME", str(folder))
     return folder
-
-
-@pytest.fixture(scope="module", params=["kernel", "hashlib"])
-def hashing(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both ways to hash, one after the other; where no kernel was built, that half is skipped."""
-    kernel.load("" if request.param == "kernel" else "off")
-    if request.param == "kernel" and not kernel.is_native():
-        pytest.skip("THE KERNEL IS NOT TESTED: it was not built, or this processor cannot run it")
-    yield request.param
-    kernel.load(os.environ.get("COUNTERFOIL_KERNEL", ""))
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from struct import iter_unpack
 from typing import NewType, cast
 
-from counterfoil import kernel
 from counterfoil.errors import FormatError, ProofError
 
 HASH_BYTES = 32
@@ -53,7 +53,8 @@ def leaf_hash(entry: bytes) -> Hash:
 
 def leaf_hashes(entries: Sequence[bytes]) -> bytes:
     """Hash many entries, as `leaf_hash` does; their leaf hashes one after another."""
-    return kernel.leaves(entries)
+    sha = sha256
+    return b"".join([sha(b"\x00" + entry).digest() for entry in entries])
 
 
 def split_hashes(joined: bytes) -> list[Hash]:
@@ -66,6 +67,12 @@ def split_hashes(joined: bytes) -> list[Hash]:
 def node_hash(left: bytes, right: bytes) -> Hash:
     """Hash two subtree roots into their parent: SHA-256(01 ‖ left ‖ right)."""
     return Hash(sha256(b"\x01" + left + right).digest())
+
+
+def parent_hashes(row: bytes) -> bytes:
+    """Hash each two of a row of hashes, an even number of them, as `node_hash` does."""
+    sha = sha256
+    return b"".join([sha(b"\x01" + pair).digest() for (pair,) in iter_unpack("64s", row)])
 
 
 class Frontier:
@@ -139,14 +146,14 @@ class Frontier:
                 row = waiting + row
             paired = len(row) - len(row) % (2 * HASH_BYTES)
             self._peaks[level] = Hash(row[paired:]) if paired < len(row) else None
-            row = kernel.parents(row[:paired])
+            row = parent_hashes(row[:paired])
             level += 1
         return completed
 
     def root(self) -> Hash:
         """Compute the root: the peaks folded from right to left."""
         first, *others = self.peaks or (EMPTY_ROOT,)
-        return Hash(kernel.climb(first, others, -1))
+        return _climb(first, others, -1)
 
 
 def root_of(leaves: Sequence[Hash]) -> Hash:
@@ -249,7 +256,7 @@ def check_inclusion(leaf: Hash, index: int, size: int, path: Sequence[Hash], roo
             f"not {length}"
         )
     _check_widths(leaf, root, *path)
-    if kernel.climb(leaf, path, index | -1 << inner) != root:
+    if _climb(leaf, path, index | -1 << inner) != root:
         raise ProofError("inclusion proof leads to another root")
 
 
@@ -293,7 +300,7 @@ def check_consistency(
     left = index | -1 << inner
     # What stands on the right of the way is not in the older tree.
     older = [sibling for place, sibling in enumerate(siblings) if left >> place & 1]
-    if kernel.climb(first, older, -1) != old_root or kernel.climb(first, siblings, left) != root:
+    if _climb(first, older, -1) != old_root or _climb(first, siblings, left) != root:
         raise ProofError("consistency proof leads to another root")
 
 
@@ -321,6 +328,18 @@ def check_extension(
         raise ProofError("the empty tree has another root")
 
 
+def _climb(node: bytes, siblings: Sequence[bytes], left: int) -> Hash:
+    """Hash a node with one sibling after another; bit `i` of `left` says that sibling `i` is left.
+
+    The sign of `left` counts for all bits that it does not have: with -1, all are left.
+    """
+    for sibling in siblings:
+        pair = sibling + node if left & 1 else node + sibling
+        node = sha256(b"\x01" + pair).digest()
+        left >>= 1
+    return Hash(node)
+
+
 def _split(size: int) -> int:
     """Find the largest power of two below `size`, which is at least 2."""
     return 1 << (size - 1).bit_length() - 1
@@ -340,7 +359,7 @@ def _range_root(low: int, high: int, node: NodeReader) -> Hash:
         low += 1 << level
         rest -= 1 << level
     first, *others = reversed(peaks)
-    return Hash(kernel.climb(first, others, -1))
+    return _climb(first, others, -1)
 
 
 def _check_widths(*hashes: bytes) -> None:

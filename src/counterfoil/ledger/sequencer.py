@@ -16,7 +16,7 @@ from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
-from counterfoil.core.merkle import Hash
+from counterfoil.core.merkle import Hash, leaf_hashes
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.countersign import LOCAL, Witnesses
 from counterfoil.ledger.disk import Disk
@@ -155,7 +155,7 @@ class Sequencer:
             if entries:
                 self._witnesses.refresh()
                 is_begun = True
-                self.tree.commit(entries, None, seal)
+                self.tree.commit(entries, leaf_hashes(entries), seal)
             error = None
         except UnavailableError as raised:
             error = _nothing_appended(raised) if is_begun and not is_sealed else raised
