@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 CONTRACTS := .venv-contracts
 # So do servers that tests talk to.
 PEERS := .venv-peers
+# And another implementation, which needs a Python from 3.12 on.
+AICS := .venv-aics
 # So do the tools that prove things of the compiled contracts; these also need npm.
 PROOFS := .venv-proofs
 # Answers of a company's own certificate authority are believed where the system believes them.
@@ -21,7 +23,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types ladder contracts test-contracts prove bench soak fuzz lock upgrade clean
+.PHONY: help demo test lint format types ladder contracts test-contracts prove peers bench soak fuzz lock upgrade clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +59,8 @@ test-contracts: $(CONTRACTS)/.made ## Run the contracts' tests on two EVMs, in t
 prove: $(PROOFS)/.made ## Prove that the anchor contract only lets logs grow; minutes, needs npm
 	$(PROOFS)/bin/python tests/contracts/proofs/prove.py
 
+peers: $(PEERS)/.made $(AICS)/.made ## Make the environments of what tests are held against
+
 bench: $(VENV)/.test ## Measure side by side with peers; minutes, on a quiet machine
 	@for file in benchmarks/*.py; do $(BIN)/python $$file $(ARGS) || exit; done
 
@@ -74,6 +78,7 @@ lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 		--extra postgres --extra timestamps \
 		--output-file requirements/test.lock $(ARGS)
 	$(COMPILE) requirements/peers.in --output-file requirements/peers.lock $(ARGS)
+	$(subst 3.11,3.12,$(COMPILE)) requirements/aics.in --output-file requirements/aics.lock $(ARGS)
 	$(COMPILE) requirements/contracts.in --output-file requirements/contracts.lock $(ARGS)
 	$(COMPILE) requirements/halmos.in --output-file requirements/halmos.lock $(ARGS)
 
@@ -81,7 +86,7 @@ upgrade: ## Resolve the locks anew, with the newest versions
 	@$(MAKE) --no-print-directory lock ARGS=--upgrade
 
 clean: ## Remove the environment and everything generated
-	rm -rf $(VENV) $(CONTRACTS) $(PEERS) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CONTRACTS) $(PEERS) $(AICS) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip installs uv and nothing else. A half-made environment leaves no uv, and is made again.
@@ -114,6 +119,18 @@ $(PEERS)/.made: $(BIN)/uv requirements/peers.lock
 	@$(UV) pip install --quiet --python $(PEERS)/bin/python --compile-bytecode --require-hashes \
 		--requirement requirements/peers.lock
 	@touch $@
+
+# The Pythons of version managers are looked at as well: theirs may be the only new enough one.
+$(AICS)/.made: $(BIN)/uv requirements/aics.lock
+	@for python in python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-3].*/bin/python); do \
+		if $$python -c 'import venv' >/dev/null 2>&1; then \
+			$(UV) venv --quiet --clear --python $$python $(AICS) && \
+			$(UV) pip install --quiet --python $(AICS)/bin/python --compile-bytecode --require-hashes \
+				--requirement requirements/aics.lock && \
+			touch $@; exit; \
+		fi; \
+	done; \
+	echo "aics-tlog needs Python 3.12 or 3.13, and there is none here." >&2; exit 1
 
 $(CONTRACTS)/.made: $(BIN)/uv requirements/contracts.lock
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(CONTRACTS)
