@@ -1,6 +1,7 @@
 """A witness as a server: C2SP tlog-witness, for any number of logs.
 
     POST /add-checkpoint    check, remember, cosign
+    POST /sign-subtree      check, cosign part of it, where the witness has a key for that
     POST /sign-anchor       likewise, and sign for a chain, where the witness is such a member
     GET  /healthz           whether it answers
 
@@ -61,6 +62,12 @@ def witness_app(witness: ledgers.Witness, anchors: chains.AnchorDesk | None = No
         Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
         Route("/healthz", healthz, methods=["GET"]),
     ]
+    if witness.signs_subtrees:
+
+        async def sign_subtree(request: Request) -> Response:
+            return await _answer(request, witness.sign_subtree, ledgers.MAX_WITNESS_REQUEST_BYTES)
+
+        routes.append(Route("/sign-subtree", sign_subtree, methods=["POST"]))
     if anchors is not None:
         answer, most = anchors.answer, anchors.max_bytes
 

@@ -5,7 +5,7 @@ atomic step, and the cosignature leaves only after it. Run as a module, this fil
 on standard input; `localwitness` is the other end of that pipe.
 
 Source:
-    C2SP tlog-witness v1, add-checkpoint; statuses are those of its HTTP replies.
+    C2SP tlog-witness v1, add-checkpoint and sign-subtree; statuses are those of its HTTP replies.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from counterfoil.core.checkpoint import open_checkpoint, parse_checkpoint
-from counterfoil.core.cosignature import cosign
-from counterfoil.core.keys import Signer, VerifierKey, format_vkey
+from counterfoil.core.cosignature import cosign, cosign_subtree, find_cosignatures
+from counterfoil.core.keys import Algorithm, Signer, VerifierKey, format_vkey
 from counterfoil.core.merkle import EMPTY_ROOT, MAX_PROOF_HASHES, Hash, as_hash, check_extension
 from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
+from counterfoil.core.subtree import Subtree, check_subtree
 from counterfoil.core.text import parse_base64, parse_decimal
 from counterfoil.errors import (
     ConflictError,
@@ -75,6 +76,9 @@ class Witness:
         self._folder = folder
         assert signers, "a witness without keys signs nothing"  # noqa: S101 our own bug
         self._signers = signers
+        self._subtree_signers = tuple(
+            one for one in signers if one.key.algorithm is Algorithm.COSIGNATURE_ML_DSA_44
+        )
         self._clock = clock
         self._disk = disk or Disk()
 
@@ -106,6 +110,48 @@ class Witness:
             return STATUS_MALFORMED, f"{error}\n".encode()
         except _NotCosigned as refusal:
             return refusal.status, refusal.body
+
+    @property
+    def signs_subtrees(self) -> bool:
+        """Whether it has a key that can: one of ML-DSA-44."""
+        return bool(self._subtree_signers)
+
+    def sign_subtree(self, request: bytes) -> tuple[int, bytes]:
+        """Answer a request of tlog-witness to sign part of what it cosigned: status and body.
+
+        Nothing is remembered: that it cosigned the checkpoint is in the request, signed by itself.
+        """
+        try:
+            return STATUS_OK, self._cosign_subtree(request)
+        except FormatError as error:
+            return STATUS_MALFORMED, f"{error}\n".encode()
+        except _NotCosigned as refusal:
+            return refusal.status, refusal.body
+
+    def _cosign_subtree(self, request: bytes) -> bytes:
+        subtree, root, proof, data = _parse_subtree_request(request)
+        note = parse_note(data)
+        checkpoint = parse_checkpoint(note.text)
+        if subtree.end > checkpoint.size:
+            raise FormatError("the subtree ends behind the checkpoint")
+        if self._log_key(checkpoint.origin) is None:
+            raise _NotCosigned(STATUS_UNKNOWN, f"unknown log {checkpoint.origin!r}")
+        try:
+            own = find_cosignatures(note, [signer.key for signer in self._signers])
+        except SignatureError as error:
+            raise _NotCosigned(STATUS_FORBIDDEN, str(error)) from error
+        if not own:
+            raise _NotCosigned(STATUS_FORBIDDEN, "this witness has not cosigned that checkpoint")
+        try:
+            check_subtree(subtree, root, checkpoint.size, checkpoint.root, proof)
+        except ProofError as error:
+            raise _NotCosigned(STATUS_UNPROVEN, str(error)) from error
+        return _format_lines(
+            tuple(
+                cosign_subtree(checkpoint.origin, subtree, root, signer)
+                for signer in self._subtree_signers
+            )
+        )
 
     def _cosign(self, request: bytes) -> bytes:
         """Check, persist, cosign, in this order; return the cosignature lines."""
@@ -169,19 +215,41 @@ def _format_lines(signatures: tuple[NoteSignature, ...]) -> bytes:
 
 def _parse_request(request: bytes) -> tuple[int, tuple[Hash, ...], bytes]:
     """Parse `old N`, proof lines, a blank line, and the checkpoint."""
+    (first, *lines), checkpoint = _split_request(request)
+    if not first.startswith("old "):
+        raise FormatError("the request does not begin with `old N`")
+    return parse_decimal(first.removeprefix("old "), "old size"), _parse_proof(lines), checkpoint
+
+
+def _parse_subtree_request(request: bytes) -> tuple[Subtree, Hash, tuple[Hash, ...], bytes]:
+    """Parse `subtree START END`, its root, proof lines, a blank line, and the checkpoint."""
+    (first, *lines), checkpoint = _split_request(request)
+    match first.split(" "):
+        case ["subtree", start, end] if lines:
+            subtree = Subtree(
+                parse_decimal(start, "start of the subtree"), parse_decimal(end, "its end")
+            )
+        case _:
+            raise FormatError("the request does not begin with `subtree START END` and a hash")
+    root, *proof = _parse_proof(lines, MAX_PROOF_HASHES + 1)
+    return subtree, root, tuple(proof), checkpoint
+
+
+def _split_request(request: bytes) -> tuple[list[str], bytes]:
+    """Split a request into its first lines, at least one, and the checkpoint."""
     head, blank, checkpoint = request.partition(b"\n\n")
     if not blank:
         raise FormatError("the request has no blank line before its checkpoint")
     try:
-        first, *rest = head.decode("ascii").split("\n")
+        return head.decode("ascii").split("\n"), checkpoint
     except UnicodeDecodeError as error:
         raise FormatError("the request's first lines are not ASCII") from error
-    if not first.startswith("old "):
-        raise FormatError("the request does not begin with `old N`")
-    if len(rest) > MAX_PROOF_HASHES:
+
+
+def _parse_proof(lines: list[str], most: int = MAX_PROOF_HASHES) -> tuple[Hash, ...]:
+    if len(lines) > most:
         raise FormatError(f"the proof has more than {MAX_PROOF_HASHES} lines")
-    proof = tuple(as_hash(parse_base64(line, "proof line")) for line in rest)
-    return parse_decimal(first.removeprefix("old "), "old size"), proof, checkpoint
+    return tuple(as_hash(parse_base64(line, "proof line")) for line in lines)
 
 
 def _serve(folder: Path, pipe_in: BinaryIO, pipe_out: BinaryIO) -> None:
