@@ -41,6 +41,7 @@ from counterfoil.ledger.places import file_name
 MAX_SCRYPT_N = 2**20
 """Largest cost of a key file that is opened: a gibibyte of memory for some seconds."""
 
+_PASSPHRASE = "COUNTERFOIL_PASSPHRASE"  # noqa: S105 the name of an environment variable
 _SCRYPT_N = 2**18  # what geth takes, and OWASP's upper row; about a second
 _MAX_SCRYPT_RP = 64  # r times p: with n, what bounds time and memory
 _MAX_PBKDF2_ROUNDS = 10_000_000
@@ -177,6 +178,29 @@ class RemoteAccount:
         answer = self._rpc.call("personal_sign", "0x" + text.encode().hex(), self.address)
         signature = Signature.parse(read_data(answer, "signature"))
         return _check_signer(signature, text_digest(text), self.address)
+
+
+def read_passphrase(file: Path | None) -> str | None:
+    """Find the passphrase of an account where nobody sits: in a file, or in the environment.
+
+    Args:
+        file: Holds it, and perhaps a line feed at its end; None for the environment.
+
+    Returns:
+        None if there is none.
+
+    Raises:
+        FormatError: the file is not UTF-8.
+        UnavailableError: it cannot be read.
+    """
+    if file is None:
+        return os.environ.get(_PASSPHRASE)
+    with reported(f"cannot read {file}"), file.open("rb") as opened:
+        data = opened.read(MAX_PASSPHRASE_BYTES + 2)  # longer ones are refused by who uses them
+    try:
+        return data.decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{file} is not UTF-8", hint="Write the passphrase anew.") from error
 
 
 def account_path(name: str) -> Path:

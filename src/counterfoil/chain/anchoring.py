@@ -81,7 +81,8 @@ class Anchoring:
         members: Who is asked to sign. Those the committee does not have are not asked.
 
     Raises:
-        PolicyError: the policy names no chain, or an anchor key is not its witness's.
+        PolicyError: the policy names no chain, or another than the outbox sends to; or an anchor
+            key is not its witness's.
         VerificationError: on the chain is another contract than the policy names.
         UnavailableError: the chain does not answer.
     """
@@ -214,8 +215,10 @@ class Anchoring:
                 break
             try:
                 answers.append(self._ask(address, request))
-            except RememberedError:
-                raise
+            except RememberedError as error:
+                if error.size <= self._log.size:
+                    raise
+                lacking.append(str(error))  # a new request could not prove from there
             except CounterfoilError as error:  # one member must not keep the others from signing
                 lacking.append(f"{error}{f' ({error.hint})' if error.hint else ''}")
         if len(answers) < committee.threshold:

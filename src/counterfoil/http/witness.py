@@ -81,9 +81,15 @@ def witness_app(witness: ledgers.Witness, anchors: chains.AnchorDesk | None = No
 def own_app() -> Starlette:
     """Serve the witness of this machine that `COUNTERFOIL_WITNESS` names, or the only one.
 
-    A factory, for servers that import what they serve.
+    One that has an account for anchors signs them, too; where that does not open, nothing is
+    served. A factory, for servers that import what they serve.
     """
-    return witness_app(ledgers.OwnWitness.open(os.environ.get(NAME_VARIABLE) or None).witness)
+    own = ledgers.OwnWitness.open(os.environ.get(NAME_VARIABLE) or None)
+    if own.seat is None:
+        return witness_app(own.witness)
+    from counterfoil import chain as chains  # noqa: PLC0415 an extra
+
+    return witness_app(own.witness, chains.open_desk(own))
 
 
 async def _answer(
@@ -105,8 +111,8 @@ async def _answer(
         status, said = await run_in_threadpool(decide, body)
     except (CounterfoilError, OSError):
         # What is wrong with this machine is for its operator alone.
-        _LOG.exception("a checkpoint could not be remembered")
-        return _said(500, "the witness cannot remember a checkpoint now")
+        _LOG.exception("a request could not be decided")
+        return _said(500, "the witness cannot answer this now")
     kind = ledgers.SIZE_TYPE if status == ledgers.STATUS_CONFLICT else _TEXT
     return Response(said, status, {"Content-Type": kind})
 

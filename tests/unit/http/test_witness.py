@@ -135,7 +135,7 @@ def test_a_disk_that_refuses_is_no_cosignature(port, folder):
     blocking = folder / f".{known.stem}.checkpoint.new"
     blocking.mkdir()
     status, said, _ = ask(port, "POST", "/add-checkpoint", format_add_checkpoint(0, (), note))
-    assert (status, said) == (500, b"the witness cannot remember a checkpoint now\n")
+    assert (status, said) == (500, b"the witness cannot answer this now\n")
     blocking.rmdir()
     assert ask(port, "POST", "/add-checkpoint", format_add_checkpoint(0, (), note))[0] == 200
 
