@@ -18,9 +18,14 @@ from counterfoil.chain.anchor import CheckpointAnchor
 from counterfoil.chain.anchored import kept_anchors
 from counterfoil.chain.anchoring import Anchoring
 from counterfoil.chain.audit import audit_anchors
+from counterfoil.chain.contracts import deploy
 from counterfoil.chain.join import rules_for
 from counterfoil.chain.member import FileMember, LocalMember, request_path, write_answer
+from counterfoil.chain.node import connect
+from counterfoil.chain.outbox import Outbox
+from counterfoil.chain.profile import ChainProfile
 from counterfoil.chain.request import parse_request
+from counterfoil.core.anchoring import Finality
 from counterfoil.core.principals import Permission
 from counterfoil.errors import (
     ConflictError,
@@ -295,6 +300,21 @@ def test_another_contract_is_not_taken_for_the_policys(bank):
     nobody = replace(bank.policy.chain, contract="0x" + "22" * 20)
     with pytest.raises(VerificationError, match="no contract"):
         audit_anchors(bank.ledger, bank.outbox.chain, nobody)
+
+
+def test_an_outbox_on_another_chain_is_refused_at_the_start(bank, start_node):
+    """Both chains are named, and nobody there is paid for what would not count."""
+    other = start_node("--chain-id", "9999")
+    chain = connect(other.url, ChainProfile("other", 9999, Finality.IMMEDIATE))
+    with Outbox(chain, bank.outbox.account) as outbox:
+        # The same contract at the same address: only the chain is another one.
+        deployed = deploy(outbox, "CheckpointAnchor")
+        assert deployed.address.lower() == bank.policy.chain.contract
+        with pytest.raises(PolicyError, match="9999") as refused:
+            Anchoring(bank.ledger, outbox, [bank.member(name) for name in NAMES])
+    assert "4711" in str(refused.value)
+    assert chain.nonce(outbox.account.address) == 1
+    assert not list(bank.clients["alpha"].folder.glob("*.checkpoint"))
 
 
 def test_a_split_view_stops_the_log(bank):
