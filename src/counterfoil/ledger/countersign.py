@@ -182,13 +182,14 @@ class Witnesses:
             self._note_silences()
             return (format_note(Note(opened.text, (*own, *lines))) if lines else note), None
         bare = format_note(Note(opened.text, own))
-        # Lines from here on hold, as far as they are in the name of a witness of the policy.
-        known = lines_that_hold(opened.text, (*lines, *opened.signatures), policy.witness_keys)
+        # Lines from here on hold, as far as they are in the name of a witness of the policy. The
+        # earlier of two stays: it shows that the checkpoint was there by then.
+        known = lines_that_hold(opened.text, (*opened.signatures, *lines), policy.witness_keys)
         others = tuple(line for line in lines if not _is_named(line, policy.witness_keys))
 
         def complete(new: Lines) -> Note:
-            kept = (line for line in known if line not in new and not _is_among(line, new))
-            return Note(opened.text, (*own, *others, *kept, *new))
+            fresh = (line for line in new if not _is_among(line, known))
+            return Note(opened.text, (*own, *others, *known, *fresh))
 
         def lacking(new: Lines) -> PolicyError | None:
             try:

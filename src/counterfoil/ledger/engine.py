@@ -22,6 +22,9 @@ class Writer(Protocol):
     `ConflictError` where somebody else writes or the log was set back, and `UnavailableError`
     where it is not known whether they are in; the next call finds out. May be used by several
     threads.
+
+    Whoever has not cosigned the newest checkpoint is asked on becoming a writer, and again by
+    `ask_witnesses`, which returns when `tree` shows that checkpoint with all lines that came.
     """
 
     @property
@@ -30,6 +33,9 @@ class Writer(Protocol):
 
     def append(self, entries: Sequence[bytes]) -> Sequence[int]:
         """Append entries, in this order, none or all; see above."""
+
+    def ask_witnesses(self) -> None:
+        """Ask again for cosignatures; see above. It raises as `append`."""
 
     def close(self) -> None:
         """Let the next writer in."""

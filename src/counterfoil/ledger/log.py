@@ -274,6 +274,23 @@ class Log:
         indices = self._require_writer().append(entries)
         return Receipts(self, indices, self._tree.published)
 
+    def ask_witnesses(self) -> dict[str, str]:
+        """Ask those who have not cosigned the newest checkpoint, and publish it with their lines.
+
+        The next append would ask them, too. Receipts made from now on carry what came.
+
+        Returns:
+            Who is silent still, by name in the policy, and why.
+
+        Raises:
+            As `append`.
+        """
+        is_writer = self._writer is not None
+        writer = self._require_writer()  # becoming one asks them
+        if is_writer:
+            writer.ask_witnesses()
+        return dict(self.engine.witnesses.silences)
+
     def attest(
         self,
         subjects: Sequence[Subject],

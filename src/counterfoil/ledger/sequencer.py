@@ -64,11 +64,9 @@ class Sequencer:
                 folder, write=True, disk=disk, countersign=witnesses.countersign
             )
             opened.callback(self.tree.close)
-            note = witnesses.meet(self.tree)
-            if note != self.tree.head:
-                self.tree.publish(note)
+            self._witnesses = witnesses
+            self._meet()
             self._opened = opened.pop_all()
-        self._witnesses = witnesses
         self._warned: set[str] = set()
 
     def append(self, entries: Sequence[bytes]) -> range:
@@ -100,12 +98,36 @@ class Sequencer:
         self._warn_of_silence()
         return range(pending.first, pending.first + len(entries))
 
+    def ask_witnesses(self) -> None:
+        """Ask again about the newest checkpoint, and publish it with the lines that come.
+
+        Raises:
+            As opening; and as `append`, where entries of before had not been published.
+        """
+        with self._turn:
+            while self._is_committing:
+                self._turn.wait()
+            self._is_committing = True
+        try:
+            self.tree.recover()  # what a witness may have seen of a commit that failed comes first
+            self._meet()
+        finally:
+            with self._turn:
+                self._is_committing = False
+                self._turn.notify_all()
+
     def close(self) -> None:
         """Settle the tree, let the next writer in, end the witness process."""
         with self._turn:
             while self._is_committing:
                 self._turn.wait()
             self._opened.close()
+
+    def _meet(self) -> None:
+        """Find out what witnesses remember, and publish what they have cosigned since."""
+        note = self._witnesses.meet(self.tree)
+        if note != self.tree.head:
+            self.tree.publish(note)
 
     def _warn_of_silence(self) -> None:
         """Say once of a witness that it is silent: the entries are in, and lack its line."""

@@ -192,6 +192,10 @@ class TreeStore(TreeView):
         self._before = old
         return head
 
+    def recover(self) -> None:
+        """Find out what became of a commit that failed, and finish it, as the next one would."""
+        self._sound_writer()
+
     def publish(self, head: bytes) -> None:
         """Replace what is published for the present size, as when countersignatures arrive."""
         self._sound_writer()
