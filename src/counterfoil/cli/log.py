@@ -101,6 +101,8 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "root": found.root.hex(),
             "grade": found.grade,
             "lacking": found.lacking,
+            "cosigned": list(found.cosigned),
+            "silent": list(found.silent),
             "witness": _witness_body(witness),
             "writer": found.writer,
             "policy": None
@@ -118,6 +120,10 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "size": output.count(found.size, "entry", "entries"),
                 "root": found.root.hex(),
                 "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
+                "cosigned by": ", ".join(found.cosigned) or None,
+                "not by": f"{', '.join(found.silent)}; ask again: counterfoil log cosign"
+                if found.silent
+                else None,
                 "witness": "none"
                 if witness is None
                 else f"remembers {remembered or 0:,}: {_STANDINGS[witness.standing][0]}",
@@ -126,6 +132,35 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "gates": None
                 if policy is None
                 else ", ".join(f"{stage.name}: {stage.mode.value}" for stage in policy.stages),
+            }
+        ),
+        as_json=as_json,
+    )
+
+
+@verb(app, "cosign", "counterfoil log cosign")
+def cosign(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """Ask the witnesses that have not cosigned the newest checkpoint."""
+    with counterfoil.open(ledger) as opened:
+        reasons = opened.ask_witnesses()
+        found = ledgers.read_status(opened)
+    # Who has no address was not asked, and is no news.
+    silent = {name: reasons[name] for name in found.silent if name in reasons}
+    output.show(
+        {
+            "size": found.size,
+            "root": found.root.hex(),
+            "grade": found.grade,
+            "lacking": found.lacking,
+            "cosigned": list(found.cosigned),
+            "silent": silent,
+        },
+        f"{output.count(found.size, 'entry', 'entries')} cosigned by "
+        + (", ".join(map(output.plain, found.cosigned)) or "nobody"),
+        output.fields(
+            {
+                "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
+                **{f"silent: {name}": why for name, why in silent.items()},
             }
         ),
         as_json=as_json,

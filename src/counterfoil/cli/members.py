@@ -56,7 +56,7 @@ def member(
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
-    """Make this machine a witness of a log that signs its anchors, too: over HTTP, with --url."""
+    """Make this machine a witness of a log that signs its anchors, too."""
     if log is None:
         with counterfoil.open(ledger) as opened:
             key = opened.key
@@ -85,7 +85,7 @@ def member(
 
 
 def agree(file: Policy, *, as_json: AsJson = False) -> None:
-    """Go by a log's trust policy, as a member of its committee: sign for the place in it."""
+    """Go by a log's trust policy, as a member who signs its anchors."""
     policy = ledgers.parse_policy(files.read_file(file), str(file))
     witness = chains.agree(policy)
     rules = chains.require_chain(policy)

@@ -81,10 +81,20 @@ def witness_app(witness: ledgers.Witness, anchors: chains.AnchorDesk | None = No
 def own_app() -> Starlette:
     """Serve the witness of this machine that `COUNTERFOIL_WITNESS` names, or the only one.
 
-    One that has an account for anchors signs them, too; where that does not open, nothing is
-    served. A factory, for servers that import what they serve.
+    A factory, for servers that import what they serve.
     """
-    own = ledgers.OwnWitness.open(os.environ.get(NAME_VARIABLE) or None)
+    return named_app(os.environ.get(NAME_VARIABLE) or None)
+
+
+def named_app(name: str | None) -> Starlette:
+    """Serve a witness of this machine; one that has an account for anchors signs them, too.
+
+    Where that account does not open, nothing is served.
+
+    Args:
+        name: Its name; None for the only one.
+    """
+    own = ledgers.OwnWitness.open(name)
     if own.seat is None:
         return witness_app(own.witness)
     from counterfoil import chain as chains  # noqa: PLC0415 an extra

@@ -109,7 +109,7 @@ class Sequencer:
                 self._turn.wait()
             self._is_committing = True
         try:
-            self.tree.recover()  # what a witness may have seen of a commit that failed comes first
+            self.tree.find_out()  # what a witness may have seen of a commit that failed comes first
             self._meet()
         finally:
             with self._turn:

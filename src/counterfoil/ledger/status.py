@@ -9,13 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
-from counterfoil.core.keys import format_vkey
+from counterfoil.core.keys import VerifierKey, format_vkey
 from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
@@ -72,6 +73,8 @@ class Status:
         checkpoint: The signed note, with the cosignatures it has.
         grade: What those are worth under the adopted policy.
         lacking: Why it is worth nothing, where the policy's quorum is not met.
+        cosigned: Names of the policy's witnesses who have cosigned the newest checkpoint.
+        silent: Names of the others; those with an address, and a local one, can be asked again.
         writer: Number of the process that writes here; None if nobody does, or it cannot be told.
         policy: The adopted policy; None if none was adopted on this machine.
         witness: What the local witness remembers; None if there is none.
@@ -84,6 +87,8 @@ class Status:
     checkpoint: bytes
     grade: str
     lacking: str
+    cosigned: tuple[str, ...]
+    silent: tuple[str, ...]
     writer: int | None
     policy: TrustPolicy | None
     witness: Memory | None
@@ -100,7 +105,10 @@ def read_status(log: Log) -> Status:
         UnavailableError: the disk refuses.
     """
     policy = Trust(log).show() if log.places.trust.exists() else None
-    grade, lacking = _grade(log, policy)
+    found = find_cosignatures(parse_note(log.checkpoint), policy.witness_keys) if policy else ()
+    grade, lacking = _grade(policy, found)
+    keys = {key for key, _ in found}
+    witnesses = policy.witnesses if policy is not None else ()
     return Status(
         origin=log.origin,
         key=format_vkey(log.key),
@@ -109,6 +117,8 @@ def read_status(log: Log) -> Status:
         checkpoint=log.checkpoint,
         grade=grade,
         lacking=lacking,
+        cosigned=tuple(one.name for one in witnesses if keys.issuperset(one.keys)),
+        silent=tuple(one.name for one in witnesses if not keys.issuperset(one.keys)),
         writer=_find_writer(log.folder / "log" / "writer.lock"),
         policy=policy,
         witness=_read_memory(log),
@@ -153,10 +163,9 @@ def check_memory(log: Log) -> None:
         )
 
 
-def _grade(log: Log, policy: TrustPolicy | None) -> tuple[str, str]:
+def _grade(policy: TrustPolicy | None, found: Sequence[tuple[VerifierKey, int]]) -> tuple[str, str]:
     if policy is None:
         return Grade.SELF_WITNESSED.label, ""
-    found = find_cosignatures(parse_note(log.checkpoint), policy.witness_keys)
     try:
         grade = check_quorum(policy, found)
     except PolicyError as error:

@@ -192,10 +192,6 @@ class TreeStore(TreeView):
         self._before = old
         return head
 
-    def recover(self) -> None:
-        """Find out what became of a commit that failed, and finish it, as the next one would."""
-        self._sound_writer()
-
     def publish(self, head: bytes) -> None:
         """Replace what is published for the present size, as when countersignatures arrive."""
         self._sound_writer()
@@ -214,6 +210,14 @@ class TreeStore(TreeView):
         if index == self._before.size and published.frontier.size == index + 1:
             return self._before.peaks
         return super().path(index, published)
+
+    def find_out(self) -> None:
+        """Find out what became of a commit that failed, and publish it if it is durable.
+
+        Raises:
+            As `commit`; then it is still not known.
+        """
+        self._sound_writer()
 
     def settle(self) -> None:
         """Make the flat files hold everything, durably, and leave nothing in the journal."""

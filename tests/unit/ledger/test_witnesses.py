@@ -446,7 +446,7 @@ def test_a_witness_of_two_keys_cosigns_with_both(ledger, servers):
     one = servers[0]
     one.listed = replace(one.listed, post_quantum=quantum.key)
     folder, alone = one.deciding._folder, one.deciding
-    one.deciding = Deciding(folder, one.signer, quantum, clock=lambda: 1.8e9 + len(self.requests))
+    one.deciding = Deciding(folder, one.signer, quantum, clock=lambda: 1.8e9)
     adopt(ledger, servers[:1], 2)
     receipt = ledger.append(b"x")
     kinds = {len(line.signature) for line in parse_note(receipt.checkpoint).signatures}
