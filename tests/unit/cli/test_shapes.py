@@ -14,7 +14,7 @@ from counterfoil.cli import app
 
 ERASURE = ["--basis", "withdrawn", "--approver", "a", "--approver", "b"]
 REVIEW = ["--outcome", "granted", "--reason", "misread", "--reviewer", "r4"]
-CHAIN = ("dev", "install", "key", "deploy", "status", "sign", "node", "genesis")
+CHAIN = ("dev", "install", "key", "deploy", "status", "sign", "agree", "node", "genesis")
 ORDER = ["--basis", "an order", "--by", "legal"]
 HOLD = {
     *("person", "id", "basis", "until", "placed_by", "placed_at"),
