@@ -136,8 +136,8 @@ class Witnesses:
             raise UnavailableError(
                 f"the checkpoint of {size} entries is not published: {lacking}"
                 + (f" ({said})" if said else ""),
-                hint="Its entries are durable. The next append, or the next opening for writing, "
-                "asks again and publishes them; do not append them a second time.",
+                hint="Its entries are durable. The next append, or `counterfoil log cosign`, asks "
+                "again and publishes them; do not append them a second time.",
             ) from lacking
         return countersigned
 
