@@ -15,7 +15,7 @@ import pytest
 
 import counterfoil as cf
 from counterfoil.chain import account as accounts
-from counterfoil.chain.account import LocalAccount, account_path, create_account
+from counterfoil.chain.account import LocalAccount, RemoteAccount, account_path, create_account
 from counterfoil.chain.anchor import CheckpointAnchor
 from counterfoil.chain.anchoring import Anchoring
 from counterfoil.chain.contracts import deploy
@@ -23,12 +23,14 @@ from counterfoil.chain.here import members_here
 from counterfoil.chain.httpmember import HttpMember
 from counterfoil.chain.join import rules_for, with_anchor
 from counterfoil.chain.request import format_answer, parse_answer
+from counterfoil.chain.rpc import Rpc
 from counterfoil.chain.served import agree, seat_witness
 from counterfoil.errors import UnavailableError
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.ownwitness import OwnWitness
 
 SENTENCE = "a long sentence"
+HELD_BY_ANVIL = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"  # its fourth well-known account
 SERVED = """
 import os, signal
 from pathlib import Path
@@ -105,16 +107,19 @@ class Passing(http.server.BaseHTTPRequestHandler):
 class Far:
     """A member on a machine of its own."""
 
-    def __init__(self, folder, name, log_key, serve_asgi):
+    def __init__(self, folder, name, log_key, serve_asgi, signer=""):
         self.home, self.name, self.serve = folder / name, name, serve_asgi
         self.die = folder / f"{name}.die"
         with at(self.home):
-            account = create_account(
-                account_path(name), SENTENCE, lambda count: name.encode().ljust(count, b"\2")
-            )
+            if signer:
+                account = RemoteAccount(Rpc(signer), HELD_BY_ANVIL)
+            else:
+                account = create_account(
+                    account_path(name), SENTENCE, lambda count: name.encode().ljust(count, b"\2")
+                )
             own = OwnWitness.make(f"{name}.example/witness")
             own.know(log_key)
-            seat_witness(own, account, name=name)
+            seat_witness(own, account, name=name, signer=signer)
             self.address = account.address.lower()
             self.front = Front(serve_asgi(SERVED.format(die=str(self.die))))
             url = f"http://127.0.0.1:{self.front.server_address[1]}"
@@ -139,7 +144,11 @@ class Bank:
     def __init__(self, folder, outbox, serve_asgi):
         self.outbox = outbox
         self.ledger = cf.init(folder / "ledger", organisation="Bank")
-        self.far = [Far(folder, name, self.ledger.key, serve_asgi) for name in ("ada", "bob")]
+        # The one has its key in a file, the other with a signer.
+        self.far = [
+            Far(folder, "ada", self.ledger.key, serve_asgi),
+            Far(folder, "bob", self.ledger.key, serve_asgi, outbox.chain.rpc.url),
+        ]
         policy = self.ledger.policy.show()
         drafted = replace(policy, witnesses=(*policy.witnesses, *(one.listed for one in self.far)))
         local = load_key(self.ledger.places.witness / "key.pem")
