@@ -114,8 +114,8 @@ def agree(policy: TrustPolicy) -> Witness:
         Which of its witnesses is on this machine.
 
     Raises:
-        ConflictError: a newer policy of that log was adopted here, or one with another key of the
-            log.
+        ConflictError: a newer policy of that log was adopted here, another of the same version, or
+            one with another key of the log.
         FormatError: this machine runs that log.
         PolicyError: it names no chain, or no member that is on this machine.
         UnavailableError: the disk refuses.
@@ -137,11 +137,12 @@ def agree(policy: TrustPolicy) -> Witness:
         )
     if places.trust.exists():
         old = read_policy(places.trust)
-        if old.log.key != policy.log.key or old.version > policy.version:
+        is_same = old.version == policy.version and old.digest == policy.digest
+        if old.log.key != policy.log.key or not (is_same or old.version < policy.version):
             raise ConflictError(
                 f"version {old.version} of a policy for {policy.log.origin} was adopted here, "
-                f"with {old.log.key.label} as the log's key",
-                hint=f"If going back is meant, move {places.trust} away first.",
+                f"with {old.log.key.label} as the log's key, and this is no later one",
+                hint=f"If it is meant to take that one's place, move {places.trust} away first.",
             )
     member, own = found
     own.know(policy.log.key)

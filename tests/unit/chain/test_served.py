@@ -193,6 +193,7 @@ def test_a_member_agrees_to_what_names_it_and_never_goes_back(own, policy, bank)
     newer = replace(policy, version=2, previous=policy.digest.hex())
     for _ in range(2):
         assert agree(newer).name == own.name
-    with pytest.raises(ConflictError, match=f"version {newer.version}"):
-        agree(policy)
+    for other in (policy, replace(newer, name="another of that version")):
+        with pytest.raises(ConflictError, match=f"version {newer.version}"):
+            agree(other)
     assert policy_for(request_of(bank), None) == newer
