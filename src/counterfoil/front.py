@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+from counterfoil import cluster
 from counterfoil.core.keys import Algorithm, VerifierKey
 from counterfoil.core.policy import Succession, TrustPolicy
 from counterfoil.core.principals import Permission, Principal, check_text
@@ -18,10 +19,10 @@ from counterfoil.data.datasets import Datasets
 from counterfoil.decisions.decisions import Decisions
 from counterfoil.decisions.people import People
 from counterfoil.decisions.stream import TICKET_KEY
-from counterfoil.errors import ConflictError, FormatError
+from counterfoil.errors import ConflictError
 from counterfoil.evidence.evidence import Evidence
 from counterfoil.ledger.audit import AuditReport, Progress, audit
-from counterfoil.ledger.disk import as_path, reported
+from counterfoil.ledger.disk import Disk, as_path, reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
@@ -151,18 +152,19 @@ def open_ledger(
     """Open a ledger that exists; exported as `counterfoil.open`.
 
     Args:
-        url: Its folder.
+        url: Its folder; or `postgresql://…?tiles=…`, where it is shared by several machines.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.
 
     Raises:
         FormatError: there is none there; names `init`.
+        UnavailableError: the database does not answer, or the extra `postgres` is missing.
     """
     if isinstance(url, str) and "://" in url:
-        raise FormatError(
-            f"{url} is no folder, and only folders can be opened yet", hint="Give a path."
-        )
-    ledger = Ledger(as_path(url), clock=clock, random=random)
+        engine = cluster.Cluster(url, Disk())
+        ledger = Ledger(engine.folder, engine=engine, clock=clock, random=random)
+    else:
+        ledger = Ledger(as_path(url), clock=clock, random=random)
     # An erasure that a crash interrupted is finished first; if somebody else writes, it is theirs.
     with contextlib.suppress(ConflictError):
         ledger.people.finish()

@@ -1,0 +1,31 @@
+"""A log that outgrew one machine: PostgreSQL and an object store. Needs the extra `postgres`.
+
+engine      the log at an address            address     one URL for both
+writer      a process that appends           waiting     its callers
+leader      who gives entries their place    edge        the right edge it goes on from
+queue       calls that wait for a place      state       how far the log is, under the fence
+tiletree    the tree in the store            objects     made once, in a folder
+remote      the same in an S3 store          blobs       statements too large for an entry
+database    connections, bounded             schema      tables, by migrations
+create      a new log                        move        a log from one place to another
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from counterfoil.lazy import offer
+
+if TYPE_CHECKING:
+    from counterfoil.cluster.create import create_log as create_log
+    from counterfoil.cluster.engine import Cluster as Cluster
+
+_HOMES = {
+    "Cluster": ".engine",
+    "create_log": ".create",
+}
+
+__all__ = [*_HOMES]  # noqa: PLE0604 every key is a string
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = offer(__name__, _HOMES, extra="postgres")
