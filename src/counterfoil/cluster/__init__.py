@@ -18,11 +18,15 @@ from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
     from counterfoil.cluster.create import create_log as create_log
+    from counterfoil.cluster.create import holds_log as holds_log
     from counterfoil.cluster.engine import Cluster as Cluster
+    from counterfoil.cluster.engine import open_log as open_log
 
 _HOMES = {
     "Cluster": ".engine",
     "create_log": ".create",
+    "holds_log": ".create",
+    "open_log": ".engine",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string

@@ -12,6 +12,23 @@ from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import EMPTY_ROOT
 
 
+def holds_log(url: str) -> bool:
+    """Whether there is a log; the tables are made if they are missing.
+
+    Raises:
+        ConflictError: a newer version made them.
+        FormatError: the URL is no address of a log.
+        UnavailableError: the database does not answer.
+    """
+    database = Database(parse_address(url))
+    try:
+        migrate(database)
+        with database.transaction("looking for a log") as connection:
+            return state.has_log(connection)
+    finally:
+        database.close()
+
+
 def create_log(url: str, signer: Signer) -> None:
     """Make an empty log; the name of the signer's key is its origin.
 

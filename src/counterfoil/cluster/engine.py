@@ -25,6 +25,7 @@ from counterfoil.errors import ConflictError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 
 
@@ -42,6 +43,7 @@ class Cluster:
 
     def __init__(self, url: str, disk: Disk) -> None:
         self.address = parse_address(url)
+        self.name = self.address.name
         self.objects = open_objects(self.address, disk)
         self.blobs = ObjectBlobs(self.objects)
         database = Database(self.address)
@@ -99,6 +101,12 @@ class Cluster:
             database.close()
             raise
         return tree
+
+
+def open_log(url: str) -> Log:
+    """Open the log at an address, as `Log` opens one in a folder."""
+    engine = Cluster(url, Disk())
+    return Log(engine.folder, engine=engine)
 
 
 def open_objects(address: Address, disk: Disk) -> Objects:

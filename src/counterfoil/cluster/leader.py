@@ -94,6 +94,7 @@ class Leader(threading.Thread):
         database: Database,
         objects: Objects,
         tree: TileTree,
+        *,
         signer: Signer,
         witnesses: Witnesses,
         waiting: Waiting,

@@ -75,6 +75,11 @@ def create_rows(connection: Connection, key: VerifierKey, head: Head) -> None:
     connection.execute("INSERT INTO leader DEFAULT VALUES")
 
 
+def has_log(connection: Connection) -> bool:
+    """Whether the rows of a log are there."""
+    return connection.execute("SELECT FROM log").fetchone() is not None
+
+
 def read_key(database: Database, connection: Connection) -> VerifierKey:
     """Read whose log this is.
 

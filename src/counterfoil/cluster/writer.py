@@ -55,7 +55,14 @@ class ClusterWriter:
         self._waiting = Waiting()
         self._stopped = threading.Event()
         self._pid = os.getpid()
-        self._leader = Leader(database, objects, tree, signer, witnesses, self._waiting)
+        self._leader = Leader(
+            database,
+            objects,
+            tree,
+            signer=signer,
+            witnesses=witnesses,
+            waiting=self._waiting,
+        )
         self._threads = [
             threading.Thread(target=self._queue, name="counterfoil-queue", daemon=True),
             threading.Thread(target=self._listen, name="counterfoil-listen", daemon=True),

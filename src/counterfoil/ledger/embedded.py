@@ -36,6 +36,7 @@ class Embedded:
     """
 
     def __init__(self, folder: Path, disk: Disk) -> None:
+        self.name = str(folder)
         self.key = read_identity(folder)
         self.blobs = FolderBlobs(folder / "blobs", disk)
         self._folder = folder / "log"
