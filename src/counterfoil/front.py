@@ -103,8 +103,8 @@ def init(
     """Make a ledger with its keys, a local witness and a policy in observe mode; safe to repeat.
 
     Args:
-        path: The ledger's folder, or a URL as `open_ledger` takes it. Keys, witness and the adopted policy go elsewhere: see
-            `ledger.places`.
+        path: The ledger's folder, or a URL as `open_ledger` takes it. Keys, witness and the adopted
+            policy go elsewhere: see `ledger.places`.
         organisation: Who operates it, as verdicts will say.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.

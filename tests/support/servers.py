@@ -149,7 +149,7 @@ class Postgres:
     def close(self) -> None:
         """Stop it, and remove its data."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)  # which ends sessions, too
+            self._process.send_signal(signal.SIGQUIT)  # nothing of it is needed any more
             try:
                 self._process.wait(READY_S)
             except subprocess.TimeoutExpired:

@@ -89,9 +89,8 @@ class Database:
     def session(self, doing: str) -> Iterator[Connection]:
         """Open a connection of one's own, which commits each query unless told otherwise."""
         with self.reported(doing):
-            connection = psycopg.connect(**self._arguments, autocommit=True)
+            connection = self._connect()
             try:
-                _be_durable(connection)
                 yield connection
             finally:
                 connection.close()
@@ -112,17 +111,15 @@ class Database:
                 f"{self.address.name}: {doing}: {self._said(error)}",
                 hint="Somebody else wrote first.",
             ) from error
+        except PoolTimeout as error:
+            raise self._unavailable(doing, self._why(error)) from error
         except (
             psycopg.OperationalError,
             psycopg.InterfaceError,
             psycopg.InternalError,
             errors.InsufficientPrivilege,
-            PoolTimeout,
         ) as error:
-            raise UnavailableError(
-                f"{self.address.name}: {doing}: {self._said(error)}",
-                hint="Check the database and the way to it, then try again.",
-            ) from error
+            raise self._unavailable(doing, error) from error
 
     def close(self) -> None:
         """Close the pool."""
@@ -130,10 +127,35 @@ class Database:
             self._pool.close(timeout=CONNECT_WITHIN_S)
             self._pool = None
 
+    def _connect(self) -> Connection:
+        connection: Connection = psycopg.connect(**self._arguments, autocommit=True)
+        try:
+            _be_durable(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _why(self, error: PoolTimeout) -> Exception:
+        """Find out why the pool has no connection to give: it does not say."""
+        try:
+            self._connect().close()
+        except psycopg.Error as reason:
+            return reason
+        return error
+
+    def _unavailable(self, doing: str, error: Exception) -> UnavailableError:
+        return UnavailableError(
+            f"{self.address.name}: {doing}: {self._said(error)}",
+            hint="Check the database and the way to it, then try again.",
+        )
+
     def _require_pool(self) -> ConnectionPool[Connection]:
         """Give the pool, opened when it is first needed."""
         with self._lock:
             if self._pool is None:
+                # A pool does not say why it cannot connect; this does, and at once.
+                self._connect().close()
                 self._pool = ConnectionPool(
                     kwargs=self._arguments | {"autocommit": True},
                     min_size=0,

@@ -46,8 +46,8 @@ def verify(
 ) -> Verdict:
     """Verify whatever one is given.
 
-    An evidence file stands by itself, and so does a ledger, in a folder or at its URL. A receipt needs the entry it
-    is about; a data set or a model's file needs the ledger that it was attested in.
+    An evidence file stands by itself, and so does a ledger, in its folder or at its URL. A receipt
+    needs the entry it is about; a data set or a model's file needs the ledger it was attested in.
 
     Args:
         what: A path, or the file's bytes, or evidence not saved yet.
