@@ -8,6 +8,7 @@ tiletree    the tree in the store            objects     made once, in a folder
 remote      the same in an S3 store          blobs       statements too large for an entry
 database    connections, bounded             schema      tables, by migrations
 create      a new log                        move        a log from one place to another
+ends        the two places of a move
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
     from counterfoil.cluster.create import holds_log as holds_log
     from counterfoil.cluster.engine import Cluster as Cluster
     from counterfoil.cluster.engine import open_log as open_log
+    from counterfoil.cluster.move import Moved as Moved
+    from counterfoil.cluster.move import move_log as move_log
 
 _HOMES = {
     "Cluster": ".engine",
+    "Moved": ".move",
     "create_log": ".create",
     "holds_log": ".create",
+    "move_log": ".move",
     "open_log": ".engine",
 }
 

@@ -80,6 +80,18 @@ class Edge:
             )
         return cls(frontier, tuple(rows), entries)
 
+    def open_tiles(self) -> dict[str, bytes]:
+        """Give the partial tiles and the partial bundle at this size, by path."""
+        objects: dict[str, bytes] = {}
+        if self.entries:
+            number = self.size // TILE_WIDTH
+            objects[bundle_path(number, len(self.entries))] = format_bundle(self.entries)
+        for level, row in enumerate(self.rows):
+            if row:
+                number = (self.size >> 8 * level) // TILE_WIDTH
+                objects[tile_path(level, number, len(row) // HASH_BYTES)] = row
+        return objects
+
     def grow(self, new: Sequence[bytes]) -> Growth:
         """Append entries; this edge stays as it is."""
         objects: dict[str, bytes] = {}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.edge import split_entries
-from counterfoil.cluster.state import QUEUED, channel
+from counterfoil.cluster.state import QUEUED, channel, hold_here
 from counterfoil.core.tile import MAX_ENTRY_BYTES
 from counterfoil.errors import FormatError, VerificationError
 
@@ -73,7 +73,11 @@ def stage(
 
     Returns:
         Their numbers.
+
+    Raises:
+        ConflictError: the log was moved.
     """
+    hold_here(connection, database)
     ids: list[int] = []
     with connection.cursor(binary=True) as cursor:
         cursor.executemany(

@@ -61,7 +61,16 @@ def channel(database: Database, about: str) -> str:
 
 def lock_key(database: Database) -> int:
     """Give the number of the advisory lock that the leader of a log holds."""
-    digest = sha256(f"counterfoil leader {database.address.schema}".encode()).digest()
+    return _lock_number(database, "leader")
+
+
+def _moving_key(database: Database) -> int:
+    """Give the number of the lock that callers share, and that a move takes alone."""
+    return _lock_number(database, "moving")
+
+
+def _lock_number(database: Database, what: str) -> int:
+    digest = sha256(f"counterfoil {what} {database.address.schema}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)
 
 
@@ -99,6 +108,42 @@ def read_moved(connection: Connection) -> str:
     """Read where the log was moved to; empty if it is here."""
     row = connection.execute("SELECT coalesce(moved_to, '') FROM log").fetchone()
     return "" if row is None else str(row[0])
+
+
+def mark_moved(connection: Connection, database: Database, to: str) -> bool:
+    """Say that the log lives elsewhere; no leader commits anything from here on.
+
+    Returns:
+        Whether that was possible: not while something is queued or committed and not published.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_moving_key(database),))
+    done = connection.execute(
+        "UPDATE log SET moved_to = %s, epoch = epoch + 1 FROM published"
+        " WHERE log.size = published.size AND NOT EXISTS (SELECT FROM queue"
+        " WHERE (SELECT first FROM placed WHERE placed.id = queue.id) IS NULL)",
+        (to,),
+    )
+    return done.rowcount == 1
+
+
+def hold_here(connection: Connection, database: Database) -> None:
+    """Keep the log from being moved until this transaction ends.
+
+    Raises:
+        ConflictError: it was moved.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_moving_key(database),))
+    require_here(database, read_moved(connection))
+
+
+def resume(connection: Connection, head: Head) -> None:
+    """Go on with a log that came back."""
+    connection.execute(
+        "UPDATE log SET size = %s, root = %s, checkpoint = %s, moved_to = NULL, epoch = epoch + 1",
+        head,
+    )
+    connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
+    connection.execute("DELETE FROM queue")  # all of it was published before the log left
 
 
 def require_here(database: Database, moved_to: str) -> None:

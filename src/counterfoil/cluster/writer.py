@@ -113,6 +113,9 @@ class ClusterWriter:
                     is_sent = True
                     calls = [(pending.count, pending.data) for pending in pendings]
                     ids = stage(connection, self._database, calls)
+            except ConflictError as moved:
+                self._waiting.give_up(pendings, moved)
+                continue
             except CounterfoilError as error:
                 self._waiting.give_up(pendings, _not_queued(error, is_sent=is_sent))
                 continue
