@@ -7,6 +7,7 @@ that hands one connection to several clients (PgBouncer by transactions) cannot 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -40,6 +41,10 @@ _KEEPALIVE = {
 }
 
 Connection = psycopg.Connection[Any]
+
+# What a pool has to say reaches a program that wants to hear it, and nobody's terminal: what it
+# means for a caller is said by our own errors.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
 
 
 class Database:
