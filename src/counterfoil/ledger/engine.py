@@ -1,6 +1,6 @@
 """Where the entries of a log live, and what `Log` asks of that place.
 
-A folder is the only one so far: see `embedded`.
+A folder of this machine (see `embedded`), or PostgreSQL and an object store (`cluster`).
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class Engine(Protocol):
     What `read` gives was published under the log's key, and is compared with its checkpoint before
     it is believed. `write` raises as `Writer.append` where there can be no writer.
     """
+
+    @property
+    def name(self) -> str:
+        """What messages call the place."""
 
     @property
     def key(self) -> VerifierKey:

@@ -380,8 +380,8 @@ class Log:
         checkpoint = open_checkpoint(self.checkpoint, self.key)
         if (checkpoint.size, checkpoint.root) != (self.size, self.root):
             raise VerificationError(
-                f"{self.folder}: the checkpoint and the tree it is stored with differ",
-                hint="Restore the folder from a backup.",
+                f"{self.engine.name}: the checkpoint and the tree it is stored with differ",
+                hint="Restore it from a backup.",
             )
 
     def _root_at(self, size: int) -> Hash | None:
@@ -397,7 +397,7 @@ class Log:
         for index, leaf, entry in zip(range(start, stop), leaves, entries, strict=True):
             if leaf_hash(entry) != leaf:
                 raise VerificationError(
-                    f"entry {index} of {self.folder} is not the one that was logged",
-                    hint="Restore the folder from a backup; `counterfoil log audit` checks all.",
+                    f"entry {index} of {self.engine.name} is not the one that was logged",
+                    hint="Restore it from a backup; `counterfoil log audit` checks all.",
                 )
             yield entry

@@ -1,0 +1,177 @@
+"""A process that appends: it queues entries, and waits until a leader has published them.
+
+Three threads: one queues what all callers bring, in one transaction; one listens for what is
+published, wherever the leader is; and one is that leader, or stands by (see `leader`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from counterfoil.cluster import state
+from counterfoil.cluster.database import Database
+from counterfoil.cluster.leader import BEAT_S, Leader
+from counterfoil.cluster.objects import Objects
+from counterfoil.cluster.queue import join_entries, places_of, stage
+from counterfoil.cluster.tiletree import TileTree
+from counterfoil.cluster.waiting import Pending, Waiting
+from counterfoil.core.keys import Signer
+from counterfoil.errors import ConflictError, CounterfoilError, UnavailableError
+from counterfoil.ledger.countersign import Witnesses
+
+PATIENCE_S = 30.0
+"""How long a call of append waits until its entries are published."""
+
+_LOOK_S = 1.0  # until one looks what is published without having been told
+
+
+class ClusterWriter:
+    """A writer of a log, one of any number.
+
+    Args:
+        database: Of the log; closed with this.
+        objects: Where tiles are.
+        tree: What this process shows of the log.
+        signer: The log's key: a process that appends must be able to lead.
+        witnesses: Who is asked when it does.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        objects: Objects,
+        tree: TileTree,
+        signer: Signer,
+        witnesses: Witnesses,
+    ) -> None:
+        self.tree = tree
+        self._database, self._witnesses = database, witnesses
+        self._waiting = Waiting()
+        self._stopped = threading.Event()
+        self._pid = os.getpid()
+        self._leader = Leader(
+            database,
+            objects,
+            tree,
+            signer=signer,
+            witnesses=witnesses,
+            waiting=self._waiting,
+        )
+        self._threads = [
+            threading.Thread(target=self._queue, name="counterfoil-queue", daemon=True),
+            threading.Thread(target=self._listen, name="counterfoil-listen", daemon=True),
+            threading.Thread(target=self._beat, name="counterfoil-beat", daemon=True),
+            self._leader,
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def append(self, entries: Sequence[bytes]) -> range:
+        """Append entries next to each other; return their indices once they are published."""
+        if os.getpid() != self._pid:
+            raise ConflictError(
+                f"{self.tree.name} was opened for writing before this process was forked",
+                hint="Open it after the fork, in each process that is to write.",
+            )
+        data = join_entries(entries)
+        if not entries:
+            return range(self.tree.size, self.tree.size)
+        pending = Pending(len(entries), data)
+        self._waiting.add(pending)
+        first = self._waiting.wait(pending, PATIENCE_S)
+        self._witnesses.warn_of_silence(stacklevel=4)
+        return range(first, first + len(entries))
+
+    def close(self) -> None:
+        """Stop leading, and let go of the database."""
+        if os.getpid() != self._pid:
+            return  # the threads and connections are those of another process
+        self._stopped.set()
+        self._leader.stop()
+        self._waiting.close()
+        with contextlib.suppress(CounterfoilError), self._database.transaction("leaving") as leave:
+            for about in (state.QUEUED, state.PUBLISHED):
+                channel = state.channel(self._database, about)
+                leave.execute("SELECT pg_notify(%s, '')", (channel,))
+        for thread in self._threads:
+            thread.join()
+        self.tree.close()
+
+    def _queue(self) -> None:
+        """Queue what callers bring."""
+        while pendings := self._waiting.take_unsent():
+            size = self.tree.size
+            is_sent = False
+            try:
+                with self._database.transaction("queueing entries") as connection:
+                    is_sent = True
+                    calls = [(pending.count, pending.data) for pending in pendings]
+                    ids = stage(connection, self._database, calls)
+            except ConflictError as moved:
+                self._waiting.give_up(pendings, moved)
+                continue
+            except CounterfoilError as error:
+                self._waiting.give_up(pendings, _not_queued(error, is_sent=is_sent))
+                continue
+            except psycopg.Error as error:
+                self._waiting.give_up(pendings, _not_queued(error, is_sent=is_sent))
+                continue
+            self._waiting.enter(pendings, ids)
+            for pending in pendings:
+                pending.data = b""
+            if self.tree.size != size:
+                # They may have been published before we knew their numbers.
+                with contextlib.suppress(CounterfoilError):
+                    with self._database.transaction("looking entries up") as connection:
+                        places = places_of(connection, ids, self.tree.size)
+                    self._waiting.resolve(places)
+
+    def _listen(self) -> None:
+        """Take over what is published."""
+        channel = sql.Identifier(state.channel(self._database, state.PUBLISHED))
+        while not self._stopped.is_set():
+            try:
+                with self._database.session("listening") as connection:
+                    connection.execute(sql.SQL("LISTEN {}").format(channel))
+                    while not self._stopped.is_set():
+                        news = state.read_news(connection)
+                        self.tree.take(news.head)
+                        self._waiting.note_trouble(news.trouble)
+                        ids = [pending.id for pending in self._waiting.queued()]
+                        if ids:
+                            self._waiting.resolve(places_of(connection, ids, news.head.size))
+                        for _ in connection.notifies(timeout=_LOOK_S, stop_after=1):
+                            pass
+            except CounterfoilError as error:
+                self._waiting.note_trouble(str(error))
+                self._stopped.wait(_LOOK_S / 4)
+
+    def _beat(self) -> None:
+        """Say that our leader is alive, as long as it is."""
+        while not self._stopped.wait(BEAT_S):
+            epoch = self._leader.epoch
+            if epoch:
+                with (
+                    contextlib.suppress(CounterfoilError),
+                    self._database.transaction("saying that we lead") as connection,
+                ):
+                    state.beat(connection, epoch)
+
+
+def _not_queued(error: Exception, *, is_sent: bool) -> CounterfoilError:
+    """Say what is known of entries whose queueing failed."""
+    hint = error.hint if isinstance(error, CounterfoilError) else ""
+    if is_sent:
+        return UnavailableError(
+            f"it is not known whether the entries are queued: {error}",
+            hint="Look whether the entries are in, then append again.",
+        )
+    return UnavailableError(
+        f"nothing was appended: {error}", hint=f"{hint} Then append these again."
+    )
