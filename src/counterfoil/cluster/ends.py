@@ -22,6 +22,7 @@ from counterfoil.cluster.leader import CHECKPOINT_PATH
 from counterfoil.cluster.schema import migrate
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.keys import VerifierKey
+from counterfoil.core.merkle import leaf_hashes
 from counterfoil.errors import ConflictError, FormatError, UnavailableError
 from counterfoil.ledger.blobs import Blobs, FolderBlobs
 from counterfoil.ledger.disk import Disk, as_path, is_url
@@ -135,7 +136,7 @@ class FolderEnd:
 
     def take(self, entries: Sequence[bytes]) -> None:
         """Commit them; without `ledger.json`, or beside a mark, they are no ledger yet."""
-        self._require_tree().commit(entries, None, lambda _size, _root: b"")
+        self._require_tree().commit(entries, leaf_hashes(entries), lambda _size, _root: b"")
 
     def root(self) -> bytes:
         """Of the tree."""
