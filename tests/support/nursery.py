@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 THREADS = 4
@@ -27,13 +28,14 @@ class Nursery:
     Args:
         url: The log's.
         told: The file for what was acknowledged.
+        within: Words before its command: what runs it somewhere else.
     """
 
-    def __init__(self, url: str, told: Path) -> None:
+    def __init__(self, url: str, told: Path, *, within: Sequence[str] = ()) -> None:
         self.told = told
         told.touch()
         self._process = subprocess.Popen(
-            [sys.executable, __file__, url, str(told)],
+            [*within, sys.executable, __file__, url, str(told)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
