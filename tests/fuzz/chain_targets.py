@@ -6,6 +6,7 @@ import rlp
 from eth_hash.auto import keccak
 from eth_keys.datatypes import PrivateKey
 
+from counterfoil.chain import account
 from counterfoil.chain.anchorproof import (
     ExpectedAnchor,
     anchor_proof_from_json,
@@ -129,6 +130,12 @@ def take_settled(data: bytes) -> None:
     assert format_settled(parse_settled(data)) == data
 
 
+def take_key_file(data: bytes) -> None:
+    """The costs that are let through are as small as those of the seed."""
+    account.MAX_SCRYPT_N, account._MAX_PBKDF2_ROUNDS = 2, 2
+    account._open(data, "passphrase", "key file")
+
+
 def take_request(data: bytes) -> None:
     assert format_request(parse_request(data)) == data
 
@@ -223,6 +230,13 @@ TARGETS = (
         take_signed,
         lambda: [chains.attempt(7).signed.raw],
         covers=(parse_signed,),
+    ),
+    Target(
+        "key-file",
+        take_key_file,
+        lambda: chains.KEY_FILES,
+        "json",
+        tries=200,
     ),
     Target("account-signature", take_signature, lambda: [bytes(SIGNED), SIGNED.long()]),
     Target(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import rlp
@@ -93,3 +94,34 @@ def attempt(fee: int) -> Attempt:
 PENDING = Pending("advance log/5", (attempt(10), attempt(12)))
 TX_RECEIPT = TxReceipt(b"\x01" * 32, 2**60, b"\x02" * 32, True, 21_000, 2**200, CALL.to)
 SETTLED = Settled("advance log/5", 3, call_digest(CALL), "succeeded", TX_RECEIPT)
+
+_SCRYPT = {
+    "cipherparams": {"iv": "7de40f10f169c23a5ebfc2c674332143"},
+    "ciphertext": "44a217a0574ee94b460aedceeb08af93042717a84fad3c5f24fa69aecebece1f",
+    "kdf": "scrypt",
+    "kdfparams": {"dklen": 32, "n": 2, "p": 1, "r": 8, "salt": "0b885e29c99053e7a1271f7807ee06fe"},
+    "mac": "e31af7b187ae0d4965e141e30f482f525a911e8b738e87ec5d12aee77e0e20bd",
+}
+_PBKDF2 = {
+    "cipherparams": {"iv": "8f7335255790f86744874c81cec998c9"},
+    "ciphertext": "ab8c2edd07482e30214d47f1341de5f07e27f1d95103d74371af66d628449460",
+    "kdf": "pbkdf2",
+    "kdfparams": {
+        "c": 2,
+        "dklen": 32,
+        "prf": "hmac-sha256",
+        "salt": "3a4c3bf29b3d326a6875feae997bff77",
+    },
+    "mac": "176597f4e5ab36989f3d508520396b575454d6a1542a2267b1410489198813de",
+}
+KEY_FILES = tuple(
+    json.dumps(
+        {
+            "address": "4a62316623ad457F02cDC5D997deD67a383EC569",
+            "crypto": {"cipher": "aes-128-ctr", **locked},
+            "version": 3,
+        }
+    ).encode()
+    for locked in (_SCRYPT, _PBKDF2)
+)
+"""An account's key, under the passphrase `passphrase`, cheap to open."""
