@@ -24,9 +24,9 @@ WORDS = (
     b"0", b"1", b"-1", b"00", b"255", b"256", b"65535", b"65536", b"1e400", b"1e21", b"-0", b"1.5",
     b"9007199254740991", b"9007199254740992", b"9223372036854775807", b"9223372036854775808",
     b"18446744073709551615", b"18446744073709551616", b"9" * 40, b"9" * 400, b"9" * 5000,
-    b"0x", b"0x0", b"0xffffffffffffffff", b"null", b"true", b"NaN", b"Infinity", b"[]", b"{}", b'""',
-    b"\\u0000", b"\\ud800", b"[[[[[[[[", b'{"a":' * 8, b"<script>", b"</script>", b"&#0;", b"%00",
-    b"&#" + b"9" * 5000, b"../", b"[[a]]", b"a.b.c", b'"""',
+    b"0x", b"0x0", b"0xffffffffffffffff", b"null", b"true", b"NaN", b"Infinity", b"[]", b"{}",
+    b'""', b"\\u0000", b"\\ud800", b"[[[[[[[[", b'{"a":' * 8, b"<script>", b"</script>", b"&#0;",
+    b"%00", b"&#" + b"9" * 5000, b"../", b"[[a]]", b"a.b.c", b'"""',
 )
 """Bytes that mean something to some parser, or lie next to a limit."""
 

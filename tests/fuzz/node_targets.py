@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from functools import cache
 
+from eth_abi.abi import encode
+
+from counterfoil.chain.anchor import CheckpointAnchor
 from counterfoil.chain.anchorproof import (
     format_anchor_proof,
     parse_anchor_proof,
@@ -30,7 +33,7 @@ from counterfoil.core.anchoring import Finality
 from counterfoil.core.canonical import parse_json
 from counterfoil.errors import FormatError
 from fuzz import chains
-from fuzz.chain_targets import AUTHORITY, EXPECTED, PROOF
+from fuzz.chain_targets import AUTHORITY, EXPECTED, PROOF, ROOT, SIZE
 from fuzz.chains import CHAIN_ID
 from fuzz.targets import Target, text_of
 
@@ -155,6 +158,33 @@ def answers() -> bytes:
     return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
 
 
+READERS = (
+    *("latest", "committee_of", "is_stopped", "anchors"),
+    *("root_at", "anchor_at", "as_of", "split_of"),  # these take a number more
+)
+
+
+def take_contract(data: bytes) -> None:
+    """The first byte chooses what a contract is asked, the rest is what it gives."""
+    at = data[0] % len(READERS) if data else 0
+    node = _Node({"eth_call": f"0x{data[1:].hex()}"})
+    contract = CheckpointAnchor(Chain(node, PROFILE), str(chains.CALL.to))
+    more = (SIZE,) if at >= len(READERS) // 2 else ()
+    getattr(contract, READERS[at])(chains.LOG_ID, *more, final=False)
+
+
+def given() -> tuple[bytes, ...]:
+    """What a contract gives when it is asked honestly."""
+    types = {
+        0: (["(uint64,bytes32,uint64,uint64)"], [(SIZE, ROOT, 1, 2)]),
+        1: (["uint64", "uint64", "address[]"], [1, 1, ["0x" + "12" * 20]]),
+        2: (["bool"], [True]),
+        3: (["uint256"], [3]),
+        4: (["bytes32"], [ROOT]),
+    }
+    return tuple(bytes([at]) + encode(*values) for at, values in types.items())
+
+
 def take_proxied(data: bytes) -> None:
     """A request to the development chain's front; `Proxy` without the server around it."""
     proxy = Proxy.__new__(Proxy)
@@ -216,6 +246,7 @@ TARGETS = (
         ],
         "json",
     ),
+    Target("contract", take_contract, given),
     Target("revert", take_reason, reasons),
     Target("revert-abi", take_reason_bytes, lambda: [bytes.fromhex(reasons()[0].decode()[10:])]),
 )
