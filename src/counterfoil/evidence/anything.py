@@ -16,7 +16,7 @@ from counterfoil.core.quorum import Grade, check_quorum
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.succession import PolicyHistory, policy_history
-from counterfoil.core.testimony import check_attestation, hear
+from counterfoil.core.testimony import check_attestation, hear, stated_types
 from counterfoil.core.text import named
 from counterfoil.data.datasets import Datasets
 from counterfoil.errors import FormatError, PolicyError, UnavailableError, VerificationError
@@ -32,7 +32,6 @@ from counterfoil.ledger.policyfile import read_policy
 from counterfoil.ledger.status import check_memory
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
-from counterfoil.models.version import read_version
 
 
 def verify(
@@ -198,15 +197,14 @@ def _check_not_revoked(
         return
     now = int(log.clock())
     if kind == "model":
-        version = read_version(found)
         judged = [
             evaluate_stage(
                 policy,
                 stage.name,
                 subject,
                 heard,
-                model_format=version.format,
-                types=version.types,
+                model_format=str(found.statement.predicate.get("format")),
+                types=stated_types(found.statement),
                 now=now,
             )
             for stage in policy.stages
