@@ -183,7 +183,7 @@ def test_leaders_are_killed_over_an_object_store(load, moto, monkeypatch):
 def test_database_is_killed_under_load(load, postgres):
     """PostgreSQL ends without a word and starts again: callers are told, and all goes on."""
     busy = load()
-    for _ in range(20 if SOAK else 3):
+    for _ in range(20 if SOAK else 2):
         busy.progress(time.monotonic(), 5)
         postgres.kill()
         at = time.monotonic()
@@ -192,7 +192,7 @@ def test_database_is_killed_under_load(load, postgres):
     busy.check()
 
 
-@pytest.mark.parametrize("how", ["cut", "stall"])
+@pytest.mark.parametrize("how", ["cut", *(["stall"] if SOAK else [])])  # a stall takes 30 s
 def test_way_to_the_database_is_cut(load, postgres, way_to, how):
     """Without a way to the database, calls end with an error in time; with it, all goes on."""
     way = way_to(postgres.port)
@@ -220,13 +220,12 @@ def test_way_to_the_object_store_is_cut(load, moto, way_to, monkeypatch):
     busy.progress(0.0, 5)
     way.cut()
     at = time.monotonic()
-    errors = []
-    while not errors:
-        errors = [line["says"] for line in busy.nursery.news() if "error" in line]
+    said = ""
+    while "not published yet" not in said:
+        errors = (line["says"] for line in busy.nursery.news() if "error" in line)
+        said = next((says for says in errors if "s3://ledgers/" in says), "")
         assert time.monotonic() < at + SOON_S
         time.sleep(0.05)
-    assert "s3://ledgers/" in errors[0]
-    assert "not published yet" in errors[0]
     way.heal()
     busy.progress(time.monotonic(), 5)
     busy.check()

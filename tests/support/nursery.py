@@ -85,7 +85,6 @@ def main(url: str, told: str) -> None:
             finally:
                 os._exit(1)
         print(child, flush=True)  # noqa: T201 that is the answer
-    os.killpg(0, signal.SIGKILL) if os.getpgid(0) == os.getpid() else None
 
 
 def work(url: str, told: str, number: int) -> None:
@@ -113,14 +112,15 @@ def work(url: str, told: str, number: int) -> None:
             begun = time.monotonic()
             try:
                 receipts = log.append_many(entries)
+                first, last = receipts[0], receipts[-1]
             except CounterfoilError as error:
                 tell(begun=begun, at=time.monotonic(), error=type(error).__name__, says=str(error))
                 time.sleep(0.05)
                 continue
-            note = receipts[-1].checkpoint.decode()
-            known = {"first": entries[0].decode(), "index": receipts[0].index, "note": note}
+            note = last.checkpoint.decode()
+            known = {"first": entries[0].decode(), "index": first.index, "note": note}
             if count % 20 == 0:
-                known["receipt"] = format_receipt(receipts[-1]).decode()
+                known["receipt"] = format_receipt(last).decode()
                 known["last"] = entries[-1].decode()
             tell(begun=begun, at=time.monotonic(), count=len(entries), **known)
 

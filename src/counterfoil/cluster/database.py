@@ -42,9 +42,9 @@ _KEEPALIVE = {
 
 Connection = psycopg.Connection[Any]
 
-# What a pool has to say reaches a program that wants to hear it, and nobody's terminal: what it
+# What psycopg has to say reaches a program that wants to hear it, and nobody's terminal: what it
 # means for a caller is said by our own errors.
-logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 class Database:

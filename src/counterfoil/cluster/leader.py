@@ -144,7 +144,8 @@ class Leader(threading.Thread):
         """Wait for the lock; then lead."""
         while not state.try_lock(connection, self._database):
             state.end_silent_leader(connection, self._database)
-            if self._stopped.wait(STANDBY_S if self._waiting.queued() else IDLE_STANDBY_S):
+            self._waiting.await_call(IDLE_STANDBY_S - STANDBY_S)
+            if self._stopped.wait(STANDBY_S):
                 return
         channel = sql.Identifier(state.channel(self._database, state.QUEUED))
         connection.execute(sql.SQL("LISTEN {}").format(channel))

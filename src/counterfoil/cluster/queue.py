@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.edge import split_entries
-from counterfoil.cluster.state import QUEUED, channel, hold_here
+from counterfoil.cluster.state import QUEUED, channel
 from counterfoil.core.tile import MAX_ENTRY_BYTES
 from counterfoil.errors import FormatError, VerificationError
 
@@ -64,20 +64,16 @@ def join_entries(entries: Sequence[bytes]) -> bytes:
 def stage(
     connection: Connection, database: Database, calls: Sequence[tuple[int, bytes]]
 ) -> list[int]:
-    """Put calls into the queue, in one transaction with what the caller does in it.
+    """Put calls into the queue.
 
     Args:
-        connection: In a transaction.
+        connection: In a transaction, see `hold_here`.
         database: Whose leader is told.
         calls: Of each how many entries it has, and these.
 
     Returns:
         Their numbers.
-
-    Raises:
-        ConflictError: the log was moved.
     """
-    hold_here(connection, database)
     ids: list[int] = []
     with connection.cursor(binary=True) as cursor:
         cursor.executemany(

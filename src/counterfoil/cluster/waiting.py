@@ -26,6 +26,7 @@ class Pending:
     data: bytes
     id: int = 0  # in the queue; 0 before it is there
     is_sent: bool = False  # whether it may be in the queue
+    is_over: bool = False  # whether its caller no longer waits
     first: int = -1
     error: CounterfoilError | None = None
 
@@ -58,9 +59,29 @@ class Waiting:
             while not self._unsent and not self._closed:
                 self._changed.wait()
             taken, self._unsent = self._unsent, []
-            for pending in taken:
-                pending.is_sent = True
             return taken
+
+    def put_back(self, pendings: Sequence[Pending]) -> None:
+        """Have calls queued later, which certainly were not."""
+        with self._changed:
+            self._unsent[:0] = pendings
+
+    def send(self, pendings: Iterable[Pending]) -> list[Pending]:
+        """Give those whose callers still wait; from now on they may be in the queue."""
+        with self._changed:
+            sent = [pending for pending in pendings if not pending.is_over]
+            for pending in sent:
+                pending.is_sent = True
+            return sent
+
+    def await_call(self, within_s: float) -> bool:
+        """Wait until a call waits; returns whether one does."""
+        with self._changed:
+            return bool(
+                self._changed.wait_for(
+                    lambda: self._queued or self._unsent or self._closed, within_s
+                )
+            )
 
     def give_up(self, pendings: Iterable[Pending], error: CounterfoilError) -> None:
         """Have calls raise."""
@@ -122,8 +143,7 @@ class Waiting:
                 self._changed.wait(left)
             if pending.first >= 0:
                 return pending.first
-            if pending in self._unsent:
-                self._unsent.remove(pending)
+            pending.is_over = True
             self._queued.pop(pending.id, None)
             if pending.error is not None:
                 raise pending.error

@@ -11,11 +11,10 @@ import os
 import threading
 from collections.abc import Sequence
 
-import psycopg
 from psycopg import sql
 
 from counterfoil.cluster import state
-from counterfoil.cluster.database import Database
+from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.leader import BEAT_S, Leader
 from counterfoil.cluster.objects import Objects
 from counterfoil.cluster.queue import join_entries, places_of, stage
@@ -29,6 +28,7 @@ PATIENCE_S = 30.0
 """How long a call of append waits until its entries are published."""
 
 _LOOK_S = 1.0  # until one looks what is published without having been told
+_RETRY_S = 0.25  # until one connects again
 
 
 class ClusterWriter:
@@ -105,32 +105,48 @@ class ClusterWriter:
 
     def _queue(self) -> None:
         """Queue what callers bring."""
-        while pendings := self._waiting.take_unsent():
-            size = self.tree.size
-            is_sent = False
+        is_over = False
+        while not is_over:
             try:
-                with self._database.transaction("queueing entries") as connection:
-                    is_sent = True
-                    calls = [(pending.count, pending.data) for pending in pendings]
-                    ids = stage(connection, self._database, calls)
-            except ConflictError as moved:
-                self._waiting.give_up(pendings, moved)
-                continue
-            except CounterfoilError as error:
-                self._waiting.give_up(pendings, _not_queued(error, is_sent=is_sent))
-                continue
-            except psycopg.Error as error:
-                self._waiting.give_up(pendings, _not_queued(error, is_sent=is_sent))
-                continue
-            self._waiting.enter(pendings, ids)
-            for pending in pendings:
-                pending.data = b""
-            if self.tree.size != size:
-                # They may have been published before we knew their numbers.
-                with contextlib.suppress(CounterfoilError):
-                    with self._database.transaction("looking entries up") as connection:
-                        places = places_of(connection, ids, self.tree.size)
-                    self._waiting.resolve(places)
+                with self._database.session("queueing entries") as connection:
+                    while pendings := self._waiting.take_unsent():
+                        self._queue_some(connection, pendings)
+                    is_over = True
+            except UnavailableError as error:
+                self._waiting.note_trouble(str(error))
+                is_over = self._stopped.wait(_RETRY_S)
+
+    def _queue_some(self, connection: Connection, pendings: list[Pending]) -> None:
+        """Queue calls in one transaction; each gets its number, or an error."""
+        size = self.tree.size
+        sent: list[Pending] | None = None
+        try:
+            with self._database.reported("queueing entries"), connection.transaction():
+                state.hold_here(connection, self._database)
+                sent = self._waiting.send(pendings)
+                calls = [(pending.count, pending.data) for pending in sent]
+                ids = stage(connection, self._database, calls) if calls else []
+        except UnavailableError as error:
+            if sent is None:  # most likely the connection had ended long before
+                self._waiting.put_back(pendings)
+                raise
+            unknown = UnavailableError(
+                f"it is not known if the entries are queued: {error}",
+                hint="Look whether the entries are in, then append again.",
+            )
+            self._waiting.give_up(sent, unknown)
+            raise
+        except CounterfoilError as error:
+            self._waiting.give_up(pendings, error)
+            return
+        self._waiting.enter(sent, ids)
+        for pending in sent:
+            pending.data = b""
+        if self.tree.size != size:
+            # They may have been published before we knew their numbers.
+            with self._database.reported("looking entries up"):
+                places = places_of(connection, ids, self.tree.size)
+            self._waiting.resolve(places)
 
     def _listen(self) -> None:
         """Take over what is published."""
@@ -150,7 +166,7 @@ class ClusterWriter:
                             pass
             except CounterfoilError as error:
                 self._waiting.note_trouble(str(error))
-                self._stopped.wait(_LOOK_S / 4)
+                self._stopped.wait(_RETRY_S)
 
     def _beat(self) -> None:
         """Say that our leader is alive, as long as it is."""
@@ -162,16 +178,3 @@ class ClusterWriter:
                     self._database.transaction("saying that we lead") as connection,
                 ):
                     state.beat(connection, epoch)
-
-
-def _not_queued(error: Exception, *, is_sent: bool) -> CounterfoilError:
-    """Say what is known of entries whose queueing failed."""
-    hint = error.hint if isinstance(error, CounterfoilError) else ""
-    if is_sent:
-        return UnavailableError(
-            f"it is not known whether the entries are queued: {error}",
-            hint="Look whether the entries are in, then append again.",
-        )
-    return UnavailableError(
-        f"nothing was appended: {error}", hint=f"{hint} Then append these again."
-    )
