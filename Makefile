@@ -5,6 +5,10 @@
 PYTHON ?= python3.13 python3.12 python3.11 python3
 # More words for pytest: `make test ARGS="tests/unit -x"`.
 ARGS ?=
+# Of `make fuzz`: cases of each target, at most how many seconds of each (0: no end), and which ones.
+FUZZ_RUNS ?= 1000000
+FUZZ_SECONDS ?= 0
+FUZZ_TARGETS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +18,8 @@ CONTRACTS := .venv-contracts
 PEERS := .venv-peers
 # And another implementation, which needs a Python from 3.12 on.
 AICS := .venv-aics
+# And a fuzzer, which changes how what it runs is compiled.
+FUZZ := .venv-fuzz
 # So do the tools that prove things of the compiled contracts; these also need npm.
 PROOFS := .venv-proofs
 # Answers of a company's own certificate authority are believed where the system believes them.
@@ -23,7 +29,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types ladder contracts test-contracts prove peers bench soak fuzz lock upgrade clean
+.PHONY: help demo test lint format types ladder contracts test-contracts prove peers bench soak fuzz fuzz-parsers lock upgrade clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,9 +73,14 @@ bench: $(VENV)/.test ## Measure side by side with peers; minutes, on a quiet mac
 soak: $(VENV)/.test ## Kill, fill and corrupt ledgers many more times than a test run does
 	COUNTERFOIL_SOAK=$${COUNTERFOIL_SOAK:-50} $(BIN)/python -m pytest tests/faults $(ARGS)
 
-fuzz: $(VENV)/.test ## Run the property tests with many more examples
+fuzz: $(VENV)/.test $(FUZZ)/.made ## Run the property tests with many more examples, then fuzz; hours
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n auto --maxprocesses 4 tests/properties tests/unit \
 		tests/faults/test_log_machine.py $(ARGS)
+	@$(MAKE) --no-print-directory fuzz-parsers
+
+fuzz-parsers: $(FUZZ)/.made ## Fuzz every parser: FUZZ_RUNS=1000000 cases of each, or FUZZ_SECONDS
+	PYTHONPATH=src $(FUZZ)/bin/python tests/fuzz/run.py $(FUZZ_TARGETS) \
+		--runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
 
 lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.lock $(ARGS)
@@ -81,12 +92,13 @@ lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(subst 3.11,3.12,$(COMPILE)) requirements/aics.in --output-file requirements/aics.lock $(ARGS)
 	$(COMPILE) requirements/contracts.in --output-file requirements/contracts.lock $(ARGS)
 	$(COMPILE) requirements/halmos.in --output-file requirements/halmos.lock $(ARGS)
+	$(COMPILE) pyproject.toml requirements/fuzz.in --extra chain --output-file requirements/fuzz.lock $(ARGS)
 
 upgrade: ## Resolve the locks anew, with the newest versions
 	@$(MAKE) --no-print-directory lock ARGS=--upgrade
 
 clean: ## Remove the environment and everything generated
-	rm -rf $(VENV) $(CONTRACTS) $(PEERS) $(AICS) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CONTRACTS) $(PEERS) $(AICS) $(FUZZ) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip installs uv and nothing else. A half-made environment leaves no uv, and is made again.
@@ -131,6 +143,12 @@ $(AICS)/.made: $(BIN)/uv requirements/aics.lock
 		fi; \
 	done; \
 	echo "aics-tlog needs Python 3.12 or 3.13, and there is none here." >&2; exit 1
+
+$(FUZZ)/.made: $(BIN)/uv requirements/fuzz.lock
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(FUZZ)
+	@$(UV) pip install --quiet --python $(FUZZ)/bin/python --compile-bytecode --require-hashes \
+		--requirement requirements/fuzz.lock
+	@touch $@
 
 $(CONTRACTS)/.made: $(BIN)/uv requirements/contracts.lock
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(CONTRACTS)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sqlite3
 import statistics
 import subprocess
@@ -54,7 +53,7 @@ def main() -> None:
         os.environ["COUNTERFOIL_HOME"] = f"{folder}/home"
         warm(Path(folder))
         figures: dict[str, float] = {}
-        for measure in (growing, appending, single, proving, auditing, recording, starting):
+        for measure in (appending, single, proving, auditing, recording, starting):
             found = measure(Path(folder), scale)
             figures.update(found)
             if not options.json:
@@ -99,7 +98,12 @@ def appending(folder: Path, scale: int) -> dict[str, float]:
         with database:
             database.executemany("INSERT INTO entries (entry) VALUES (?)", [(e,) for e in batch])
 
-    ways = {"ours": log.append_many, "SQLite": plain, "pymerkle": _pymerkle(folder)}
+    ways = {
+        "ours": log.append_many,
+        "SQLite": plain,
+        "pymerkle": _pymerkle(folder),
+        "aics-tlog": _aics_tlog(folder),
+    }
     # In turns, so that all meet the same moments of a shared machine.
     turns: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(1 + 4 * scale):
@@ -110,7 +114,7 @@ def appending(folder: Path, scale: int) -> dict[str, float]:
             turns[way].append(time.perf_counter() - start)
     log.close()
     database.close()
-    ours, sqlite, pymerkle = (statistics.median(times[1:]) for times in turns.values())
+    ours, sqlite, pymerkle, aics = (statistics.median(times[1:]) for times in turns.values())
     found = {
         "append, batches of 1,000: entries/s": BATCH * TURN / ours,
         "  plain SQLite, WAL, synchronous=FULL: rows/s": BATCH * TURN / sqlite,
@@ -119,6 +123,9 @@ def appending(folder: Path, scale: int) -> dict[str, float]:
     if ways["pymerkle"] is not None:
         found["  pymerkle SqliteTree: entries/s"] = BATCH * TURN / pymerkle
         found["  ratio to pymerkle"] = pymerkle / ours
+    if ways["aics-tlog"] is not None:
+        found["  aics-tlog: entries/s"] = BATCH * TURN / aics
+        found["  ratio to aics-tlog"] = aics / ours
     return found
 
 
@@ -129,6 +136,39 @@ def _pymerkle(folder: Path):  # noqa: ANN202
         return None
     tree = SqliteTree(str(folder / "pymerkle.sqlite"))
     return tree.append_entries
+
+
+# In their own Python: a batch from standard input, durably, with a signed checkpoint.
+AICS_TLOG = """
+import sys
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from aics_tlog import Checkpoint, DirectoryTileStore, IncrementalTileWriter, sign_checkpoint
+key = Ed25519PrivateKey.generate()
+store = DirectoryTileStore(sys.argv[1])
+writer = IncrementalTileWriter(store)
+width, count = int(sys.argv[2]), int(sys.argv[3])
+while data := sys.stdin.buffer.read(width * count):
+    writer.append([data[at : at + width] for at in range(0, len(data), width)])
+    head = Checkpoint("bench.example/aics", writer.size, writer.root())
+    store.write_checkpoint(sign_checkpoint(head, key, head.origin).to_bytes())
+    sys.stdout.write("k")
+    sys.stdout.flush()
+"""
+
+
+def _aics_tlog(folder: Path):  # noqa: ANN202
+    python = Path(__file__).parents[1] / ".venv-aics" / "bin" / "python"
+    if not python.exists():  # `make peers` makes it
+        return None
+    words = [str(python), "-c", AICS_TLOG, str(folder / "aics"), str(ENTRY_BYTES), str(BATCH)]
+    peer = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def append(batch: list[bytes]) -> None:
+        peer.stdin.write(b"".join(batch))
+        peer.stdin.flush()
+        assert peer.stdout.read(1) == b"k"
+
+    return append
 
 
 def single(folder: Path, scale: int) -> dict[str, float]:
@@ -220,27 +260,6 @@ def auditing(folder: Path, scale: int) -> dict[str, float]:
         "  only their two hashes each: /s": statistics.median(bare),
         "  audit: time relative to only hashing": statistics.median(bare) / statistics.median(ours),
     }
-
-
-def growing(folder: Path, scale: int) -> dict[str, float]:
-    """Cost of an append and memory, at 10**4 and at 10**6 entries (10**5 with --quick)."""
-    log = make_log(folder, "growth")
-    sizes = (10_000, 1_000_000 if scale > 1 else 100_000)
-    found: dict[str, float] = {}
-    for size in sizes:
-        while log.size < size:
-            log.append_many([i.to_bytes(8, "big") * 8 for i in range(min(5000, size - log.size))])
-        times = []
-        for _ in range(300):
-            start = time.perf_counter()
-            log.append(b"x" * 64)
-            times.append(time.perf_counter() - start)
-        found[f"one append at {size:,} entries: µs"] = statistics.median(times) * 1e6
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        found[f"  peak memory so far: MiB at {size:,}"] = peak / 1024
-    log.close()
-    first, last = (found[f"one append at {size:,} entries: µs"] for size in sizes)
-    return {**found, "  ratio, large to small": last / first}
 
 
 def recording(folder: Path, scale: int) -> dict[str, float]:

@@ -16,9 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+import servers
 from hypothesis import HealthCheck, settings
+
+Server = TypeVar("Server", servers.Postgres, servers.Moto)
 
 # The contracts' tests need other versions of packages: `make test-contracts` runs them, apart.
 collect_ignore = ["contracts"]
@@ -69,6 +73,28 @@ def anvil(anvil_program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, and found by what is tested."""
     monkeypatch.setenv("COUNTERFOIL_ANVIL", str(anvil_program))
     return anvil_program
+
+
+def run_server(server: type[Server]) -> Iterator[Server]:
+    """Run a server, or skip loudly what needs it."""
+    try:
+        running = server()
+    except servers.MissingError as error:
+        pytest.skip(str(error))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """A PostgreSQL server; whoever stops it starts it again."""
+    yield from run_server(servers.Postgres)
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[servers.Moto]:
+    """What stands for S3; whoever stops it starts it again."""
+    yield from run_server(servers.Moto)
 
 
 @pytest.fixture

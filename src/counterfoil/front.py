@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import urllib.parse
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from counterfoil.core.keys import Algorithm, VerifierKey
+from counterfoil import cluster
+from counterfoil.core.keys import Algorithm, Signer, VerifierKey
 from counterfoil.core.policy import Succession, TrustPolicy
 from counterfoil.core.principals import Permission, Principal, check_text
 from counterfoil.core.quorum import LogIdentity, Witness
@@ -18,10 +20,10 @@ from counterfoil.data.datasets import Datasets
 from counterfoil.decisions.decisions import Decisions
 from counterfoil.decisions.people import People
 from counterfoil.decisions.stream import TICKET_KEY
-from counterfoil.errors import ConflictError, FormatError
+from counterfoil.errors import ConflictError
 from counterfoil.evidence.evidence import Evidence
 from counterfoil.ledger.audit import AuditReport, Progress, audit
-from counterfoil.ledger.disk import as_path, reported
+from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
@@ -101,8 +103,8 @@ def init(
     """Make a ledger with its keys, a local witness and a policy in observe mode; safe to repeat.
 
     Args:
-        path: The ledger's folder. Keys, witness and the adopted policy go elsewhere: see
-            `ledger.places`.
+        path: The ledger's folder, or a URL as `open_ledger` takes it. Keys, witness and the adopted
+            policy go elsewhere: see `ledger.places`.
         organisation: Who operates it, as verdicts will say.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.
@@ -112,27 +114,21 @@ def init(
         FormatError: the path is empty, or the organisation is no line of printable text.
         UnavailableError: the disk refuses.
     """
-    folder = as_path(path)
     check_text(organisation, "organisation")
-    # First of all: where there can be no folder, no keys are made for it.
-    with reported(f"cannot make a ledger in {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "ledger.json").exists():
-        name = folder.absolute().name.lower()[:_READABLE_CHARACTERS]
-        readable = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-")
-        origin = f"counterfoil.local/{readable or 'ledger'}-{random(4).hex()}"
-        signer = generate_key(origin, Algorithm.ED25519)
-        places = Places(origin)
-        save_key(places.keys / "log.pem", signer)
-        for name in (OPERATOR, TICKET_KEY):
-            save_key(places.keys / f"{name}.pem", generate_key(name, Algorithm.ED25519))
-        witness = generate_key("witness.local", Algorithm.COSIGNATURE_ED25519)
-        save_key(places.witness / "key.pem", witness)
-        LocalWitness(places.witness, witness, clock=clock).know(signer.key)
-        # If we stop before the next line, the keys are of no ledger, and the next try makes new
-        # ones under another origin.
-        Log.create(folder, signer)
-    ledger = Ledger(folder, clock=clock, random=random)
+    if isinstance(path, str) and is_url(path):
+        if not cluster.holds_log(path):
+            name = urllib.parse.urlsplit(path).path
+            cluster.create_log(path, _make_keys(name, clock, random))
+    else:
+        folder = as_path(path)
+        # First of all: where there can be no folder, no keys are made for it.
+        with reported(f"cannot make a ledger in {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "ledger.json").exists():
+            # If we stop before the log is made, the keys are of no ledger, and the next try makes
+            # new ones under another origin.
+            Log.create(folder, _make_keys(folder.absolute().name, clock, random))
+    ledger = _open(path, clock, random)
     try:
         if not ledger.places.trust.exists() and (ledger.places.keys / "log.pem").exists():
             ledger.policy.adopt(first_policy(ledger, organisation))
@@ -151,22 +147,42 @@ def open_ledger(
     """Open a ledger that exists; exported as `counterfoil.open`.
 
     Args:
-        url: Its folder.
+        url: Its folder; or `postgresql://…?tiles=…`, where it is shared by several machines.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.
 
     Raises:
         FormatError: there is none there; names `init`.
+        UnavailableError: the database does not answer, or the extra `postgres` is missing.
     """
-    if isinstance(url, str) and "://" in url:
-        raise FormatError(
-            f"{url} is no folder, and only folders can be opened yet", hint="Give a path."
-        )
-    ledger = Ledger(as_path(url), clock=clock, random=random)
+    ledger = _open(url, clock, random)
     # An erasure that a crash interrupted is finished first; if somebody else writes, it is theirs.
     with contextlib.suppress(ConflictError):
         ledger.people.finish()
     return ledger
+
+
+def _open(url: str | Path, clock: Callable[[], float], random: Callable[[int], bytes]) -> Ledger:
+    if isinstance(url, str) and is_url(url):
+        engine = cluster.Cluster(url, Disk())
+        return Ledger(engine.folder, engine=engine, clock=clock, random=random)
+    return Ledger(as_path(url), clock=clock, random=random)
+
+
+def _make_keys(name: str, clock: Callable[[], float], random: Callable[[int], bytes]) -> Signer:
+    """Make the keys of a new log, and its local witness; return the log's own."""
+    name = name.lower()[:_READABLE_CHARACTERS]
+    readable = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-")
+    origin = f"counterfoil.local/{readable or 'ledger'}-{random(4).hex()}"
+    signer = generate_key(origin, Algorithm.ED25519)
+    places = Places(origin)
+    save_key(places.keys / "log.pem", signer)
+    for one in (OPERATOR, TICKET_KEY):
+        save_key(places.keys / f"{one}.pem", generate_key(one, Algorithm.ED25519))
+    witness = generate_key("witness.local", Algorithm.COSIGNATURE_ED25519)
+    save_key(places.witness / "key.pem", witness)
+    LocalWitness(places.witness, witness, clock=clock).know(signer.key)
+    return signer
 
 
 def first_policy(ledger: Ledger, organisation: str) -> TrustPolicy:

@@ -404,7 +404,8 @@ def test_clocks_that_disagree_anchor_all_the_same(bank, node):
     node("evm_setNextBlockTimestamp", 2_500_000_000)
     bank.anchoring().run()
     (stated,) = [one.statement.predicate["block"] for one in bank.ledger.find(predicate="anchor")]
-    assert 0 <= stated["time"] - 2_500_000_000 < 600  # the log was opened a block before
+    # A busy machine may come to it a block later, which is a second by the chain's clock.
+    assert 0 <= stated["time"] - 2_500_000_000 < 60
     now = [bank.ledger.clock()]
 
     def backwards():

@@ -23,11 +23,13 @@ only what stands in a block that they sealed is stated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from counterfoil.chain.anchor import Anchor
 from counterfoil.chain.anchored import keep_anchor
 from counterfoil.chain.anchorproof import format_anchor_proof
+from counterfoil.chain.answers import MAX_WORD
 from counterfoil.chain.authenticate import validators_of
 from counterfoil.chain.desk import Desk
 from counterfoil.chain.fetchproof import fetch_anchor_proof
@@ -40,9 +42,11 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.envelope import parse_envelope
 from counterfoil.core.statement import RFC9162_SHA256, Subject, parse_statement
 from counterfoil.core.testimony import short_predicate
+from counterfoil.core.text import parse_decimal
 from counterfoil.errors import (
     ConflictError,
     CounterfoilError,
+    FormatError,
     PolicyError,
     RefusedError,
     UnavailableError,
@@ -395,5 +399,6 @@ def cost_of(body: Mapping[str, JsonValue]) -> int:
     """Compute what an anchor cost, from its statement; wei, 0 where it does not say."""
     match body:
         case {"gas": int(gas), "price_wei": str(price)}:
-            return gas * int(price)
+            with suppress(FormatError):
+                return gas * parse_decimal(price, "price_wei", MAX_WORD)
     return 0

@@ -1,4 +1,4 @@
-"""The log: how it stands, audited, exported for a web server, and its witness."""
+"""The log: how it stands, audited, exported for a web server, moved, and its witness."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import counterfoil
+from counterfoil import cluster
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
@@ -17,6 +18,8 @@ from counterfoil.errors import ConflictError, FormatError, SplitViewError
 
 app = noun("The log: its state, audit, export and witness.")
 
+Place = Annotated[str, typer.Argument(metavar="FROM", help="The ledger's folder or URL now.")]
+NewPlace = Annotated[str, typer.Argument(metavar="TO", help="Its folder or URL from now on.")]
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the site's files go.")]
 Anchor = Annotated[
     bool, typer.Option("--anchor", help="Compare the log with all its anchors on the chain, too.")
@@ -212,6 +215,29 @@ def export(folder: Folder, *, ledger: Ledger = LEDGER, as_json: AsJson = False) 
         },
         f"wrote {output.count(site.size, 'entry', 'entries')} to {output.plain(str(folder))}",
         output.fields({"files": f"{site.files:,}", "root": site.root.hex()}),
+        as_json=as_json,
+    )
+
+
+@verb(app, "move", "counterfoil log move ./ledger 'postgresql://host/db?tiles=s3://bucket/log'")
+def move(source: Place, target: NewPlace, *, as_json: AsJson = False) -> None:
+    """Move the log to PostgreSQL and an object store, or back to a folder; receipts stay valid.
+
+    Nobody can append at the old place afterwards. Broken off, the same command goes on.
+    """
+    with output.progress("copying and hashing entries") as progress:
+        moved = cluster.move_log(source, target, progress)
+    output.show(
+        {
+            "origin": moved.origin,
+            "size": moved.size,
+            "root": moved.root.hex(),
+            "left": moved.left,
+            "ledger": moved.place,
+        },
+        f"moved {output.count(moved.size, 'entry', 'entries')} to {output.plain(moved.place)}",
+        output.fields({"root": moved.root.hex(), "left": moved.left}),
+        "next: name the new place with --ledger, or in COUNTERFOIL_LEDGER",
         as_json=as_json,
     )
 

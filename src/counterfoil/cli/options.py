@@ -13,7 +13,9 @@ PRODUCTION = "production"
 
 Ledger = Annotated[
     str,
-    typer.Option("--ledger", metavar="PATH", envvar=LEDGER_VARIABLE, help="The ledger's folder."),
+    typer.Option(
+        "--ledger", metavar="PATH", envvar=LEDGER_VARIABLE, help="The ledger's folder or URL."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 By = Annotated[

@@ -1,9 +1,10 @@
 """A witness as a server: C2SP tlog-witness, for any number of logs.
 
-    POST /add-checkpoint    check, remember, cosign
-    POST /sign-subtree      check, cosign part of it, where the witness has a key for that
-    POST /sign-anchor       likewise, and sign for a chain, where the witness is such a member
-    GET  /healthz           whether it answers
+    POST /add-checkpoint             check, remember, cosign
+    POST /sign-subtree               check, cosign a part, where the witness has a key for that
+    POST /sign-anchor                remember, and sign for a chain, where it is such a member
+    GET  /<origin hash>/checkpoint   what it cosigned last of a log, for those who monitor that
+    GET  /healthz                    whether it answers
 
 Nobody is asked who they are: a request counts by the log's signature on the checkpoint in it. What
 is decided, and remembered before the reply leaves, is for `counterfoil.ledger`; here are only the
@@ -54,12 +55,19 @@ def witness_app(witness: ledgers.Witness, anchors: chains.AnchorDesk | None = No
     async def add_checkpoint(request: Request) -> Response:
         return await _answer(request, witness.add_checkpoint, ledgers.MAX_WITNESS_REQUEST_BYTES)
 
+    async def monitored(request: Request) -> Response:
+        kept = await run_in_threadpool(witness.cosigned, request.path_params["origin_hash"])
+        if kept is None:
+            return _said(404, "this witness has cosigned no checkpoint of such a log")
+        return Response(kept, 200, {"Content-Type": _TEXT, "Cache-Control": "no-cache"})
+
     async def healthz(request: Request) -> Response:
         del request
         return _said(200, "ok")
 
     routes = [
         Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
+        Route("/{origin_hash}/checkpoint", monitored, methods=["GET"]),
         Route("/healthz", healthz, methods=["GET"]),
     ]
     if witness.signs_subtrees:

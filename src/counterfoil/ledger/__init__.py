@@ -14,7 +14,8 @@ ownwitness    one of ours, for others          swap          two who witness eac
 seat        with which account it signs anchors
 askers        many at the same time            keyfiles      private keys
 places      what lies outside the folder       disk          what is asked of a disk
-identity    whose log a folder holds          web           HTTP, bounded
+identity    whose log a folder holds          moved         where it is, if no longer there
+web         HTTP, bounded
 """
 
 from __future__ import annotations

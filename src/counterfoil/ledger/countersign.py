@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
@@ -61,6 +62,8 @@ class Witnesses:
         # Who has not cosigned the newest checkpoint that all were asked about, by name, and why.
         # Replaced as a whole, as other threads read it while the next one is asked about.
         self.silences: dict[str, str] = {}
+        self._warning = threading.Lock()  # guards of whom it was said already
+        self._warned: set[str] = set()
 
     @contextlib.contextmanager
     def under(self, policy: TrustPolicy) -> Iterator[None]:
@@ -140,6 +143,27 @@ class Witnesses:
                 "again and publishes them; do not append them a second time.",
             ) from lacking
         return countersigned
+
+    def warn_of_silence(self, stacklevel: int) -> None:
+        """Say once of a witness that it is silent: the entries are in, and lack its line.
+
+        Args:
+            stacklevel: How many calls above this one the warning is about.
+        """
+        with self._warning:
+            silences = self.silences
+            news = silences.keys() - self._warned
+            self._warned = set(silences)
+        for name in news:
+            if name == LOCAL:
+                says = (
+                    "the local witness has not cosigned the newest entries: "
+                    f"{silences[name]}; until it does, nobody here notices if the ledger is set "
+                    "back to before them"
+                )
+            else:
+                says = f"the witness {name} has not cosigned the newest entries: {silences[name]}"
+            warnings.warn(says, stacklevel=stacklevel + 1)
 
     def close(self) -> None:
         """End the local witness's process, and ask nobody any more."""

@@ -1,6 +1,7 @@
 """The embedded engine: a log in a folder of this machine, with one writer at a time.
 
     ledger.json     whose log it is (see `identity`)
+    moved.json      only where it is no more: the place it was moved to (see `moved`)
     log/            the tree (see `treestore`)
     blobs/          statements too large for an entry (see `blobs`)
 
@@ -17,6 +18,7 @@ from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.moved import require_here
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.tree import Tree
@@ -36,8 +38,10 @@ class Embedded:
     """
 
     def __init__(self, folder: Path, disk: Disk) -> None:
+        self.name = str(folder)
         self.key = read_identity(folder)
         self.blobs = FolderBlobs(folder / "blobs", disk)
+        self._ledger = folder
         self._folder = folder / "log"
         self._disk = disk
         self._places = Places(self.key.name)
@@ -64,4 +68,11 @@ class Embedded:
                 f"{path} is not the key of {self.key.name}",
                 hint="Restore the log's own key; without it nobody can append.",
             )
-        return Sequencer(self._folder, signer, self.witnesses, disk=self._disk)
+        require_here(self._ledger)
+        writer = Sequencer(self._folder, signer, self.witnesses, disk=self._disk)
+        try:
+            require_here(self._ledger)  # it may have been moved while we waited for the lock
+        except BaseException:
+            writer.close()
+            raise
+        return writer

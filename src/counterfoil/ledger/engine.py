@@ -1,6 +1,6 @@
 """Where the entries of a log live, and what `Log` asks of that place.
 
-A folder is the only one so far: see `embedded`.
+A folder of this machine (see `embedded`), or PostgreSQL and an object store (`cluster`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Writer(Protocol):
     where it is not known whether they are in; the next call finds out. May be used by several
     threads.
 
-    Whoever has not cosigned the newest checkpoint is asked on becoming a writer, and again by
-    `ask_witnesses`, which returns when `tree` shows that checkpoint with all lines that came.
+    `ask_witnesses` asks who has not cosigned the newest checkpoint, and returns when `tree` shows
+    that with all lines that came.
     """
 
     @property
@@ -47,6 +47,10 @@ class Engine(Protocol):
     What `read` gives was published under the log's key, and is compared with its checkpoint before
     it is believed. `write` raises as `Writer.append` where there can be no writer.
     """
+
+    @property
+    def name(self) -> str:
+        """What messages call the place."""
 
     @property
     def key(self) -> VerifierKey:

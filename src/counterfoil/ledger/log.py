@@ -285,10 +285,7 @@ class Log:
         Raises:
             As `append`.
         """
-        is_writer = self._writer is not None
-        writer = self._require_writer()  # becoming one asks them
-        if is_writer:
-            writer.ask_witnesses()
+        self._require_writer().ask_witnesses()
         return dict(self.engine.witnesses.silences)
 
     def attest(
@@ -397,8 +394,8 @@ class Log:
         checkpoint = open_checkpoint(self.checkpoint, self.key)
         if (checkpoint.size, checkpoint.root) != (self.size, self.root):
             raise VerificationError(
-                f"{self.folder}: the checkpoint and the tree it is stored with differ",
-                hint="Restore the folder from a backup.",
+                f"{self.engine.name}: the checkpoint and the tree it is stored with differ",
+                hint="Restore it from a backup.",
             )
 
     def _root_at(self, size: int) -> Hash | None:
@@ -414,7 +411,7 @@ class Log:
         for index, leaf, entry in zip(range(start, stop), leaves, entries, strict=True):
             if leaf_hash(entry) != leaf:
                 raise VerificationError(
-                    f"entry {index} of {self.folder} is not the one that was logged",
-                    hint="Restore the folder from a backup; `counterfoil log audit` checks all.",
+                    f"entry {index} of {self.engine.name} is not the one that was logged",
+                    hint="Restore it from a backup; `counterfoil log audit` checks all.",
                 )
             yield entry

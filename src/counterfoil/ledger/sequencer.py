@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -18,7 +17,7 @@ from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import Hash, leaf_hashes
 from counterfoil.errors import FormatError, UnavailableError
-from counterfoil.ledger.countersign import LOCAL, Witnesses
+from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.treestore import TreeStore
 
@@ -67,7 +66,6 @@ class Sequencer:
             self._witnesses = witnesses
             self._meet()
             self._opened = opened.pop_all()
-        self._warned: set[str] = set()
 
     def append(self, entries: Sequence[bytes]) -> range:
         """Append entries next to each other, as one commit; return their indices.
@@ -95,7 +93,7 @@ class Sequencer:
                     self._turn.notify_all()
         if pending.error is not None:
             raise pending.error
-        self._warn_of_silence()
+        self._witnesses.warn_of_silence(stacklevel=4)
         return range(pending.first, pending.first + len(entries))
 
     def ask_witnesses(self) -> None:
@@ -128,23 +126,6 @@ class Sequencer:
         note = self._witnesses.meet(self.tree)
         if note != self.tree.head:
             self.tree.publish(note)
-
-    def _warn_of_silence(self) -> None:
-        """Say once of a witness that it is silent: the entries are in, and lack its line."""
-        with self._turn:
-            silences = self._witnesses.silences
-            news = silences.keys() - self._warned
-            self._warned = set(silences)
-        for name in news:
-            if name == LOCAL:
-                says = (
-                    "the local witness has not cosigned the newest entries: "
-                    f"{silences[name]}; until it does, nobody here notices if the ledger is set "
-                    "back to before them"
-                )
-            else:
-                says = f"the witness {name} has not cosigned the newest entries: {silences[name]}"
-            warnings.warn(says, stacklevel=5)
 
     def _take(self) -> list[_Pending]:
         """Take what is queued, in order, up to about `MAX_COMMIT_ENTRIES`."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import struct
 import sys
 import time
@@ -43,6 +44,8 @@ REQUEST = struct.Struct(">I")  # length of the request
 REPLY = struct.Struct(">HI")  # status, length of the body
 STATUS_OK, STATUS_MALFORMED, STATUS_FORBIDDEN = 200, 400, 403
 STATUS_UNKNOWN, STATUS_CONFLICT, STATUS_UNPROVEN = 404, 409, 422
+_SLUG_DIGITS = 32  # of the hash of a log's origin, in the names of its files
+_ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
 SIZE_TYPE = "text/x.tlog.size"  # Content-Type of a conflict, whose body is what is remembered
 
 
@@ -60,7 +63,7 @@ class Witness:
 
     Args:
         folder: Holds `<log>.vkey`, the logs it knows, and `<log>.checkpoint`, the last one
-            cosigned of each.
+            cosigned of each, with its cosignatures.
         signers: Its cosignature keys (type 04 or 06), at least one; all of them sign.
         clock: POSIX time in seconds.
         disk: How to write and sync.
@@ -110,6 +113,24 @@ class Witness:
             return STATUS_MALFORMED, f"{error}\n".encode()
         except _NotCosigned as refusal:
             return refusal.status, refusal.body
+
+    def cosigned(self, origin_hash: str) -> bytes | None:
+        """Give the last checkpoint cosigned of a log, with the log's signature and our own.
+
+        Args:
+            origin_hash: SHA-256 of the log's origin, in hex.
+
+        Returns:
+            None if there is none, or that is no such hash.
+        """
+        if not _ORIGIN_HASH.fullmatch(origin_hash):
+            return None
+        path = self._folder / f"{origin_hash[:_SLUG_DIGITS]}.checkpoint"
+        if not path.exists():
+            return None
+        data = read_file(path, MAX_REQUEST_BYTES)
+        origin = parse_checkpoint(parse_note(data).text).origin
+        return data if sha256(origin.encode()).hexdigest() == origin_hash else None
 
     @property
     def signs_subtrees(self) -> bool:
@@ -175,13 +196,14 @@ class Witness:
                 check_extension(known_size, known_root, checkpoint.size, checkpoint.root, proof)
             except ProofError as error:
                 raise _NotCosigned(STATUS_UNPROVEN, str(error)) from error
+            now = int(self._clock())
+            lines = tuple(cosign(note.text, now, signer) for signer in self._signers)
             # Unverified lines are dropped: kept, one could make the memory unreadable.
             own = tuple(s for s in note.signatures if s.is_named_by(log_key))
-            kept = format_note(Note(note.text, own))
+            kept = format_note(Note(note.text, own + lines))
             self._disk.replace(self._folder, f"{_slug(origin)}.checkpoint", kept)
         # If we stop here, the log asks again with the size we now remember, and gets its answer.
-        now = int(self._clock())
-        return _format_lines(tuple(cosign(note.text, now, signer) for signer in self._signers))
+        return _format_lines(lines)
 
     def _log_key(self, origin: str) -> VerifierKey | None:
         path = self._folder / f"{_slug(origin)}.vkey"
@@ -205,7 +227,7 @@ class Witness:
 
 
 def _slug(origin: str) -> str:
-    return sha256(origin.encode()).hexdigest()[:32]
+    return sha256(origin.encode()).hexdigest()[:_SLUG_DIGITS]
 
 
 def _format_lines(signatures: tuple[NoteSignature, ...]) -> bytes:

@@ -10,11 +10,12 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
 import pytest
 
 import counterfoil
-from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from counterfoil.core.cosignature import (
     check_cosignature,
     check_subtree_cosignature,
@@ -49,18 +50,16 @@ class SlowDisk(Disk):
     def replace(self, *args):
         time.sleep(0.02)  # so that who does not wait for others overtakes them
         super().replace(*args)
+        # The checkpoint is remembered, and nothing has been answered.
+        if (folder / "die").exists():
+            (folder / "die").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 counterfoil.http.witness.BODY_WITHIN_S = 1.0
 folder = Path({folder!r})
 
-def clock():
-    # Called when the checkpoint is remembered, and nothing has been answered.
-    if (folder / "die").exists():
-        (folder / "die").unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 1.8e9
-
-app = witness_app(Witness(folder, load_key(folder / "key.pem"), clock=clock, disk=SlowDisk()))
+key = load_key(folder / "key.pem")
+app = witness_app(Witness(folder, key, clock=lambda: 1.8e9, disk=SlowDisk()))
 """
 
 
@@ -320,3 +319,19 @@ def test_a_witness_signs_parts_of_what_it_cosigned(tmp_path, serve_asgi):
         line = note.splitlines()[-1]
         forged = note.replace(line, line[:-12] + b"AAAAAAAAAAA=")
         assert asked((8, 13), root, proof, forged)[0] == 403
+
+
+def test_whoever_monitors_a_log_gets_what_the_witness_cosigned(port, folder):
+    """The newest checkpoint, signed by the log and the witness, is under the log's hash alone."""
+    log = generate_key("example.org/log", Algorithm.ED25519)
+    know(folder, log.key)
+    name = sha256(b"example.org/log").hexdigest()
+    assert ask(port, "GET", f"/{name}/checkpoint")[0] == 404
+    note = sign_checkpoint(Checkpoint("example.org/log", 1, leaf_hash(b"x")), log)
+    assert ask(port, "POST", "/add-checkpoint", format_add_checkpoint(0, (), note))[0] == 200
+    status, kept, _ = ask(port, "GET", f"/{name}/checkpoint")
+    assert status == 200
+    assert open_checkpoint(kept, log.key).size == 1
+    assert [key.name for key, _ in find_cosignatures(parse_note(kept), [key_of(folder)])] == ["ada"]
+    for other in (name[:32], name[:63] + "0", f"{name}0", name.upper(), "..%2f" + name):
+        assert ask(port, "GET", f"/{other}/checkpoint")[0] == 404
