@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from counterfoil.ledger.log import Found as Found
     from counterfoil.ledger.log import Log as Log
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
+    from counterfoil.ledger.signedrequests import Caller as Caller
+    from counterfoil.ledger.signedrequests import RequestChecker as RequestChecker
+    from counterfoil.ledger.signedrequests import SignedRequest as SignedRequest
+    from counterfoil.ledger.signedrequests import known_callers as known_callers
+    from counterfoil.ledger.signedrequests import sign_request as sign_request
     from counterfoil.ledger.status import Memory as Memory
     from counterfoil.ledger.status import Standing as Standing
     from counterfoil.ledger.status import Status as Status
@@ -56,6 +61,7 @@ if TYPE_CHECKING:
     MAX_WITNESS_REQUEST_BYTES = MAX_REQUEST_BYTES
 
 _HOMES = {
+    "Caller": ".signedrequests",
     "Clearance": ".gate",
     "Found": ".log",
     "Log": ".log",
@@ -63,9 +69,11 @@ _HOMES = {
     "Memory": ".status",
     "Mode": "..core.requirements",
     "OwnWitness": ".ownwitness",
+    "RequestChecker": ".signedrequests",
     "Requirement": "..core.requirements",
     "SIZE_TYPE": ".witness",
     "STATUS_CONFLICT": ".witness",
+    "SignedRequest": ".signedrequests",
     "Site": ".export",
     "Standing": ".status",
     "Status": ".status",
@@ -75,6 +83,7 @@ _HOMES = {
     "format_policy": "..core.policy",
     "format_vkey": "..core.keys",
     "format_witness": "..core.policy",
+    "known_callers": ".signedrequests",
     "make_offer": ".swap",
     "offer_digest": ".swap",
     "parse_offer": ".swap",
@@ -83,6 +92,7 @@ _HOMES = {
     "policy_to_json": "..core.policy",
     "read_status": ".status",
     "short_predicate": "..core.testimony",
+    "sign_request": ".signedrequests",
     "take_offer": ".swap",
 }
 
