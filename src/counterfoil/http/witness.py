@@ -76,7 +76,16 @@ def own_app() -> Starlette:
 
     A factory, for servers that import what they serve.
     """
-    return witness_app(ledgers.OwnWitness.open(os.environ.get(NAME_VARIABLE) or None).witness)
+    return named_app(os.environ.get(NAME_VARIABLE) or None)
+
+
+def named_app(name: str | None) -> Starlette:
+    """Serve a witness of this machine.
+
+    Args:
+        name: Its name; None for the only one.
+    """
+    return witness_app(ledgers.OwnWitness.open(name).witness)
 
 
 async def _answer(

@@ -20,8 +20,8 @@ class Writer(Protocol):
     `append` returns the index of each entry once all of them are durable and under a published
     checkpoint that `tree` shows. It raises `FormatError` where an entry is too long,
     `ConflictError` where somebody else writes or the log was set back, and `UnavailableError`
-    where it is not known whether they are in; the next call finds out. May be used by several
-    threads.
+    where it is not known whether they are in; the next call finds out, also one with no entries.
+    May be used by several threads.
     """
 
     @property
@@ -45,6 +45,10 @@ class Engine(Protocol):
     @property
     def key(self) -> VerifierKey:
         """The log's; its name is the origin."""
+
+    @property
+    def many_writers(self) -> bool:
+        """Whether several processes may be writers at the same time."""
 
     @property
     def blobs(self) -> Blobs:

@@ -213,6 +213,14 @@ class TreeStore(TreeView):
             return self._before.peaks
         return super().path(index, published)
 
+    def find_out(self) -> None:
+        """Find out what became of a commit that failed, and publish it if it is durable.
+
+        Raises:
+            As `commit`; then it is still not known.
+        """
+        self._sound_writer()
+
     def settle(self) -> None:
         """Make the flat files hold everything, durably, and leave nothing in the journal."""
         journal = self._sound_writer()
