@@ -156,7 +156,9 @@ async def _on_error(request: Request, error: CounterfoilError) -> Response:
 
 async def _on_http(request: Request, error: HTTPException) -> Response:
     del request
-    return Problem(error.status_code, error.detail, headers=error.headers).response()
+    says = {404: "nothing is served at this path", 405: "not by this method"}
+    detail = says.get(error.status_code, error.detail)
+    return Problem(error.status_code, detail, headers=error.headers).response()
 
 
 def _log_answer(scope: Scope, number: str, route: str, status: int, seconds: float) -> None:
