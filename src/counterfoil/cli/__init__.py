@@ -50,7 +50,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 start.add_to(app, FIRST_STEPS)
-serve.add_to(app, OPERATIONS)
+serve.add_to(app, FIRST_STEPS)
 stream.add_to(decision.app)
 for name, group in (
     ("data", data.app),

@@ -114,9 +114,6 @@ class Passage:
         metrics.running.inc()
         try:
             await self._pass(scope, receive, numbered)
-        except TimeoutError:
-            status = status or 408  # it did not take the answer in time
-            raise
         except Exception:
             _LOG.exception("a request failed", extra={FIELDS: {"request": number}})
             if status:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +19,15 @@ from typer.testing import CliRunner
 
 import counterfoil as cf
 from counterfoil.cli import app
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.keys import Algorithm
+from counterfoil.core.merkle import EMPTY_ROOT
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.http import make_settings
 from counterfoil.http import run as running
+from counterfoil.ledger import OwnWitness
+from counterfoil.ledger.keyfiles import generate_key
+from counterfoil.ledger.localwitness import format_add_checkpoint
 
 from .conftest import SOON_S, free_port, start
 
@@ -319,6 +329,55 @@ def test_a_private_key_that_others_may_read_is_refused(tmp_path):
     key.chmod(0o644)
     with pytest.raises(cf.RefusedError, match="everybody"):
         make_settings("x", tls_cert=key, tls_key=key)
+
+
+def test_a_witness_is_served_until_it_is_stopped(tmp_path):
+    """`log witness --listen` says what it serves, cosigns, and ends with SIGTERM."""
+    home, port = tmp_path / "home", free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COUNTERFOIL_HOME", str(home))
+        own = OwnWitness.make("ada.example/w")
+        log = generate_key("example.org/log", Algorithm.ED25519)
+        own.know(log.key)
+    words = ["log", "witness", "--listen", f"127.0.0.1:{port}", "--json"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "COUNTERFOIL_HOME": str(home),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "counterfoil", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    try:
+        until = time.monotonic() + SOON_S
+        reply = None
+        while reply is None:
+            assert time.monotonic() < until
+            assert process.poll() is None
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SOON_S)
+                note = sign_checkpoint(Checkpoint("example.org/log", 0, EMPTY_ROOT), log)
+                body = format_add_checkpoint(0, (), note)
+                connection.request("POST", "/add-checkpoint", body)
+                reply = connection.getresponse()
+                assert (reply.status, b"ada.example/w" in reply.read()) == (200, True)
+            except OSError:
+                time.sleep(0.05)
+            finally:
+                connection.close()
+        process.terminate()
+        said = json.loads(process.stdout.read())
+        assert said["witness"] == "ada.example/w"
+        assert said["logs"] == ["example.org/log"]
+        assert process.wait(SOON_S) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
 
 
 def test_readers_can_be_many_processes(place):
