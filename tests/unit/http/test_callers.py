@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import ipaddress
 import socket
 import ssl
@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+from counterfoil.ledger import sign_request
 
 from .conftest import SOON_S
 
@@ -65,7 +67,7 @@ def test_of_a_herd_of_replays_one_is_heard(shared):
     [
         lambda headers, _: headers,
         lambda headers, _: headers | {"Content-Digest": "sha-256=:AAAA:"},
-        lambda headers, body: headers | {"Signature": headers["Signature"].swapcase()},
+        lambda headers, _: headers | {"Signature": headers["Signature"].swapcase()},
     ],
 )
 def test_a_request_that_was_changed_on_its_way_is_refused(shared, change):
@@ -185,8 +187,6 @@ def test_figures_are_for_this_machine_and_for_those_who_are_known(serve):
 
     assert ask() == 403
     headers = {"Host": "ledger.example"}
-    from counterfoil.ledger import sign_request  # noqa: PLC0415
-
     key = served.keys["auditor"]
     signed = sign_request(key, "GET", "https://ledger.example/log/metrics", headers, b"")
     assert ask(headers=signed) == 200
@@ -213,7 +213,7 @@ def certificate(name, issuer=None, *, authority=False):
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     by, by_key = (issuer[0].subject, issuer[1]) if issuer else (subject, key)
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder()
@@ -221,8 +221,8 @@ def certificate(name, issuer=None, *, authority=False):
         .issuer_name(by)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(by_key, hashes.SHA256())
@@ -275,7 +275,7 @@ def test_who_comes_through_mtls_is_known(serve, certificates):
         served.tls = ssl.create_default_context(cafile=str(certificates["ca"]))
         if chain:
             served.tls.load_cert_chain(*chain)
-        with pytest.raises(OSError, match="(?i)alert|reset|closed|broken|EOF"):
+        with pytest.raises(OSError, match=r"(?i)alert|reset|closed|broken|EOF"):
             served.ask("GET", "/healthz")
 
 
