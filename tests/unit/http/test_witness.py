@@ -138,7 +138,7 @@ def test_of_two_histories_sent_at_once_one_is_cosigned(port, folder):
     requests = []
     for number in range(16):
         tree = Frontier()
-        tree.extend([leaf_hash(b"%d" % number)])
+        tree.extend(leaf_hash(b"%d" % number))
         note = sign_checkpoint(Checkpoint("example.org/log", 1, tree.root()), log)
         requests.append(format_add_checkpoint(0, (), note))
     with ThreadPoolExecutor(16) as pool:
