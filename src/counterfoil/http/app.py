@@ -37,6 +37,7 @@ from counterfoil.http.tiles import Tiles
 _LOG = logging.getLogger("counterfoil.http")
 _ALWAYS = {"/healthz", "/readyz"}  # whoever asks these is neither told nor counted
 _REQUEST_BYTES = 8
+_SHOWN_CHARACTERS = 200  # of a path, in the log
 
 
 def ledger_app(settings: Settings) -> ASGIApp:
@@ -139,6 +140,11 @@ class Passage:
             await problem.response()(scope, receive, send)
 
 
+def shown_path(scope: Scope) -> str:
+    """Give as much of a request's path as a log needs."""
+    return str(scope["path"])[:_SHOWN_CHARACTERS]
+
+
 async def _on_problem(request: Request, error: Problem) -> Response:
     del request
     return error.response()
@@ -147,7 +153,7 @@ async def _on_problem(request: Request, error: Problem) -> Response:
 async def _on_error(request: Request, error: CounterfoilError) -> Response:
     problem = of_error(error)
     if problem.status >= 500:
-        _LOG.error("%s %s: %s", request.method, request.url.path, error)
+        _LOG.error("%s %s: %s", request.method, shown_path(request.scope), error)
     return problem.response()
 
 
@@ -166,7 +172,7 @@ def _log_answer(scope: Scope, number: str, route: str, status: int, seconds: flo
         "request": number,
         "method": scope["method"],
         "route": route,
-        "path": scope["path"],
+        "path": shown_path(scope),
         "status": status,
         "caller": who.name if who else None,
         "ms": round(seconds * 1000, 2),

@@ -88,7 +88,7 @@ def _load_witness(name: str) -> ASGIApp:
 def _serve(settings: Settings, load: Callable[[], ASGIApp], started: Callable[[], None]) -> None:
     files = _raise_files()
     try:
-        server = Granian(
+        server = _Server(
             "counterfoil",
             address=settings.host,
             port=settings.port,
@@ -124,6 +124,16 @@ def _serve(settings: Settings, load: Callable[[], ASGIApp], started: Callable[[]
             f"cannot listen at {settings.host}:{settings.port}: {error}",
             hint="Does another program listen there?",
         ) from error
+
+
+class _Server(Granian):
+    """granian's, which ends when its terminal is closed.
+
+    It would start a second set of workers before the first has ended, and these could not write.
+    """
+
+    def signal_handler_reload(self, *given: object, **more: object) -> None:
+        self.signal_handler_interrupt(*given, **more)
 
 
 class Watched:

@@ -107,6 +107,20 @@ def test_a_request_that_was_begun_is_answered_although_it_was_told_to_end(serve)
     assert served.process.wait(SOON_S) == 0
 
 
+@pytest.mark.parametrize("how", ["SIGHUP", "SIGINT to all"])
+def test_however_it_is_told_it_ends_in_peace(serve, how):
+    """A terminal that is closed, or Ctrl-C, which every process of a terminal hears."""
+    served = serve()
+    assert served.post(served.envelope("before")).status == 200
+    if how == "SIGHUP":
+        assert served.stop(signal.SIGHUP) == 0
+    else:
+        os.killpg(served.process.pid, signal.SIGINT)
+        assert served.process.wait(SOON_S) == 0
+    with served.open() as ledger:
+        assert ledger.size == 3
+
+
 @pytest.mark.parametrize("after", range(2))
 def test_killed_while_it_writes_it_has_lost_nothing_that_it_acknowledged(serve, after):
     """A SIGKILL of all its processes; started again, it has every receipt, and each entry once."""
@@ -211,11 +225,11 @@ def test_heads_that_drip_and_idle_connections_are_closed(serve):
 def test_what_is_no_request_breaks_nothing(shared, junk):
     """Whatever bytes arrive, the connection ends, or is answered; the next one is served."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", shared.port), timeout=SOON_S) as connection:
-        with contextlib.suppress(OSError):  # it may be closed while we still send
-            connection.sendall(junk)
-            connection.shutdown(socket.SHUT_WR)
-            answer = connection.recv(1 << 16)
+    connection = socket.create_connection(("127.0.0.1", shared.port), timeout=SOON_S)
+    with connection, contextlib.suppress(OSError):  # it may be closed while we still send
+        connection.sendall(junk)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(1 << 16)
     assert not answer.startswith((b"HTTP/1.1 5", b"HTTP/1.1 2"))
     assert shared.ask("GET", "/checkpoint", by="auditor").status == 200
 
