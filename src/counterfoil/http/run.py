@@ -126,7 +126,7 @@ def _serve(settings: Settings, load: Callable[[], ASGIApp], started: Callable[[]
         ) from error
 
 
-class _Server(Granian):
+class _Server(Granian):  # type: ignore[misc,valid-type]
     """granian's, which ends when its terminal is closed.
 
     It would start a second set of workers before the first has ended, and these could not write.
