@@ -13,6 +13,7 @@ from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.run import noun, verb
+from counterfoil.cli.serve import serve_witness
 from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
 from counterfoil.errors import ConflictError, FormatError, SplitViewError
 
@@ -61,6 +62,10 @@ Operator = Annotated[
 ]
 Url = Annotated[
     str, typer.Option("--url", metavar="URL", help="Where others reach it: https://host/path.")
+]
+Listen = Annotated[
+    str | None,
+    typer.Option("--listen", metavar="HOST:PORT", help="Serve our witness there, until stopped."),
 ]
 PostQuantum = Annotated[bool, typer.Option("--post-quantum", help="Cosign with ML-DSA-44, too.")]
 
@@ -252,12 +257,18 @@ def witness(
     operator: Operator = None,
     url: Url = "",
     post_quantum: PostQuantum = False,
+    listen: Listen = None,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
     """Show the local witness, and what it proves; or be a witness of other logs."""
     if offer is not None and swap is not None:
         raise FormatError("two things at once", hint="First --offer, then --swap.")
+    if listen is not None:
+        if offer or swap or know or post_quantum or url:
+            raise FormatError("two things at once", hint="--listen goes with --name alone.")
+        serve_witness(ledgers.OwnWitness.open(name), listen, as_json=as_json)
+        return
     if not (offer or swap or name or know or post_quantum):
         _show_local(ledger, as_json=as_json)
         return

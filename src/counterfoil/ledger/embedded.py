@@ -44,6 +44,7 @@ class Embedded:
         self._ledger = folder
         self._folder = folder / "log"
         self._disk = disk
+        self.many_writers = False
         self._places = Places(self.key.name)
         self.witnesses = Witnesses(self.key, self._places)
 

@@ -20,8 +20,8 @@ class Writer(Protocol):
     `append` returns the index of each entry once all of them are durable and under a published
     checkpoint that `tree` shows. It raises `FormatError` where an entry is too long,
     `ConflictError` where somebody else writes or the log was set back, and `UnavailableError`
-    where it is not known whether they are in; the next call finds out. May be used by several
-    threads.
+    where it is not known whether they are in; the next call finds out, also one with no entries.
+    May be used by several threads.
 
     `ask_witnesses` asks who has not cosigned the newest checkpoint, and returns when `tree` shows
     that with all lines that came.
@@ -55,6 +55,10 @@ class Engine(Protocol):
     @property
     def key(self) -> VerifierKey:
         """The log's; its name is the origin."""
+
+    @property
+    def many_writers(self) -> bool:
+        """Whether several processes may be writers at the same time."""
 
     @property
     def blobs(self) -> Blobs:

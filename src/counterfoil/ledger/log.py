@@ -7,6 +7,7 @@ embedded log has one (see `sequencer`). Where the entries live is for its engine
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -169,8 +170,10 @@ class Log:
 
     def refresh(self) -> None:
         """See what others have published since."""
+        before = self._state()
         self._tree.refresh()
-        self._require_own_checkpoint()
+        if self._state() != before:
+            self._require_own_checkpoint()
 
     def entry(self, index: int) -> bytes:
         """Read an entry.
@@ -185,6 +188,16 @@ class Log:
     def resolve(self, entry: bytes) -> bytes:
         """Give what an entry stands for: itself, or bytes beside the log; see `blobs`."""
         return blobs.resolve(entry, self.engine.blobs)
+
+    def blob(self, digest: str) -> bytes:
+        """Read what lies beside the log, by its SHA-256 in hex.
+
+        Raises:
+            FormatError: this is no such digest.
+            UnavailableError: nothing lies there.
+            VerificationError: something else does.
+        """
+        return blobs.read_blob(digest, self.engine.blobs)
 
     def envelope(self, index: int) -> Envelope:
         """Read the envelope at `index`, from beside the log if it is too large for an entry."""
@@ -219,17 +232,27 @@ class Log:
             issuer: Label of a signing key, as the envelope claims it.
             last: How many of the newest to give at most; None for all.
         """
-        if self._index is None:
-            # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
-            path = self.places.index
-            self._index = Index(path, self.origin, self._read_checked, self.resolve, self._root_at)
         if predicate is not None and ":" not in predicate:
             predicate = predicate_type(predicate)
         found = []
-        for index in self._index.find(subject, predicate, issuer, self.size, last):
+        for index in self._open_index().find(subject, predicate, issuer, self.size, last):
             envelope = self.envelope(index)
             found.append(Found(index, envelope, parse_statement(envelope.in_toto)))
         return found
+
+    def positions_of(self, entries: Sequence[bytes]) -> list[int | None]:
+        """Find where each entry first stands; None for one that is not published, or no statement.
+
+        Args:
+            entries: As they stand in the log, so large ones as references.
+        """
+        digests = [hashlib.sha256(entry).digest() for entry in entries]
+        found = self._open_index().positions(digests, self.size)
+        return [
+            # The index proves nothing; the leaf does.
+            place if place is not None and self._tree.leaf(place) == leaf_hash(entry) else None
+            for entry, place in zip(entries, found, strict=True)
+        ]
 
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
         """Read entries [start, stop), unchecked; `audit` checks them all."""
@@ -248,6 +271,15 @@ class Log:
         return self._tree.joined_hashes(tile_level, start, stop)
 
     # Writing
+
+    def require_writer(self) -> None:
+        """Become a writer now, and not only with the first entry.
+
+        Raises:
+            ConflictError: another process writes here, or the folder is behind its witness.
+            UnavailableError: the disk refuses.
+        """
+        self._require_writer()
 
     def append(self, entry: bytes) -> Receipt:
         """Append one entry.
@@ -269,7 +301,8 @@ class Log:
             Their receipts, computed when asked for; the entries are durable and published.
 
         Raises:
-            As `append`; then none of them, or all, are in.
+            As `append`; then none of them, or all, are in. With no entries, it finds out whether
+            those of an earlier call are, and publishes them.
         """
         indices = self._require_writer().append(entries)
         return Receipts(self, indices, self._tree.published)
@@ -385,6 +418,18 @@ class Log:
                 self._views.append(self._tree)
                 self._tree, self._writer = writer.tree, writer
             return self._writer
+
+    def _open_index(self) -> Index:
+        with self._writer_lock:
+            if self._index is None:
+                # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
+                read, root, path = self._read_checked, self._root_at, self.places.index
+                self._index = Index(path, self.origin, read, self.resolve, root)
+            return self._index
+
+    def _state(self) -> tuple[int, Hash, bytes]:
+        published = self._tree.published
+        return published.frontier.size, published.root, published.head
 
     def _receipt_at(self, index: int, published: Published) -> Receipt:
         return Receipt(index, self._tree.path(index, published), published.head)

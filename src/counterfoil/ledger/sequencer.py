@@ -70,6 +70,8 @@ class Sequencer:
     def append(self, entries: Sequence[bytes]) -> range:
         """Append entries next to each other, as one commit; return their indices.
 
+        Of no entries, it finds out what became of those of an earlier call that failed.
+
         Raises:
             As `TreeStore.commit`; also as opening, if the witness turns out to be ahead.
         """
@@ -159,6 +161,8 @@ class Sequencer:
                 self._witnesses.refresh()
                 is_begun = True
                 self.tree.commit(entries, leaf_hashes(entries), seal)
+            else:
+                self.tree.find_out()
             error = None
         except UnavailableError as raised:
             error = _nothing_appended(raised) if is_begun and not is_sealed else raised

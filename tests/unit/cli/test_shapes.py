@@ -159,7 +159,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
 # One takes its path as an argument, one makes its own, and a chain has no ledger in it.
 WITHOUT_LEDGER = {"init", "demo", *(f"chain {verb}" for verb in CHAIN)}
 # What needs anvil, or runs until it is stopped, has tests of its own.
-ELSEWHERE = {"demo", "chain dev"}
+ELSEWHERE = {"demo", "serve", "chain dev"}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
