@@ -231,7 +231,7 @@ def anchor(
     until_stopped()
     try:
         # The ledger is opened for each run, so that others can write to it in between.
-        chains.keep_anchoring(
+        ledgers.keep_confirming(
             once,
             size,
             every_s=every,

@@ -12,6 +12,7 @@ from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.run import noun, verb
+from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
 from counterfoil.errors import ConflictError, FormatError, SplitViewError
 
@@ -179,6 +180,9 @@ def export(folder: Folder, *, ledger: Ledger = LEDGER, as_json: AsJson = False) 
         output.fields({"files": f"{site.files:,}", "root": site.root.hex()}),
         as_json=as_json,
     )
+
+
+add_stamp(app)
 
 
 @verb(app, "witness", "counterfoil log witness --swap theirs.json")

@@ -63,6 +63,7 @@ PREDICATES = {
         Predicate("batch", "The stream grew to this root.", "the stream", "the stream's writer"),
         Predicate("ticket", "This record will be there.", "the stream", "a ticket key"),
         Predicate("anchor", "A chain holds this root of the log.", "the log", "operator"),
+        Predicate("timestamp", "An authority stamped this root of the log.", "the log", "operator"),
     )
 }
 """Every predicate by its short name."""

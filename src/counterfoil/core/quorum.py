@@ -36,7 +36,11 @@ _URL = re.compile(
 
 
 class Grade(IntEnum):
-    """How far a verdict stands without the log operator's word; each includes those before it."""
+    """How far a verdict stands without the log operator's word, weakest first.
+
+    Each is reached by itself: an anchored log need not be witnessed, and a time-stamp says nothing
+    about whether everybody is shown the same log.
+    """
 
     SELF_WITNESSED = 0
     WITNESSED = 1

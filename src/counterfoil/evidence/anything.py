@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def verify(
     ledger: str | Path | None = None,
     rpc: str | None = None,
     progress: Progress | None = None,
+    now: float | None = None,
 ) -> Verdict:
     """Verify whatever one is given.
 
@@ -57,6 +59,7 @@ def verify(
         rpc: For evidence with an anchor: a node to ask about it, if the policy names nobody who
             vouches for it offline. Nothing else ever asks the network.
         progress: For a ledger: called with entries done and entries in all.
+        now: As of when certificates of time-stamps have to be valid, Unix seconds; None for now.
 
     Returns:
         What is proven, what was not checked, and whom one still has to trust.
@@ -82,7 +85,8 @@ def verify(
     if what.startswith(b"c2sp.org/tlog-proof@"):
         return _verify_receipt(what, entry, trust)
     _refuse_entry(entry)
-    return verify_evidence(what, _trust(trust, _origin_of(what)), rpc)
+    policy = _trust(trust, _origin_of(what))
+    return verify_evidence(what, policy, rpc, now=time.time() if now is None else now)
 
 
 def _refuse_entry(entry: object) -> None:
@@ -104,7 +108,7 @@ def _verify_ledger(
     grade = _grade(checkpoint, policy)
     return Verdict(
         what=f"ledger {report.origin}",
-        grade=grade.label,
+        grades=(grade.label,),
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
@@ -150,7 +154,7 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
     exactly = "byte for byte" if kind == "model" else "part for part"
     return Verdict(
         what=f"{kind} {name}",
-        grade=grade.label,
+        grades=(grade.label,),
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
@@ -250,7 +254,7 @@ def _verify_receipt(
     grade = _grade(receipt.checkpoint, policy)
     return Verdict(
         what=f"entry {receipt.index} of {origin}",
-        grade=grade.label,
+        grades=(grade.label,),
         trusted=True,
         policy=policy.digest.hex(),
         proved=(f"The entry is number {receipt.index} of {checkpoint.size} in the log {origin}.",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from counterfoil.core.canonical import JsonValue
@@ -52,6 +52,21 @@ def read_logged(
             "the evidence has one entry of the log twice", hint="Ask for the file again."
         )
     return logged
+
+
+def common_checkpoint(logged: Sequence[Logged]) -> Checkpoint:
+    """Give the one checkpoint that all of them are under.
+
+    Raises:
+        FormatError: there are several.
+    """
+    (first, *others) = {one.checkpoint for one in logged}
+    if others:
+        raise FormatError(
+            "the statements beside an anchor or a time-stamp are under several checkpoints",
+            hint="Ask for the evidence again.",
+        )
+    return first
 
 
 def _logged(entry: JsonValue, log_key: VerifierKey, policy: TrustPolicy | None) -> Logged:

@@ -14,6 +14,8 @@ ownwitness    one of ours, for others          swap          two who witness eac
 askers        many at the same time            keyfiles      private keys
 places      what lies outside the folder       disk          what is asked of a disk
 identity    whose log a folder holds          web           HTTP, bounded
+timestamps  an authority, asked and checked   stamps        time-stamps kept with the ledger
+stamping    a checkpoint stamped              cadence       again and again
 """
 
 from __future__ import annotations
@@ -33,12 +35,15 @@ if TYPE_CHECKING:
     from counterfoil.core.requirements import Requirement as Requirement
     from counterfoil.core.testimony import short_predicate as short_predicate
     from counterfoil.ledger.audit import audit
+    from counterfoil.ledger.cadence import keep_confirming as keep_confirming
     from counterfoil.ledger.export import Site as Site
     from counterfoil.ledger.export import export_site as export_site
     from counterfoil.ledger.gate import Clearance as Clearance
     from counterfoil.ledger.log import Found as Found
     from counterfoil.ledger.log import Log as Log
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
+    from counterfoil.ledger.stamping import Stamping as Stamping
+    from counterfoil.ledger.stamping import stamp_log as stamp_log
     from counterfoil.ledger.status import Memory as Memory
     from counterfoil.ledger.status import Standing as Standing
     from counterfoil.ledger.status import Status as Status
@@ -67,6 +72,7 @@ _HOMES = {
     "SIZE_TYPE": ".witness",
     "STATUS_CONFLICT": ".witness",
     "Site": ".export",
+    "Stamping": ".stamping",
     "Standing": ".status",
     "Status": ".status",
     "Witness": ".witness",
@@ -75,6 +81,7 @@ _HOMES = {
     "format_policy": "..core.policy",
     "format_vkey": "..core.keys",
     "format_witness": "..core.policy",
+    "keep_confirming": ".cadence",
     "make_offer": ".swap",
     "offer_digest": ".swap",
     "parse_offer": ".swap",
@@ -83,6 +90,7 @@ _HOMES = {
     "policy_to_json": "..core.policy",
     "read_status": ".status",
     "short_predicate": "..core.testimony",
+    "stamp_log": ".stamping",
     "take_offer": ".swap",
 }
 

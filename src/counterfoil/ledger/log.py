@@ -20,7 +20,7 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from counterfoil.core.envelope import Envelope, format_envelope, parse_envelope, sign_envelope
 from counterfoil.core.keys import Signer
-from counterfoil.core.merkle import EMPTY_ROOT, Hash, leaf_hash
+from counterfoil.core.merkle import EMPTY_ROOT, Frontier, Hash, leaf_hash
 from counterfoil.core.receipt import Receipt
 from counterfoil.core.statement import (
     Statement,
@@ -198,6 +198,22 @@ class Log:
             VerificationError: the disk disagrees with the checkpoint; nothing false is handed out.
         """
         return self._receipt_at(index, self._tree.published)
+
+    def receipt_under(self, index: int, note: bytes) -> Receipt:
+        """Make the receipt of an entry for an older checkpoint of this log.
+
+        Args:
+            index: Of the entry.
+            note: The checkpoint, as the log signed it once.
+
+        Raises:
+            FormatError: no such entry was under it.
+            SignatureError: it is not this log's.
+            VerificationError: this log has another history.
+        """
+        checkpoint = open_checkpoint(note, self.key)
+        frontier = Frontier.at(checkpoint.size, self._tree.node)
+        return self._receipt_at(index, Published(frontier, checkpoint.root, note))
 
     def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove that the tree of `size` (by default now) extends the one of `old_size`."""

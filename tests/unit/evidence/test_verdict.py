@@ -12,7 +12,7 @@ DIGEST = "ab" * 32
 def verdict(**changes):
     values = {
         "what": "decision 17 of credit",
-        "grade": "self-witnessed",
+        "grades": ("self-witnessed",),
         "trusted": True,
         "policy": DIGEST,
         "proved": ("Every value shown is what was recorded.",),
