@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -140,14 +140,11 @@ def test_a_silent_authority_is_not_waited_for(named):
 def test_no_changed_bit_of_an_answer_changes_what_it_says(named):
     """Damage is refused, or was where nothing is said; no other error comes out."""
     response, stamp = ask(named)
-    chance = random.Random(3161)
-    for _ in range(400):
+    for place in range(len(response)):
         damaged = bytearray(response)
-        damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
-        try:
+        damaged[place] ^= 1 << place % 8
+        with contextlib.suppress(CounterfoilError):
             assert check_timestamp(bytes(damaged), NOTE, named) == stamp
-        except CounterfoilError:
-            pass
 
 
 def test_without_the_library_it_says_what_to_install(named, monkeypatch):
@@ -202,8 +199,17 @@ def test_stamps_of_another_program_hold(tmp_path, named, tsa):
     def stamp(request):
         (tmp_path / "request").write_bytes(request)
         subprocess.run(
-            ["openssl", "ts", "-reply", "-config", "tsa.cnf", "-queryfile", "request"]
-            + ["-out", "reply"],
+            [
+                "openssl",
+                "ts",
+                "-reply",
+                "-config",
+                "tsa.cnf",
+                "-queryfile",
+                "request",
+                "-out",
+                "reply",
+            ],
             cwd=tmp_path,
             check=True,
             capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,6 +104,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "grade": found.grade,
             "lacking": found.lacking,
             "witness": _witness_body(witness),
+            "stamps": [asdict(one) for one in found.stamps],
             "writer": found.writer,
             "policy": None
             if policy is None
@@ -122,6 +124,11 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "witness": "none"
                 if witness is None
                 else f"remembers {remembered or 0:,}: {_STANDINGS[witness.standing][0]}",
+                "stamps": "; ".join(
+                    f"{one.size:,} entries by {output.utc(one.time)}, says {one.authority}"
+                    for one in found.stamps
+                )
+                or None,
                 "writer": "nobody now" if found.writer is None else f"process {found.writer}",
                 "policy": "none adopted" if policy is None else policy.digest.hex(),
                 "gates": None

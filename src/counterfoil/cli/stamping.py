@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,14 +81,10 @@ def _show(found: Stamping, *, as_json: bool) -> None:
             "log_size": found.size,
         },
         *(
-            f"{one.size:,} entries existed by {_instant(one.stamp.time)}, says {one.authority}, "
-            f"until {_instant(one.stamp.until)} (entry {one.index})"
+            f"{one.size:,} entries existed by {output.utc(one.stamp.time)}, says {one.authority}, "
+            f"until {output.utc(one.stamp.until)} (entry {one.index})"
             for one in found.made
         ),
         *([] if found.made else ["nothing new to stamp"]),
         as_json=as_json,
     )
-
-
-def _instant(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

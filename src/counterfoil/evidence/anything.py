@@ -7,12 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from counterfoil.core.canonical import parse_json
-from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.judgement import evaluate_data, evaluate_stage, find_revocation
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.core.quorum import Grade, check_quorum
+from counterfoil.core.quorum import Grade
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.succession import PolicyHistory, policy_history
@@ -20,6 +19,7 @@ from counterfoil.core.testimony import check_attestation, hear
 from counterfoil.core.text import named
 from counterfoil.data.datasets import Datasets
 from counterfoil.errors import FormatError, PolicyError, UnavailableError, VerificationError
+from counterfoil.evidence.confirmed import confirm_checkpoint, confirm_log, newest_said
 from counterfoil.evidence.evidence import EvidenceFile
 from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
@@ -71,6 +71,7 @@ def verify(
     """
     if isinstance(what, EvidenceFile):
         what = what.page()
+    now = time.time() if now is None else now
     if not isinstance(what, bytes):
         path = as_path(what)
         with reported("cannot look at what is to be verified"):
@@ -78,15 +79,15 @@ def verify(
         if is_ledger or ledger is not None:
             _refuse_entry(entry)
         if is_ledger:
-            return _verify_ledger(path, trust, progress)
+            return _verify_ledger(path, trust, progress, now)
         if ledger is not None:
-            return _verify_thing(path, Path(ledger), trust)
+            return _verify_thing(path, Path(ledger), trust, now)
         what = _read(path, MAX_EVIDENCE_BYTES)
     if what.startswith(b"c2sp.org/tlog-proof@"):
         return _verify_receipt(what, entry, trust)
     _refuse_entry(entry)
     policy = _trust(trust, _origin_of(what))
-    return verify_evidence(what, policy, rpc, now=time.time() if now is None else now)
+    return verify_evidence(what, policy, rpc, now=now)
 
 
 def _refuse_entry(entry: object) -> None:
@@ -96,7 +97,7 @@ def _refuse_entry(entry: object) -> None:
 
 
 def _verify_ledger(
-    path: Path, trust: str | Path | TrustPolicy | None, progress: Progress | None
+    path: Path, trust: str | Path | TrustPolicy | None, progress: Progress | None, now: float
 ) -> Verdict:
     with Log(path) as log:
         policy = _trust(trust, log.origin)
@@ -104,30 +105,33 @@ def _verify_ledger(
             raise _other_log(log.key, policy)
         check_memory(log)
         report = audit(log, progress)
-        checkpoint = log.checkpoint
-    grade = _grade(checkpoint, policy)
+        confirmed = confirm_log(log, policy, newest_said(log), now)
     return Verdict(
         what=f"ledger {report.origin}",
-        grades=(grade.label,),
+        grades=confirmed.labels,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
             f"All {report.size} entries are under the log's signed root {report.root.hex()[:16]}….",
+            *confirmed.proved,
         ),
         not_checked=(
             "The signatures inside the entries; gates and evidence check those they rest on.",
-            "Whether others were shown another log.",
+            *(
+                ()
+                if {Grade.WITNESSED, Grade.ANCHORED} & {*confirmed.grades}
+                else ("Whether others were shown another log.",)
+            ),
+            *confirmed.not_checked,
         ),
-        trust=(
-            ("Nobody for the entries themselves; its witnesses for there being no other log.",)
-            if grade >= Grade.WITNESSED
-            else ("The operator, that this is the log everybody sees.",)
-        ),
+        trust=confirmed.trust(policy),
         facts={"size": report.size, "root": report.root.hex()},
     )
 
 
-def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | None) -> Verdict:
+def _verify_thing(
+    path: Path, ledger: Path, trust: str | Path | TrustPolicy | None, now: float
+) -> Verdict:
     """Verify that a data set or a model's file is one that was attested in a ledger."""
     with Log(ledger) as log:
         policy = _trust(trust, log.origin)
@@ -143,7 +147,7 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
             judge = policies.at(found.index)
             voices = check_attestation(judge, found.envelope, found.statement, found.index)
             _check_not_revoked(log, policies, kind, found, subject)
-        grade = _grade(log.checkpoint, policy)
+        confirmed = confirm_log(log, policy, found.index, now)
         revoked = [
             one.index
             for digest in subject.digest.values()
@@ -154,12 +158,13 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
     exactly = "byte for byte" if kind == "model" else "part for part"
     return Verdict(
         what=f"{kind} {name}",
-        grades=(grade.label,),
+        grades=confirmed.labels,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
             f"{path} is, {exactly}, the {kind} {name} attested at entry {found.index}"
             + (f" by {', '.join(voices)}." if voices else "."),
+            *confirmed.proved,
         ),
         not_checked=(
             "Whether it may be used: that is for a gate.",
@@ -169,8 +174,9 @@ def _verify_thing(path: Path, ledger: Path, trust: str | Path | TrustPolicy | No
                 for index in revoked
             ),
             f"Anything after entry {size} of the log, or in another log.",
+            *confirmed.not_checked,
         ),
-        trust=("Whoever attested it, that it is what they say.",),
+        trust=("Whoever attested it, that it is what they say.", *confirmed.trust(policy)),
         facts={"name": subject.name, "index": found.index, "revoked": list(revoked)},
     )
 
@@ -251,24 +257,23 @@ def _verify_receipt(
         )
     held = entry if isinstance(entry, bytes) else _read(Path(entry), MAX_EVIDENCE_BYTES)
     checkpoint = check_receipt(held, receipt, policy.log.key)
-    grade = _grade(receipt.checkpoint, policy)
+    confirmed = confirm_checkpoint(receipt.checkpoint, policy)
     return Verdict(
         what=f"entry {receipt.index} of {origin}",
-        grades=(grade.label,),
+        grades=confirmed.labels,
         trusted=True,
         policy=policy.digest.hex(),
         proved=(f"The entry is number {receipt.index} of {checkpoint.size} in the log {origin}.",),
-        not_checked=("What the entry says, and who signed it.",),
-        trust=("Whoever gave you the trust policy, for the log's key.",),
+        not_checked=(
+            "What the entry says, and who signed it.",
+            "Time-stamps and anchors: a receipt carries none.",
+        ),
+        trust=(
+            "Whoever gave you the trust policy, for the log's key.",
+            *confirmed.trust(policy),
+        ),
         facts={"index": receipt.index, "size": checkpoint.size},
     )
-
-
-def _grade(checkpoint: bytes, policy: TrustPolicy | None) -> Grade:
-    if policy is None:
-        return Grade.SELF_WITNESSED
-    found = find_cosignatures(parse_note(checkpoint), policy.witness_keys)
-    return check_quorum(policy, found)
 
 
 def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy | None:

@@ -48,7 +48,7 @@ from counterfoil.core.text import named, parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.anchor import check_anchor, no_anchor
 from counterfoil.evidence.clearance import check_model
-from counterfoil.evidence.finding import Finding, reached
+from counterfoil.evidence.finding import Finding, reached, views
 from counterfoil.evidence.logged import Logged, common_checkpoint, malformed, read_logged
 from counterfoil.evidence.page import check_page, parse_page
 from counterfoil.evidence.stamp import check_stamps
@@ -115,7 +115,8 @@ def verify_evidence(
         check_page(data, evidence, facts)  # 8
     findings = _findings(evidence, logged, log_key, policy, rpc=rpc, now=now)
     # What was said after the decision carries nothing of it, and is not graded.
-    grades = reached([one for one in logged if one.index <= stated.index], findings)
+    cosigned = [one.grade for one in logged if one.index <= stated.index]
+    grades = reached(cosigned, stated.index, findings)
     withheld = [name for name in declaration.fields if name not in facts]
     system = named(declaration.system)
     return Verdict(
@@ -336,19 +337,8 @@ def _whom(
     """Say whom one still has to trust, besides those who vouch for an anchor or a time-stamp."""
     if policy is None:
         return (f"Everybody: nothing here says that {log_key.name} is who it seems to be.",)
-    same = "that you were shown the same log as everybody else"
-    outside = "no witness outside of it has signed"
-    operator = policy.log.operator
-    if Grade.ANCHORED in grades:
-        views = []  # the chain shows everybody the same; what it says names whom to trust
-    elif Grade.WITNESSED in grades:
-        views = [f"The witnesses the policy names, {same}."]
-    elif Grade.TIME_STAMPED in grades:
-        views = [f"{operator}, {same}: {outside}."]
-    else:
-        views = [f"{operator}, {same}, and about every time: {outside}."]
     return (
         "Whoever gave you the trust policy, for the keys in it and who may say what.",
         f"{policy.log.operator}, that what it recorded is what happened.",
-        *views,
+        *views(policy, grades),
     )

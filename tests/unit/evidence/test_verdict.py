@@ -64,6 +64,7 @@ def test_the_json_holds_everything():
         "what": "decision 17 of credit",
         "trusted": True,
         "grade": "self-witnessed",
+        "grades": ["self-witnessed"],
         "policy": DIGEST,
         "proved": ["Every value shown is what was recorded."],
         "not_checked": ["Whether what was recorded is true."],
