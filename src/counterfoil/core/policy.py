@@ -157,7 +157,7 @@ class TrustPolicy:
 
     def _check_witnesses(self) -> None:
         check_distinct([witness.name for witness in self.witnesses], "witness")
-        holders = {self.log.key.public: "the log itself"}
+        holders = {key.public: "the log itself" for key in self.log.keys.all}
         for witness in self.witnesses:
             for key in witness.keys:
                 _claim(holders, key, f"witness {witness.name}")

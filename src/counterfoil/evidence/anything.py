@@ -101,7 +101,7 @@ def _verify_ledger(
 ) -> Verdict:
     with Log(path) as log:
         policy = _trust(trust, log.origin)
-        if policy is not None and policy.log.key != log.key:
+        if policy is not None and log.key not in policy.log.keys.all:
             raise _other_log(log.key, policy)
         check_memory(log)
         report = audit(log, progress)
@@ -135,7 +135,7 @@ def _verify_thing(
     """Verify that a data set or a model's file is one that was attested in a ledger."""
     with Log(ledger) as log:
         policy = _trust(trust, log.origin)
-        if policy is not None and policy.log.key != log.key:
+        if policy is not None and log.key not in policy.log.keys.all:
             raise _other_log(log.key, policy)
         kind, found, subject = _find_thing(path, log)
         log.receipt(found.index)  # raises if the entry is not under the signed checkpoint
@@ -256,7 +256,7 @@ def _verify_receipt(
             hint="Give one with `--trust`; a receipt does not carry the key.",
         )
     held = entry if isinstance(entry, bytes) else _read(Path(entry), MAX_EVIDENCE_BYTES)
-    checkpoint = check_receipt(held, receipt, policy.log.key)
+    checkpoint = check_receipt(held, receipt, policy.log.keys)
     confirmed = confirm_checkpoint(receipt.checkpoint, policy)
     return Verdict(
         what=f"entry {receipt.index} of {origin}",

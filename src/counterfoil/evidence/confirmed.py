@@ -74,11 +74,11 @@ def confirm_log(log: Log, policy: TrustPolicy | None, index: int, now: float) ->
     cosigned = _cosigned(log.checkpoint, policy)
     if policy is None:
         return Confirmation(reached((cosigned,), index, ()))
-    checkpoint = open_checkpoint(log.checkpoint, log.key)
+    checkpoint = open_checkpoint(log.checkpoint, policy.log.keys)
     findings: list[Finding] = []
     stamps = collect_stamps(log, policy, index)
     if stamps:
-        findings += check_stamps(stamps, checkpoint, log.key, policy, now)
+        findings += check_stamps(stamps, checkpoint, policy.log.keys, policy, now)
     elif policy.authorities:
         findings.append(Finding(not_checked=("Any time: no time-stamp here covers this.",)))
     anchor = collect_anchor(log, policy.chain, index)

@@ -25,10 +25,9 @@ from hashlib import sha256
 
 from counterfoil.core.authority import MAX_AUTHORITIES, Authority
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint
 from counterfoil.core.envelope import parse_envelope
 from counterfoil.core.instant import format_instant
-from counterfoil.core.keys import VerifierKey
 from counterfoil.core.merkle import HASH_BYTES, MAX_PROOF_HASHES, Hash, check_consistency
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade, is_outside
@@ -64,7 +63,7 @@ def collect_stamps(log: Log, policy: TrustPolicy, index: int) -> list[JsonValue]
 def check_stamps(
     value: JsonValue,
     checkpoint: Checkpoint,
-    log_key: VerifierKey,
+    log_keys: LogKeys,
     policy: TrustPolicy | None,
     now: float,
 ) -> list[Finding]:
@@ -73,7 +72,7 @@ def check_stamps(
     Args:
         value: The member `stamps`.
         checkpoint: What all receipts of the file lead to.
-        log_key: The log's.
+        log_keys: The log's.
         policy: Says which authorities count, and by which certificates.
         now: When this is verified, Unix seconds.
 
@@ -90,7 +89,7 @@ def check_stamps(
         chains.append(Table(one, "stamps").read(_read))
     if len({chain.authority for chain in chains}) != len(chains):
         raise malformed("stamps")
-    return [_check(chain, checkpoint, log_key, policy, now) for chain in chains]
+    return [_check(chain, checkpoint, log_keys, policy, now) for chain in chains]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +191,20 @@ def _read_renewal(table: Table) -> _Renewal:
 def _check(
     chain: _Chain,
     checkpoint: Checkpoint,
-    log_key: VerifierKey,
+    log_keys: LogKeys,
     policy: TrustPolicy | None,
     now: float,
 ) -> Finding:
-    stamped = open_checkpoint(chain.note, log_key)
+    if policy is None:
+        return _uncounted(chain, "no trust policy says whose certificates count")
+    stamped = open_checkpoint(chain.note, log_keys)
     check_consistency(
         stamped.size, stamped.root, checkpoint.size, checkpoint.root, chain.consistency
     )
-    if policy is None:
-        return _uncounted(chain, "no trust policy says whose certificates count")
     authority = next((one for one in policy.authorities if one.name == chain.authority), None)
     if authority is None:
         return _uncounted(chain, "the trust policy names no such authority")
-    judge = _Judge(authority, log_key, policy, now)
+    judge = _Judge(authority, log_keys, policy, now)
     try:
         return judge.weigh(chain, stamped.size)
     except UnavailableError:
@@ -223,7 +222,7 @@ class _Judge:
     """What the stamps of one authority are held against."""
 
     authority: Authority
-    log_key: VerifierKey
+    log_keys: LogKeys
     policy: TrustPolicy
     now: float
 
@@ -275,7 +274,7 @@ class _Judge:
                 hint="The file was put together wrongly, or changed; ask for it again.",
             )
         receipt = parse_receipt(renewal.receipt)
-        check_receipt(renewal.entry, receipt, self.log_key)
+        check_receipt(renewal.entry, receipt, self.log_keys)
         after = self._check_time(renewal.response, receipt.checkpoint)
         if not before.time <= after.time < before.until:
             raise VerificationError(

@@ -30,7 +30,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from counterfoil.core.canonical import JsonValue, parse_canonical
-from counterfoil.core.keys import VerifierKey, parse_vkey
+from counterfoil.core.checkpoint import LogKeys
+from counterfoil.core.keys import parse_vkey
 from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
@@ -84,14 +85,14 @@ def verify_evidence(
         UnavailableError: the node does not answer.
     """
     evidence, is_page = _read(data)  # 1
-    log_key = _log_key(evidence, policy)  # 2
-    logged = read_logged(evidence, log_key, policy)  # 3, 4
+    log_keys = _log_keys(evidence, policy)  # 2
+    logged = read_logged(evidence, log_keys, policy)  # 3, 4
     declared, stated = _one(logged, "stream"), _one(logged, "batch")
     declaration = parse_stream(declared.envelope.in_toto)
     batch = parse_batch(stated.envelope.in_toto)
-    if declaration.log != log_key.name or batch.log != log_key.name:
+    if declaration.log != log_keys.name or batch.log != log_keys.name:
         raise VerificationError(
-            f"the stream belongs to the log {declaration.log}, and this is {log_key.name}",
+            f"the stream belongs to the log {declaration.log}, and this is {log_keys.name}",
             hint="A statement counts only in the log that it names.",
         )
     check_promises(batch, declaration)
@@ -113,7 +114,7 @@ def verify_evidence(
     proved_of_model, unknown_of_model = check_model(facts, logged, stated.index, policies)  # 7
     if is_page:
         check_page(data, evidence, facts)  # 8
-    findings = _findings(evidence, logged, log_key, policy, rpc=rpc, now=now)
+    findings = _findings(evidence, logged, log_keys, policy, rpc=rpc, now=now)
     # What was said after the decision carries nothing of it, and is not graded.
     cosigned = [one.grade for one in logged if one.index <= stated.index]
     grades = reached(cosigned, stated.index, findings)
@@ -126,7 +127,7 @@ def verify_evidence(
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
             (
-                f"The log {log_key.name} holds the batch with this record, and cannot drop or "
+                f"The log {log_keys.name} holds the batch with this record, and cannot drop or "
                 "change it without contradicting its own signature."
             ),
             (
@@ -163,7 +164,7 @@ def verify_evidence(
             ),
         ),
         trust=(
-            *_whom(policy, grades, log_key),
+            *_whom(policy, grades, log_keys),
             *(said for found in findings for said in found.trust),
         ),
         facts=facts,
@@ -209,8 +210,8 @@ def _read_alone(data: bytes) -> JsonValue:
     return parse_canonical(data, what="the evidence file", max_bytes=MAX_EVIDENCE_BYTES)
 
 
-def _log_key(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> VerifierKey:
-    """Take the log's key from the policy, and refuse a file of another log."""
+def _log_keys(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> LogKeys:
+    """Take the log's keys from the policy, and refuse a file of another log."""
     match evidence.get("log"):
         case {"origin": str(origin), "key": str(vkey)}:
             claimed = parse_vkey(vkey)
@@ -222,8 +223,8 @@ def _log_key(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> V
     if not isinstance(hint, str) or not _POLICY_HINT.fullmatch(hint):
         raise malformed("policy")
     if policy is None:
-        return claimed
-    if claimed != policy.log.key:
+        return LogKeys(claimed)
+    if claimed not in policy.log.keys.all:
         raise PolicyError(
             f"this evidence is of the log {origin} with the key {claimed.label}; the trust policy "
             f"knows {policy.log.key.label}",
@@ -231,7 +232,7 @@ def _log_key(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> V
             need=policy.log.key.label,
             hint="It proves nothing to you: anybody can make a log of their own.",
         )
-    return policy.log.key
+    return policy.log.keys
 
 
 def _one(logged: Sequence[Logged], role: str) -> Logged:
@@ -311,7 +312,7 @@ def _judges(
 def _findings(
     evidence: Mapping[str, JsonValue],
     logged: Sequence[Logged],
-    log_key: VerifierKey,
+    log_keys: LogKeys,
     policy: TrustPolicy | None,
     *,
     rpc: str | None,
@@ -321,7 +322,7 @@ def _findings(
     findings = []
     if "stamps" in evidence:
         checkpoint = common_checkpoint(logged)
-        findings += check_stamps(evidence["stamps"], checkpoint, log_key, policy, now)
+        findings += check_stamps(evidence["stamps"], checkpoint, log_keys, policy, now)
     elif policy is not None and policy.authorities:
         findings.append(Finding(not_checked=("Any time: this file carries no time-stamp.",)))
     if "anchor" in evidence:
@@ -332,11 +333,11 @@ def _findings(
 
 
 def _whom(
-    policy: TrustPolicy | None, grades: Sequence[Grade], log_key: VerifierKey
+    policy: TrustPolicy | None, grades: Sequence[Grade], log_keys: LogKeys
 ) -> tuple[str, ...]:
     """Say whom one still has to trust, besides those who vouch for an anchor or a time-stamp."""
     if policy is None:
-        return (f"Everybody: nothing here says that {log_key.name} is who it seems to be.",)
+        return (f"Everybody: nothing here says that {log_keys.name} is who it seems to be.",)
     return (
         "Whoever gave you the trust policy, for the keys in it and who may say what.",
         f"{policy.log.operator}, that what it recorded is what happened.",

@@ -16,6 +16,7 @@ places      what lies outside the folder       disk          what is asked of a 
 identity    whose log a folder holds          web           HTTP, bounded
 timestamps  an authority, asked and checked   stamps        time-stamps kept with the ledger
 stamping    a checkpoint stamped              cadence       again and again
+rotation    a log goes on with a new key      nextkey       that key, before and while
 """
 
 from __future__ import annotations
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
     from counterfoil.ledger.cadence import keep_confirming as keep_confirming
     from counterfoil.ledger.export import Site as Site
     from counterfoil.ledger.export import export_site as export_site
+    from counterfoil.ledger.export import prune_site as prune_site
     from counterfoil.ledger.gate import Clearance as Clearance
     from counterfoil.ledger.log import Found as Found
     from counterfoil.ledger.log import Log as Log
+    from counterfoil.ledger.nextkey import prepare_next_key as prepare_next_key
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
+    from counterfoil.ledger.rotation import rotate_key as rotate_key
     from counterfoil.ledger.stamping import Stamping as Stamping
     from counterfoil.ledger.stamping import stamp_log as stamp_log
     from counterfoil.ledger.status import Memory as Memory
@@ -88,7 +92,10 @@ _HOMES = {
     "parse_policy": "..core.policy",
     "parse_vkey": "..core.keys",
     "policy_to_json": "..core.policy",
+    "prepare_next_key": ".nextkey",
+    "prune_site": ".export",
     "read_status": ".status",
+    "rotate_key": ".rotation",
     "short_predicate": "..core.testimony",
     "stamp_log": ".stamping",
     "take_offer": ".swap",

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.errors import ConflictError, UnavailableError, VerificationError
 from counterfoil.ledger.blobs import FolderBlobs
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.nextkey import install_next_key
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.tree import Tree
@@ -36,12 +38,18 @@ class Embedded:
     """
 
     def __init__(self, folder: Path, disk: Disk) -> None:
-        self.key = read_identity(folder)
+        self._ledger = folder
         self.blobs = FolderBlobs(folder / "blobs", disk)
         self._folder = folder / "log"
         self._disk = disk
-        self._places = Places(self.key.name)
-        self.witnesses = Witnesses(self.key, self._places)
+        keys = self.keys
+        self._places = Places(keys.name)
+        self.witnesses = Witnesses(keys, self._places)
+
+    @property
+    def keys(self) -> LogKeys:
+        """The log's, as its folder says now."""
+        return read_identity(self._ledger)
 
     def read(self) -> Tree:
         """Open the tree for reading; a head that a power cut tore is repaired first."""
@@ -57,11 +65,14 @@ class Embedded:
 
     def write(self) -> Sequencer:
         """Become the one writer."""
+        keys = self.keys
+        install_next_key(self._places, keys.key, self._disk)
         path = self._places.keys / "log.pem"
         signer = load_key(path)
-        if signer.key != self.key:
+        if signer.key != keys.key:
             raise ConflictError(
-                f"{path} is not the key of {self.key.name}",
+                f"{path} is not the key of {keys.name}",
                 hint="Restore the log's own key; without it nobody can append.",
             )
+        self.witnesses.log_keys = keys
         return Sequencer(self._folder, signer, self.witnesses, disk=self._disk)

@@ -7,6 +7,7 @@ embedded log has one (see `sequencer`). Where the entries live is for its engine
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from types import TracebackType
 from typing import Self, overload
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, sign_checkpoint
 from counterfoil.core.envelope import Envelope, format_envelope, parse_envelope, sign_envelope
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import EMPTY_ROOT, Frontier, Hash, leaf_hash
@@ -29,7 +30,7 @@ from counterfoil.core.statement import (
     parse_statement,
     predicate_type,
 )
-from counterfoil.errors import ConflictError, UnavailableError, VerificationError
+from counterfoil.errors import ConflictError, SignatureError, UnavailableError, VerificationError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.embedded import Embedded
@@ -109,7 +110,8 @@ class Log:
         self.random = random
         self.disk = disk or Disk()
         self.engine: Engine = engine or Embedded(folder, self.disk)
-        self.key = self.engine.key
+        self.keys = self.engine.keys
+        self.key = self.keys.key
         self.origin = self.key.name
         self.places = Places(self.origin)
         self._writer: Writer | None = None
@@ -140,7 +142,7 @@ class Log:
                 )
             tree.publish(sign_checkpoint(Checkpoint(signer.key.name, 0, tree.root()), signer))
             # If we stop before this, there is no ledger yet, and making it again is harmless.
-            write_identity(folder, signer.key, disk)
+            write_identity(folder, LogKeys(signer.key), disk)
 
     # Reading
 
@@ -170,7 +172,25 @@ class Log:
     def refresh(self) -> None:
         """See what others have published since."""
         self._tree.refresh()
-        self._require_own_checkpoint()
+        try:
+            self._require_own_checkpoint()
+        except SignatureError:
+            # Somebody else may have handed the log over to a new key meanwhile.
+            if not self.reload_keys():
+                raise
+            self._require_own_checkpoint()
+
+    def reload_keys(self) -> bool:
+        """Take over the log's keys as they are now; tell whether it has handed over since.
+
+        Raises:
+            FormatError: what says so is damaged.
+        """
+        keys = self.engine.keys
+        if self.key not in keys.all[:-1]:
+            return False
+        self.keys, self.key = keys, keys.key
+        return True
 
     def entry(self, index: int) -> bytes:
         """Read an entry.
@@ -211,7 +231,7 @@ class Log:
             SignatureError: it is not this log's.
             VerificationError: this log has another history.
         """
-        checkpoint = open_checkpoint(note, self.key)
+        checkpoint = open_checkpoint(note, self.keys)
         frontier = Frontier.at(checkpoint.size, self._tree.node)
         return self._receipt_at(index, Published(frontier, checkpoint.root, note))
 
@@ -353,6 +373,21 @@ class Log:
             )
         return load_key(path)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Writer]:
+        """Be the writer for a while, with nobody else in this process or another one.
+
+        Raises:
+            ConflictError: somebody writes already, or the folder is behind its witness.
+        """
+        with self._writer_lock:
+            if self._writer is not None:
+                raise ConflictError(
+                    f"{self.folder} is being written to here", hint="Close the ledger first."
+                )
+            with contextlib.closing(self.engine.write()) as writer:
+                yield writer
+
     def close(self) -> None:
         """Settle, release the writer's lock, end the witness process."""
         if self._index is not None:
@@ -393,7 +428,7 @@ class Log:
 
     def _require_own_checkpoint(self) -> None:
         """Refuse a published checkpoint that is not this log's, or not of this tree."""
-        checkpoint = open_checkpoint(self.checkpoint, self.key)
+        checkpoint = open_checkpoint(self.checkpoint, self.keys)
         if (checkpoint.size, checkpoint.root) != (self.size, self.root):
             raise VerificationError(
                 f"{self.folder}: the checkpoint and the tree it is stored with differ",

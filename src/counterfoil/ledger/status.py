@@ -219,7 +219,7 @@ def _read_memory(log: Log) -> Memory | None:
     with reported(f"cannot read what the witness in {folder} remembers"):
         key = load_vkey(folder / "key.vkey")
         note = LocalWitness(folder).memory()
-    checkpoint = open_checkpoint(note, log.key) if note else None
+    checkpoint = open_checkpoint(note, log.keys) if note else None
     return Memory(format_vkey(key), folder, note, checkpoint, _compare(log, checkpoint))
 
 

@@ -124,8 +124,9 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
         },
     ),
     "log stamp": ([], 7, ERROR),
+    "log rotate": ([], 0, {"key", "before", "until_size", "entry"}),
     "log audit": ([], 0, {"origin", "size", "root", "anchors"}),
-    "log export": (["site"], 0, {"folder", "size", "root", "files"}),
+    "log export": (["site"], 0, {"folder", "size", "root", "files", "pruned"}),
     "log witness": ([], 0, {"witness", "checkpoint", "proves", "does_not_prove"}),
     "chain install": ([], 3, ERROR),
     "chain key": (
