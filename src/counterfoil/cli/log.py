@@ -14,6 +14,7 @@ from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.rotating import add_to as add_rotate
 from counterfoil.cli.run import noun, verb
+from counterfoil.cli.sharding import add_to as add_shard
 from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
 from counterfoil.errors import ConflictError, FormatError, SplitViewError
@@ -217,6 +218,7 @@ def export(
 
 add_stamp(app)
 add_rotate(app)
+add_shard(app)
 
 
 @verb(app, "witness", "counterfoil log witness --swap theirs.json")

@@ -13,6 +13,7 @@ from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
 from counterfoil.core.receipt import check_receipt, parse_receipt
+from counterfoil.core.shard import CARRIED_HEAD, check_carried, parse_carried
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.succession import PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation, hear
@@ -85,6 +86,8 @@ def verify(
         what = _read(path, MAX_EVIDENCE_BYTES)
     if what.startswith(b"c2sp.org/tlog-proof@"):
         return _verify_receipt(what, entry, trust)
+    if what.startswith(CARRIED_HEAD):
+        return _verify_carried(what, entry, trust)
     _refuse_entry(entry)
     policy = _trust(trust, _origin_of(what))
     return verify_evidence(what, policy, rpc, now=now)
@@ -247,15 +250,7 @@ def _verify_receipt(
 ) -> Verdict:
     receipt = parse_receipt(data)
     origin = parse_note(receipt.checkpoint).text.split("\n", 1)[0]
-    policy = _trust(trust, origin)
-    if entry is None:
-        raise FormatError("a receipt alone says nothing", hint="Give the entry it is about, too.")
-    if policy is None:
-        raise FormatError(
-            f"no trust policy names the key of the log {origin}",
-            hint="Give one with `--trust`; a receipt does not carry the key.",
-        )
-    held = entry if isinstance(entry, bytes) else _read(Path(entry), MAX_EVIDENCE_BYTES)
+    policy, held = _needed(entry, trust, origin)
     checkpoint = check_receipt(held, receipt, policy.log.keys)
     confirmed = confirm_checkpoint(receipt.checkpoint, policy)
     return Verdict(
@@ -274,6 +269,56 @@ def _verify_receipt(
         ),
         facts={"index": receipt.index, "size": checkpoint.size},
     )
+
+
+def _verify_carried(
+    data: bytes, entry: str | Path | bytes | None, trust: str | Path | TrustPolicy | None
+) -> Verdict:
+    """Verify a receipt of an older shard, by the policy of a newer one."""
+    carried = parse_carried(data)
+    newest = parse_receipt(carried.takeovers[-1][1])
+    origin = parse_note(newest.checkpoint).text.split("\n", 1)[0]
+    policy, held = _needed(entry, trust, origin)
+    receipt = parse_receipt(carried.receipt)
+    covering = check_carried(held, carried, policy.log.keys)
+    confirmed = confirm_checkpoint(newest.checkpoint, policy)
+    own = covering[0]
+    since = ", then of ".join(checkpoint.origin for checkpoint in covering[1:])
+    return Verdict(
+        what=f"entry {receipt.index} of {own.origin}",
+        grades=confirmed.labels,
+        trusted=True,
+        policy=policy.digest.hex(),
+        proved=(
+            f"The entry is number {receipt.index} of {own.size} in {own.origin}, now ended.",
+            f"The end of that log is the beginning of {since}, which both logs have signed.",
+        ),
+        not_checked=(
+            "What the entry says, and who signed it.",
+            "Who had cosigned the older log: its policy says who had to.",
+            "Time-stamps and anchors: a receipt carries none.",
+        ),
+        trust=(
+            "Whoever gave you the trust policy, for the log's key.",
+            *confirmed.trust(policy),
+        ),
+        facts={"index": receipt.index, "size": own.size, "log": own.origin},
+    )
+
+
+def _needed(
+    entry: str | Path | bytes | None, trust: str | Path | TrustPolicy | None, origin: str
+) -> tuple[TrustPolicy, bytes]:
+    """Give what a receipt does not carry: a policy that knows the key, and the entry."""
+    policy = _trust(trust, origin)
+    if entry is None:
+        raise FormatError("a receipt alone says nothing", hint="Give the entry it is about, too.")
+    if policy is None:
+        raise FormatError(
+            f"no trust policy names the key of the log {origin}",
+            hint="Give one with `--trust`; a receipt does not carry the key.",
+        )
+    return policy, entry if isinstance(entry, bytes) else _read(Path(entry), MAX_EVIDENCE_BYTES)
 
 
 def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy | None:

@@ -17,6 +17,7 @@ identity    whose log a folder holds          web           HTTP, bounded
 timestamps  an authority, asked and checked   stamps        time-stamps kept with the ledger
 stamping    a checkpoint stamped              cadence       again and again
 rotation    a log goes on with a new key      nextkey       that key, before and while
+sharding    a log goes on as another one
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from counterfoil.core.policy import policy_to_json as policy_to_json
     from counterfoil.core.requirements import Mode as Mode
     from counterfoil.core.requirements import Requirement as Requirement
+    from counterfoil.core.shard import format_carried as format_carried
     from counterfoil.core.testimony import short_predicate as short_predicate
     from counterfoil.ledger.audit import audit
     from counterfoil.ledger.cadence import keep_confirming as keep_confirming
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.nextkey import prepare_next_key as prepare_next_key
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
     from counterfoil.ledger.rotation import rotate_key as rotate_key
+    from counterfoil.ledger.sharding import carry_receipt as carry_receipt
     from counterfoil.ledger.stamping import Stamping as Stamping
     from counterfoil.ledger.stamping import stamp_log as stamp_log
     from counterfoil.ledger.status import Memory as Memory
@@ -81,7 +84,9 @@ _HOMES = {
     "Status": ".status",
     "Witness": ".witness",
     "audit_log": ".audit:audit",
+    "carry_receipt": ".sharding",
     "export_site": ".export",
+    "format_carried": "..core.shard",
     "format_policy": "..core.policy",
     "format_vkey": "..core.keys",
     "format_witness": "..core.policy",

@@ -220,16 +220,11 @@ class Log:
         return self._receipt_at(index, self._tree.published)
 
     def receipt_under(self, index: int, note: bytes) -> Receipt:
-        """Make the receipt of an entry for an older checkpoint of this log.
-
-        Args:
-            index: Of the entry.
-            note: The checkpoint, as the log signed it once.
+        """Make the receipt of an entry for an older checkpoint, as this log signed it once.
 
         Raises:
             FormatError: no such entry was under it.
-            SignatureError: it is not this log's.
-            VerificationError: this log has another history.
+            VerificationError: it is not of this log, or of another history.
         """
         checkpoint = open_checkpoint(note, self.keys)
         frontier = Frontier.at(checkpoint.size, self._tree.node)

@@ -124,6 +124,8 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
         },
     ),
     "log stamp": ([], 7, ERROR),
+    "log shard": (["next"], 9, ERROR),
+    "log carry": (["0", "--to", "ledger"], 10, ERROR),
     "log rotate": ([], 0, {"key", "before", "until_size", "entry"}),
     "log audit": ([], 0, {"origin", "size", "root", "anchors"}),
     "log export": (["site"], 0, {"folder", "size", "root", "files", "pruned"}),
