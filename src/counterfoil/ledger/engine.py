@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from counterfoil.core.keys import VerifierKey
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.ledger.blobs import Blobs
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.tree import Tree
@@ -44,7 +44,7 @@ class Writer(Protocol):
 class Engine(Protocol):
     """A place where a log lives.
 
-    What `read` gives was published under the log's key, and is compared with its checkpoint before
+    What `read` gives was published under the log's keys, and is compared with its checkpoint before
     it is believed. `write` raises as `Writer.append` where there can be no writer.
     """
 
@@ -53,8 +53,8 @@ class Engine(Protocol):
         """What messages call the place."""
 
     @property
-    def key(self) -> VerifierKey:
-        """The log's; its name is the origin."""
+    def keys(self) -> LogKeys:
+        """The log's, as they are now; their name is the origin."""
 
     @property
     def many_writers(self) -> bool:

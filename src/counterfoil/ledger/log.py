@@ -7,6 +7,7 @@ embedded log has one (see `sequencer`). Where the entries live is for its engine
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -18,10 +19,10 @@ from types import TracebackType
 from typing import Self, overload
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, sign_checkpoint
 from counterfoil.core.envelope import Envelope, format_envelope, parse_envelope, sign_envelope
 from counterfoil.core.keys import Signer
-from counterfoil.core.merkle import EMPTY_ROOT, Hash, leaf_hash
+from counterfoil.core.merkle import EMPTY_ROOT, Frontier, Hash, leaf_hash
 from counterfoil.core.receipt import Receipt
 from counterfoil.core.statement import (
     Statement,
@@ -30,7 +31,7 @@ from counterfoil.core.statement import (
     parse_statement,
     predicate_type,
 )
-from counterfoil.errors import ConflictError, UnavailableError, VerificationError
+from counterfoil.errors import ConflictError, SignatureError, UnavailableError, VerificationError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.embedded import Embedded
@@ -110,7 +111,8 @@ class Log:
         self.random = random
         self.disk = disk or Disk()
         self.engine: Engine = engine or Embedded(folder, self.disk)
-        self.key = self.engine.key
+        self.keys = self.engine.keys
+        self.key = self.keys.key
         self.origin = self.key.name
         self.places = Places(self.origin)
         self._writer: Writer | None = None
@@ -141,7 +143,7 @@ class Log:
                 )
             tree.publish(sign_checkpoint(Checkpoint(signer.key.name, 0, tree.root()), signer))
             # If we stop before this, there is no ledger yet, and making it again is harmless.
-            write_identity(folder, signer.key, disk)
+            write_identity(folder, LogKeys(signer.key), disk)
 
     # Reading
 
@@ -172,8 +174,27 @@ class Log:
         """See what others have published since."""
         before = self._state()
         self._tree.refresh()
-        if self._state() != before:
+        if self._state() == before:
+            return
+        try:
             self._require_own_checkpoint()
+        except SignatureError:
+            # Somebody else may have handed the log over to a new key meanwhile.
+            if not self.reload_keys():
+                raise
+            self._require_own_checkpoint()
+
+    def reload_keys(self) -> bool:
+        """Take over the log's keys as they are now; tell whether it has handed over since.
+
+        Raises:
+            FormatError: what says so is damaged.
+        """
+        keys = self.engine.keys
+        if self.key not in keys.all[:-1]:
+            return False
+        self.keys, self.key = keys, keys.key
+        return True
 
     def entry(self, index: int) -> bytes:
         """Read an entry.
@@ -211,6 +232,17 @@ class Log:
             VerificationError: the disk disagrees with the checkpoint; nothing false is handed out.
         """
         return self._receipt_at(index, self._tree.published)
+
+    def receipt_under(self, index: int, note: bytes) -> Receipt:
+        """Make the receipt of an entry for an older checkpoint, as this log signed it once.
+
+        Raises:
+            FormatError: no such entry was under it.
+            VerificationError: it is not of this log, or of another history.
+        """
+        checkpoint = open_checkpoint(note, self.keys)
+        frontier = Frontier.at(checkpoint.size, self._tree.node)
+        return self._receipt_at(index, Published(frontier, checkpoint.root, note))
 
     def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove that the tree of `size` (by default now) extends the one of `old_size`."""
@@ -384,6 +416,21 @@ class Log:
             )
         return load_key(path)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Writer]:
+        """Be the writer for a while, with nobody else in this process or another one.
+
+        Raises:
+            ConflictError: somebody writes already, or the folder is behind its witness.
+        """
+        with self._writer_lock:
+            if self._writer is not None:
+                raise ConflictError(
+                    f"{self.folder} is being written to here", hint="Close the ledger first."
+                )
+            with contextlib.closing(self.engine.write()) as writer:
+                yield writer
+
     def close(self) -> None:
         """Settle, release the writer's lock, end the witness process."""
         if self._index is not None:
@@ -436,7 +483,7 @@ class Log:
 
     def _require_own_checkpoint(self) -> None:
         """Refuse a published checkpoint that is not this log's, or not of this tree."""
-        checkpoint = open_checkpoint(self.checkpoint, self.key)
+        checkpoint = open_checkpoint(self.checkpoint, self.keys)
         if (checkpoint.size, checkpoint.root) != (self.size, self.root):
             raise VerificationError(
                 f"{self.engine.name}: the checkpoint and the tree it is stored with differ",

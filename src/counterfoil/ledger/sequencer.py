@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, format_checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import Hash, leaf_hashes
+from counterfoil.core.note import format_note, sign_note
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
@@ -115,6 +116,17 @@ class Sequencer:
             with self._turn:
                 self._is_committing = False
                 self._turn.notify_all()
+
+    def hand_over(self, checkpoint: Checkpoint, new: Signer) -> None:
+        """Publish the present checkpoint once more, signed by the log's key and by the next one.
+
+        Nothing is appended afterwards: the next writer signs with the new key.
+
+        Raises:
+            UnavailableError: fewer than the policy's quorum have cosigned it.
+        """
+        note = sign_note(format_checkpoint(checkpoint), self._signer, new)
+        self.tree.publish(self._witnesses.countersign(self.tree, format_note(note)))
 
     def close(self) -> None:
         """Settle the tree, let the next writer in, end the witness process."""
