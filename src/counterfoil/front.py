@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import urllib.parse
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from counterfoil.core.keys import Algorithm, VerifierKey
+from counterfoil import cluster
+from counterfoil.core.keys import Algorithm, Signer, VerifierKey
 from counterfoil.core.policy import Succession, TrustPolicy
 from counterfoil.core.principals import Permission, Principal, check_text
 from counterfoil.core.quorum import LogIdentity, Witness
@@ -18,19 +20,19 @@ from counterfoil.data.datasets import Datasets
 from counterfoil.decisions.decisions import Decisions
 from counterfoil.decisions.people import People
 from counterfoil.decisions.stream import TICKET_KEY
-from counterfoil.errors import ConflictError, FormatError
+from counterfoil.errors import ConflictError, FormatError, RefusedError
 from counterfoil.evidence.evidence import Evidence
 from counterfoil.ledger.audit import AuditReport, Progress, audit
-from counterfoil.ledger.disk import as_path, reported
+from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places, make_principal_key
+from counterfoil.ledger.sharding import hand_over_to
 from counterfoil.ledger.trust import PRODUCTION, Trust
 from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
 from counterfoil.models.registry import Models
-from counterfoil.remote.address import is_address
-from counterfoil.remote.engine import SiteEngine, is_site, open_site
+from counterfoil.remote.engine import is_site, open_site
 
 OPERATOR = "operator"
 POLICY_YEARS = 1
@@ -80,6 +82,39 @@ class Ledger(Log):
         """
         return audit(self, progress)
 
+    def shard(self, path: str | Path, *, despite_records: bool = False) -> Ledger:
+        """End this log for ever, and begin another one where it ended; safe to repeat.
+
+        The new ledger has keys and a first policy as `init` makes them, run by the same
+        organisation; what else this ledger's policy says is for people to take over.
+
+        Args:
+            path: Folder of the new ledger.
+            despite_records: Whether to end a log that keeps streams: nobody can be erased from
+                them afterwards, as erasures are stated in it.
+
+        Raises:
+            RefusedError: it keeps streams.
+            ConflictError: this log goes on elsewhere already, the folder holds a ledger with
+                entries, or somebody writes to one of them.
+            UnavailableError: a disk refuses, or the log's key is not on this machine.
+        """
+        if not despite_records and any((self.folder / "private" / "streams").glob("*")):
+            raise RefusedError(
+                f"{self.folder} keeps records, and nobody could be erased from a log that ended",
+                reasons=("there are streams of decisions",),
+                hint="Go on in a new ledger, and end this one when nothing is left to erase.",
+            )
+        organisation = self.policy.show().log.operator
+        folder = as_path(path)
+        if not (folder / "ledger.json").exists():
+            with reported(f"cannot make a ledger in {folder}"):
+                folder.mkdir(parents=True, exist_ok=True)
+            Log.create(folder, _make_keys(folder.absolute().name, self.clock, self.random))
+        with Log(folder, clock=self.clock, random=self.random) as following:
+            hand_over_to(self, following)
+        return init(folder, organisation=organisation, clock=self.clock, random=self.random)
+
     def add_principal(self, name: str) -> VerifierKey:
         """Make a local key for a principal and return its public half, for the policy.
 
@@ -100,8 +135,8 @@ def init(
     """Make a ledger with its keys, a local witness and a policy in observe mode; safe to repeat.
 
     Args:
-        path: The ledger's folder. Keys, witness and the adopted policy go elsewhere: see
-            `ledger.places`.
+        path: The ledger's folder, or a URL as `open_ledger` takes it. Keys, witness and the adopted
+            policy go elsewhere: see `ledger.places`.
         organisation: Who operates it, as verdicts will say.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.
@@ -111,27 +146,21 @@ def init(
         FormatError: the path is empty, or the organisation is no line of printable text.
         UnavailableError: the disk refuses.
     """
-    folder = as_path(path)
     check_text(organisation, "organisation")
-    # First of all: where there can be no folder, no keys are made for it.
-    with reported(f"cannot make a ledger in {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "ledger.json").exists():
-        name = folder.absolute().name.lower()[:_READABLE_CHARACTERS]
-        readable = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-")
-        origin = f"counterfoil.local/{readable or 'ledger'}-{random(4).hex()}"
-        signer = generate_key(origin, Algorithm.ED25519)
-        places = Places(origin)
-        save_key(places.keys / "log.pem", signer)
-        for name in (OPERATOR, TICKET_KEY):
-            save_key(places.keys / f"{name}.pem", generate_key(name, Algorithm.ED25519))
-        witness = generate_key("witness.local", Algorithm.COSIGNATURE_ED25519)
-        save_key(places.witness / "key.pem", witness)
-        LocalWitness(places.witness, witness, clock=clock).know(signer.key)
-        # If we stop before the next line, the keys are of no ledger, and the next try makes new
-        # ones under another origin.
-        Log.create(folder, signer)
-    ledger = Ledger(folder, clock=clock, random=random)
+    if isinstance(path, str) and is_url(path):
+        if not cluster.holds_log(path):
+            name = urllib.parse.urlsplit(path).path
+            cluster.create_log(path, _make_keys(name, clock, random))
+    else:
+        folder = as_path(path)
+        # First of all: where there can be no folder, no keys are made for it.
+        with reported(f"cannot make a ledger in {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "ledger.json").exists():
+            # If we stop before the log is made, the keys are of no ledger, and the next try makes
+            # new ones under another origin.
+            Log.create(folder, _make_keys(folder.absolute().name, clock, random))
+    ledger = _open(path, None, clock, random)
     try:
         if not ledger.places.trust.exists() and (ledger.places.keys / "log.pem").exists():
             ledger.policy.adopt(first_policy(ledger, organisation))
@@ -139,6 +168,24 @@ def init(
         ledger.close()
         raise
     return ledger
+
+
+def _make(folder: Path, clock: Callable[[], float], random: Callable[[int], bytes]) -> None:
+    """Make an empty ledger with its keys and a local witness; no policy is adopted yet."""
+    name = folder.absolute().name.lower()[:_READABLE_CHARACTERS]
+    readable = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-")
+    origin = f"counterfoil.local/{readable or 'ledger'}-{random(4).hex()}"
+    signer = generate_key(origin, Algorithm.ED25519)
+    places = Places(origin)
+    save_key(places.keys / "log.pem", signer)
+    for name in (OPERATOR, TICKET_KEY):
+        save_key(places.keys / f"{name}.pem", generate_key(name, Algorithm.ED25519))
+    witness = generate_key("witness.local", Algorithm.COSIGNATURE_ED25519)
+    save_key(places.witness / "key.pem", witness)
+    LocalWitness(places.witness, witness, clock=clock).know(signer.key)
+    # If we stop before the next line, the keys are of no ledger, and the next try makes new
+    # ones under another origin.
+    Log.create(folder, signer)
 
 
 def open_ledger(
@@ -155,7 +202,8 @@ def open_ledger(
     only be read.
 
     Args:
-        url: Its folder, or `https://…` (`http://` to this machine alone).
+        url: Its folder, or `https://…` (`http://` to this machine alone); or
+            `postgresql://…?tiles=…`, where it is shared by several machines.
         trust: Of a ledger elsewhere that was not opened here before: its trust policy, which is
             adopted once the ledger has proven to be the one that it names.
         clock: POSIX time in seconds.
@@ -164,28 +212,51 @@ def open_ledger(
     Raises:
         FormatError: there is none there; names `init`.
         PolicyError: no trust policy was adopted for a ledger elsewhere, or it asks for more.
-        UnavailableError: the server does not answer.
-        VerificationError: what is there is not true.
+        UnavailableError: the server or the database does not answer, or the extra `postgres` is
+            missing.
+        VerificationError: what a ledger elsewhere shows is not true.
     """
-    engine: SiteEngine | None = None
-    if isinstance(url, str) and "://" in url and not is_address(url):
-        raise FormatError(
-            f"{url.partition('://')[0]}://… is no folder and no https:// address",
-            hint="Give a path, or the address of a ledger.",
-        )
-    if is_site(url):
-        engine = open_site(url, trust=trust)
-    elif trust is not None:
-        raise FormatError(
-            f"{url} is a ledger of this machine, and goes by the policy adopted for it",
-            hint="`counterfoil policy adopt FILE` states another one.",
-        )
-    folder = as_path(url) if engine is None else engine.folder
-    ledger = Ledger(folder, engine=engine, clock=clock, random=random)
+    ledger = _open(url, trust, clock, random)
     # An erasure that a crash interrupted is finished first; if somebody else writes, it is theirs.
     with contextlib.suppress(ConflictError):
         ledger.people.finish()
     return ledger
+
+
+def _open(
+    url: str | Path,
+    trust: str | Path | None,
+    clock: Callable[[], float],
+    random: Callable[[int], bytes],
+) -> Ledger:
+    if is_site(url):
+        site = open_site(url, trust=trust)
+        return Ledger(site.folder, engine=site, clock=clock, random=random)
+    if trust is not None:
+        raise FormatError(
+            "this is a ledger of your own, and goes by the policy adopted for it",
+            hint="`counterfoil policy adopt FILE` states another one.",
+        )
+    if isinstance(url, str) and is_url(url):
+        shared = cluster.Cluster(url, Disk())
+        return Ledger(shared.folder, engine=shared, clock=clock, random=random)
+    return Ledger(as_path(url), clock=clock, random=random)
+
+
+def _make_keys(name: str, clock: Callable[[], float], random: Callable[[int], bytes]) -> Signer:
+    """Make the keys of a new log, and its local witness; return the log's own."""
+    name = name.lower()[:_READABLE_CHARACTERS]
+    readable = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-")
+    origin = f"counterfoil.local/{readable or 'ledger'}-{random(4).hex()}"
+    signer = generate_key(origin, Algorithm.ED25519)
+    places = Places(origin)
+    save_key(places.keys / "log.pem", signer)
+    for one in (OPERATOR, TICKET_KEY):
+        save_key(places.keys / f"{one}.pem", generate_key(one, Algorithm.ED25519))
+    witness = generate_key("witness.local", Algorithm.COSIGNATURE_ED25519)
+    save_key(places.witness / "key.pem", witness)
+    LocalWitness(places.witness, witness, clock=clock).know(signer.key)
+    return signer
 
 
 def first_policy(ledger: Ledger, organisation: str) -> TrustPolicy:

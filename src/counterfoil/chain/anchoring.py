@@ -23,11 +23,13 @@ only what stands in a block that they sealed is stated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from counterfoil.chain.anchor import Anchor
 from counterfoil.chain.anchored import keep_anchor
 from counterfoil.chain.anchorproof import format_anchor_proof
+from counterfoil.chain.answers import MAX_WORD
 from counterfoil.chain.authenticate import validators_of
 from counterfoil.chain.desk import Desk
 from counterfoil.chain.fetchproof import fetch_anchor_proof
@@ -37,12 +39,13 @@ from counterfoil.chain.place import expected, open_contract, require_chain
 from counterfoil.chain.request import AnchorRequest, AnchorSignature
 from counterfoil.chain.shelf import Settled
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.envelope import parse_envelope
-from counterfoil.core.statement import RFC9162_SHA256, Subject, parse_statement
-from counterfoil.core.testimony import short_predicate
+from counterfoil.core.statement import RFC9162_SHA256, Subject
+from counterfoil.core.testimony import is_confirmation
+from counterfoil.core.text import parse_decimal
 from counterfoil.errors import (
     ConflictError,
     CounterfoilError,
+    FormatError,
     PolicyError,
     RefusedError,
     UnavailableError,
@@ -81,7 +84,8 @@ class Anchoring:
         members: Who is asked to sign. Those the committee does not have are not asked.
 
     Raises:
-        PolicyError: the policy names no chain, or an anchor key is not its witness's.
+        PolicyError: the policy names no chain, or another than the outbox sends to; or an anchor
+            key is not its witness's.
         VerificationError: on the chain is another contract than the policy names.
         UnavailableError: the chain does not answer.
     """
@@ -186,9 +190,9 @@ class Anchoring:
         return self._desk.ask(self.rules.id, self.rules.contract, self._id, self._epoch(), known)
 
     def _has_news(self, anchored: int) -> bool:
-        """Whether the log holds more than the statements about its own anchors."""
+        """Whether the log holds more than who confirmed it."""
         return any(
-            not _is_anchor(self._log.entry(index)) for index in range(anchored, self._log.size)
+            not is_confirmation(self._log.entry(index)) for index in range(anchored, self._log.size)
         )
 
     def _collect(self, request: AnchorRequest) -> tuple[AnchorRequest, list[AnchorSignature]]:
@@ -214,8 +218,10 @@ class Anchoring:
                 break
             try:
                 answers.append(self._ask(address, request))
-            except RememberedError:
-                raise
+            except RememberedError as error:
+                if error.size <= self._log.size:
+                    raise
+                lacking.append(str(error))  # a new request could not prove from there
             except CounterfoilError as error:  # one member must not keep the others from signing
                 lacking.append(f"{error}{f' ({error.hint})' if error.hint else ''}")
         if len(answers) < committee.threshold:
@@ -379,18 +385,10 @@ def size_of(body: Mapping[str, JsonValue]) -> int:
     return size if isinstance(size, int) else 0
 
 
-def _is_anchor(entry: bytes) -> bool:
-    """Whether an entry states an anchor; anything may stand in a log."""
-    try:
-        statement = parse_statement(parse_envelope(entry).in_toto)
-    except CounterfoilError:
-        return False
-    return short_predicate(statement.predicate_type) == "anchor"
-
-
 def cost_of(body: Mapping[str, JsonValue]) -> int:
     """Compute what an anchor cost, from its statement; wei, 0 where it does not say."""
     match body:
         case {"gas": int(gas), "price_wei": str(price)}:
-            return gas * int(price)
+            with suppress(FormatError):
+                return gas * parse_decimal(price, "price_wei", MAX_WORD)
     return 0

@@ -15,10 +15,7 @@ PRODUCTION = "production"
 Ledger = Annotated[
     str,
     typer.Option(
-        "--ledger",
-        metavar="PATH",
-        envvar=LEDGER_VARIABLE,
-        help="The ledger: its folder, or https://host/path.",
+        "--ledger", metavar="PATH", envvar=LEDGER_VARIABLE, help="The ledger's folder or URL."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

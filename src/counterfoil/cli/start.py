@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import counterfoil
+from counterfoil import cluster
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, LEDGER_VARIABLE, AsJson
@@ -64,10 +65,12 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a ledger; it refuses nothing yet. Safe to repeat."""
-    is_new = not (Path(path) / "ledger.json").exists()
+    is_url = "://" in path
+    is_new = not (cluster.holds_log(path) if is_url else (Path(path) / "ledger.json").exists())
     with counterfoil.init(path, organisation=organisation) as ledger:
         status = ledgers.read_status(ledger)
         keys, trust = ledger.places.keys, ledger.places.trust
+        path = ledger.engine.name if is_url else path  # a URL may have a password in it
     policy = status.policy
     modes = {stage.name: stage.mode.value for stage in policy.stages} if policy else {}
     body = {

@@ -5,6 +5,7 @@
       vault/<slug>/             wrapping keys of the vault
       witness/<slug>/           the local witness: its key and what it cosigned last
       anchoring/<slug>/         what is being anchored, and who has signed it so far
+      cluster/<slug>/           what is private of a log on PostgreSQL, on this machine
       index/<slug>.sqlite       which entries say what; made again when it is missing
       trust/<slug>.toml         the trust policy this user adopted for that log
       remote/<address>/         what was seen of ledgers elsewhere, and what is private to us there
@@ -67,6 +68,11 @@ class Places:
     def anchoring(self) -> Path:
         """What is being anchored, and who has signed it so far."""
         return home() / "anchoring" / self.slug
+
+    @property
+    def cluster(self) -> Path:
+        """What this machine keeps of a log that lives on PostgreSQL."""
+        return home() / "cluster" / self.slug
 
     @property
     def index(self) -> Path:

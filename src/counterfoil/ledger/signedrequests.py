@@ -152,11 +152,11 @@ class SignedRequest:
 
     Args:
         caller: Who signed it.
-        covered: What was signed, by component.
+        digests: The components about its body that were signed.
     """
 
     caller: Caller
-    covered: Mapping[str, str]
+    digests: Mapping[str, str]
 
     def check_body(self, body: bytes) -> None:
         """Check that the body is the one whose digest was signed.
@@ -166,7 +166,7 @@ class SignedRequest:
         """
         library = _library()
         try:
-            is_covered = library.ContentDigest.verify_components(self.covered, body)
+            is_covered = library.ContentDigest.verify_components(self.digests, body)
         except library.HTTPMessageSignaturesException as error:
             raise _refused("the body is not the one that was signed") from error
         if body and not is_covered:
@@ -219,19 +219,26 @@ class RequestChecker:
                 _Message(method, url, _Lines(lines)),
                 max_age=None,
                 expect_tag=TAG,
-                require_components=_COMPONENTS,
             )
         except library.HTTPMessageSignaturesException as error:
             raise _refused(str(error) or "the signature is false") from error
         if len(found) != 1:
             raise _refused(f"{len(found)} signatures have the tag {TAG}")
         (one,) = found
+        # Serialized, a component with a parameter is another one.
+        if lacking := [name for name in _COMPONENTS if f'"{name}"' not in one.covered_components]:
+            raise _refused(f"{', '.join(lacking)} is not signed")
         caller = callers[str(one.parameters["keyid"])]
         authority = one.covered_components['"@authority"']
         if authority not in self._authorities:
             raise _refused(f"it is signed for {shown(authority)}, which is not this server")
         self._remember(caller, one.parameters)
-        return SignedRequest(caller, one.covered_components)
+        digests = {
+            name: value
+            for name, value in one.covered_components.items()
+            if name.startswith(f'"{_DIGEST}"')
+        }
+        return SignedRequest(caller, digests)
 
     def _remember(self, caller: Caller, parameters: Mapping[str, int | str]) -> None:
         """Refuse what is not fresh, and see to it that nothing is fresh twice."""

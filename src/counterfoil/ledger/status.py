@@ -9,13 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
-from counterfoil.core.keys import format_vkey
+from counterfoil.core.keys import VerifierKey, format_vkey
 from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
@@ -25,6 +26,7 @@ from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.stamps import kept_stamps, read_stamp
 from counterfoil.ledger.trust import Trust
 
 _PID_BYTES = 20  # decimal digits of any process number
@@ -61,6 +63,23 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptStamp:
+    """The newest time-stamp of an authority.
+
+    Args:
+        authority: As the policy names it.
+        size: Entries that it covers.
+        time: By when they existed, Unix seconds.
+        until: When its certificates end, Unix seconds.
+    """
+
+    authority: str
+    size: int
+    time: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """How a log stands.
 
@@ -72,9 +91,13 @@ class Status:
         checkpoint: The signed note, with the cosignatures it has.
         grade: What those are worth under the adopted policy.
         lacking: Why it is worth nothing, where the policy's quorum is not met.
+        cosigned: Names of the policy's witnesses who have cosigned the newest checkpoint.
+        silent: Names of the others; those with an address, and a local one, can be asked again.
         writer: Number of the process that writes here; None if nobody does, or it cannot be told.
         policy: The adopted policy; None if none was adopted on this machine.
         witness: What the local witness remembers; None if there is none.
+        stamps: For each authority of the policy the newest time-stamp that is kept; nothing in it
+            is checked here.
     """
 
     origin: str
@@ -84,9 +107,12 @@ class Status:
     checkpoint: bytes
     grade: str
     lacking: str
+    cosigned: tuple[str, ...]
+    silent: tuple[str, ...]
     writer: int | None
     policy: TrustPolicy | None
     witness: Memory | None
+    stamps: tuple[KeptStamp, ...] = ()
 
 
 def read_status(log: Log) -> Status:
@@ -100,7 +126,10 @@ def read_status(log: Log) -> Status:
         UnavailableError: the disk refuses.
     """
     policy = Trust(log).show() if log.places.trust.exists() else None
-    grade, lacking = _grade(log, policy)
+    found = find_cosignatures(parse_note(log.checkpoint), policy.witness_keys) if policy else ()
+    grade, lacking = _grade(policy, found)
+    keys = {key for key, _ in found}
+    witnesses = policy.witnesses if policy is not None else ()
     return Status(
         origin=log.origin,
         key=format_vkey(log.key),
@@ -109,9 +138,12 @@ def read_status(log: Log) -> Status:
         checkpoint=log.checkpoint,
         grade=grade,
         lacking=lacking,
+        cosigned=tuple(one.name for one in witnesses if keys.issuperset(one.keys)),
+        silent=tuple(one.name for one in witnesses if not keys.issuperset(one.keys)),
         writer=_find_writer(log.folder / "log" / "writer.lock"),
         policy=policy,
         witness=_read_memory(log),
+        stamps=() if policy is None else tuple(_read_stamps(log, policy)),
     )
 
 
@@ -153,15 +185,22 @@ def check_memory(log: Log) -> None:
         )
 
 
-def _grade(log: Log, policy: TrustPolicy | None) -> tuple[str, str]:
+def _grade(policy: TrustPolicy | None, found: Sequence[tuple[VerifierKey, int]]) -> tuple[str, str]:
     if policy is None:
         return Grade.SELF_WITNESSED.label, ""
-    found = find_cosignatures(parse_note(log.checkpoint), policy.witness_keys)
     try:
         grade = check_quorum(policy, found)
     except PolicyError as error:
         return Grade.SELF_WITNESSED.label, str(error)
     return grade.label, ""
+
+
+def _read_stamps(log: Log, policy: TrustPolicy) -> Iterator[KeptStamp]:
+    for authority in policy.authorities:
+        kept = kept_stamps(log, authority.name)
+        if kept:
+            stamped = read_stamp(log, authority.name, kept[-1]).stamped
+            yield KeptStamp(authority.name, kept[-1].size, stamped.time, stamped.until)
 
 
 def _find_writer(path: Path) -> int | None:
@@ -188,7 +227,7 @@ def _read_memory(log: Log) -> Memory | None:
     with reported(f"cannot read what the witness in {folder} remembers"):
         key = load_vkey(folder / "key.vkey")
         note = LocalWitness(folder).memory()
-    checkpoint = open_checkpoint(note, log.key) if note else None
+    checkpoint = open_checkpoint(note, log.keys) if note else None
     return Memory(format_vkey(key), folder, note, checkpoint, _compare(log, checkpoint))
 
 

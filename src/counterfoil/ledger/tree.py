@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from counterfoil import kernel
 from counterfoil.core.merkle import (
     EMPTY_ROOT,
     HASH_BYTES,
@@ -19,6 +18,7 @@ from counterfoil.core.merkle import (
     Hash,
     check_inclusion,
     leaf_hash,
+    parent_hashes,
     prove_consistency,
     prove_inclusion,
     split_hashes,
@@ -179,6 +179,6 @@ def _layers(row: bytes) -> list[bytes]:
     """Compute all layers above a row of 2**k hashes, the row first, the root last."""
     layers = [row]
     while len(row) > HASH_BYTES:
-        row = kernel.parents(row)
+        row = parent_hashes(row)
         layers.append(row)
     return layers

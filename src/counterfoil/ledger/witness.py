@@ -5,7 +5,7 @@ atomic step, and the cosignature leaves only after it. Run as a module, this fil
 on standard input; `localwitness` is the other end of that pipe.
 
 Source:
-    C2SP tlog-witness v1, add-checkpoint; statuses are those of its HTTP replies.
+    C2SP tlog-witness v1, add-checkpoint and sign-subtree; statuses are those of its HTTP replies.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
-from counterfoil.core.checkpoint import open_checkpoint, parse_checkpoint
-from counterfoil.core.cosignature import cosign
-from counterfoil.core.keys import Signer, VerifierKey, format_vkey
+from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
+from counterfoil.core.cosignature import cosign, cosign_subtree, find_cosignatures
+from counterfoil.core.keys import Algorithm, Signer, VerifierKey, format_vkey
 from counterfoil.core.merkle import EMPTY_ROOT, MAX_PROOF_HASHES, Hash, as_hash, check_extension
-from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
+from counterfoil.core.note import Note, NoteSignature, format_note, open_note, parse_note
+from counterfoil.core.subtree import Subtree, check_subtree
 from counterfoil.core.text import parse_base64, parse_decimal
 from counterfoil.errors import (
     ConflictError,
@@ -42,6 +44,9 @@ REQUEST = struct.Struct(">I")  # length of the request
 REPLY = struct.Struct(">HI")  # status, length of the body
 STATUS_OK, STATUS_MALFORMED, STATUS_FORBIDDEN = 200, 400, 403
 STATUS_UNKNOWN, STATUS_CONFLICT, STATUS_UNPROVEN = 404, 409, 422
+_SLUG_DIGITS = 32  # of the hash of a log's origin, in the names of its files
+_ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
+_NEXT = ".next.vkey"  # ends the file with the key that a log goes on with
 SIZE_TYPE = "text/x.tlog.size"  # Content-Type of a conflict, whose body is what is remembered
 
 
@@ -59,7 +64,7 @@ class Witness:
 
     Args:
         folder: Holds `<log>.vkey`, the logs it knows, and `<log>.checkpoint`, the last one
-            cosigned of each.
+            cosigned of each, with its cosignatures.
         signers: Its cosignature keys (type 04 or 06), at least one; all of them sign.
         clock: POSIX time in seconds.
         disk: How to write and sync.
@@ -75,6 +80,9 @@ class Witness:
         self._folder = folder
         assert signers, "a witness without keys signs nothing"  # noqa: S101 our own bug
         self._signers = signers
+        self._subtree_signers = tuple(
+            one for one in signers if one.key.algorithm is Algorithm.COSIGNATURE_ML_DSA_44
+        )
         self._clock = clock
         self._disk = disk or Disk()
 
@@ -95,6 +103,23 @@ class Witness:
         with reported(f"cannot make the witness in {self._folder}"):
             self._disk.replace(self._folder, name, f"{format_vkey(log_key)}\n".encode())
 
+    def know_next(self, log_key: VerifierKey) -> None:
+        """Be told the key that a log goes on with; from its first checkpoint on it alone counts.
+
+        Until then the key before counts, too. Whoever calls this knows the key from the log's
+        operator.
+
+        Raises:
+            FormatError: it does not know that log.
+            UnavailableError: the disk refuses.
+        """
+        if self._log_key(log_key.name) is None:
+            raise FormatError(
+                f"this witness does not know the log {log_key.name}",
+                hint="`counterfoil log witness --know VKEY` makes it.",
+            )
+        know_next(self._folder, log_key, self._disk)
+
     def add_checkpoint(self, request: bytes) -> tuple[int, bytes]:
         """Answer a request of tlog-witness: HTTP status and body.
 
@@ -107,45 +132,120 @@ class Witness:
         except _NotCosigned as refusal:
             return refusal.status, refusal.body
 
+    def cosigned(self, origin_hash: str) -> bytes | None:
+        """Give the last checkpoint cosigned of a log, with the log's signature and our own.
+
+        Args:
+            origin_hash: SHA-256 of the log's origin, in hex.
+
+        Returns:
+            None if there is none, or that is no such hash.
+        """
+        if not _ORIGIN_HASH.fullmatch(origin_hash):
+            return None
+        path = self._folder / f"{origin_hash[:_SLUG_DIGITS]}.checkpoint"
+        if not path.exists():
+            return None
+        data = read_file(path, MAX_REQUEST_BYTES)
+        origin = parse_checkpoint(parse_note(data).text).origin
+        return data if sha256(origin.encode()).hexdigest() == origin_hash else None
+
+    @property
+    def signs_subtrees(self) -> bool:
+        """Whether it has a key that can: one of ML-DSA-44."""
+        return bool(self._subtree_signers)
+
+    def sign_subtree(self, request: bytes) -> tuple[int, bytes]:
+        """Answer a request of tlog-witness to sign part of what it cosigned: status and body.
+
+        Nothing is remembered: that it cosigned the checkpoint is in the request, signed by itself.
+        """
+        try:
+            return STATUS_OK, self._cosign_subtree(request)
+        except FormatError as error:
+            return STATUS_MALFORMED, f"{error}\n".encode()
+        except _NotCosigned as refusal:
+            return refusal.status, refusal.body
+
+    def _cosign_subtree(self, request: bytes) -> bytes:
+        subtree, root, proof, data = _parse_subtree_request(request)
+        note = parse_note(data)
+        checkpoint = parse_checkpoint(note.text)
+        if subtree.end > checkpoint.size:
+            raise FormatError("the subtree ends behind the checkpoint")
+        if self._log_key(checkpoint.origin) is None:
+            raise _NotCosigned(STATUS_UNKNOWN, f"unknown log {checkpoint.origin!r}")
+        try:
+            own = find_cosignatures(note, [signer.key for signer in self._signers])
+        except SignatureError as error:
+            raise _NotCosigned(STATUS_FORBIDDEN, str(error)) from error
+        if not own:
+            raise _NotCosigned(STATUS_FORBIDDEN, "this witness has not cosigned that checkpoint")
+        try:
+            check_subtree(subtree, root, checkpoint.size, checkpoint.root, proof)
+        except ProofError as error:
+            raise _NotCosigned(STATUS_UNPROVEN, str(error)) from error
+        return _format_lines(
+            tuple(
+                cosign_subtree(checkpoint.origin, subtree, root, signer)
+                for signer in self._subtree_signers
+            )
+        )
+
     def _cosign(self, request: bytes) -> bytes:
         """Check, persist, cosign, in this order; return the cosignature lines."""
         old_size, proof, data = _parse_request(request)
         note = parse_note(data)
         origin = parse_checkpoint(note.text).origin
-        log_key = self._log_key(origin)
-        if log_key is None:
+        if self._log_key(origin) is None:
             raise _NotCosigned(STATUS_UNKNOWN, f"unknown log {origin!r}")
-        try:
-            checkpoint = open_checkpoint(data, log_key)
-        except SignatureError as error:
-            raise _NotCosigned(STATUS_FORBIDDEN, str(error)) from error
-        if old_size > checkpoint.size:
-            raise FormatError("old size is larger than the checkpoint's")
         with self._exclusive(origin):
-            known_size, known_root = self._remembered(origin, log_key)
+            keys = self._log_keys(origin)
+            checkpoint = _open(data, keys)
+            if old_size > checkpoint.size:
+                raise FormatError("old size is larger than the checkpoint's")
+            known_size, known_root = self._remembered(origin, keys)
             if old_size != known_size:
                 raise _NotCosigned(STATUS_CONFLICT, str(known_size))
             try:
                 check_extension(known_size, known_root, checkpoint.size, checkpoint.root, proof)
             except ProofError as error:
                 raise _NotCosigned(STATUS_UNPROVEN, str(error)) from error
+            now = int(self._clock())
+            lines = tuple(cosign(note.text, now, signer) for signer in self._signers)
             # Unverified lines are dropped: kept, one could make the memory unreadable.
-            own = tuple(s for s in note.signatures if s.is_named_by(log_key))
-            kept = format_note(Note(note.text, own))
+            own = tuple(s for s in note.signatures if any(map(s.is_named_by, keys)))
+            kept = format_note(Note(note.text, own + lines))
             self._disk.replace(self._folder, f"{_slug(origin)}.checkpoint", kept)
+            # Signed by both it is the hand-over, which the log may still be stopped at.
+            if all(s.is_named_by(keys[-1]) for s in own):
+                self._settle_key(origin, keys[-1])
         # If we stop here, the log asks again with the size we now remember, and gets its answer.
-        now = int(self._clock())
-        return _format_lines(tuple(cosign(note.text, now, signer) for signer in self._signers))
+        return _format_lines(lines)
 
     def _log_key(self, origin: str) -> VerifierKey | None:
         path = self._folder / f"{_slug(origin)}.vkey"
         return load_vkey(path) if path.exists() else None
 
-    def _remembered(self, origin: str, log_key: VerifierKey) -> tuple[int, Hash]:
+    def _log_keys(self, origin: str) -> tuple[VerifierKey, ...]:
+        """The keys that a log may sign with just now: its own, and the next if that is known."""
+        paths = [self._folder / f"{_slug(origin)}{ending}" for ending in (".vkey", _NEXT)]
+        return tuple(dict.fromkeys(load_vkey(path) for path in paths if path.exists()))
+
+    def _settle_key(self, origin: str, key: VerifierKey) -> None:
+        """Go by the key that the log has begun to sign with, and by that alone."""
+        following = self._folder / f"{_slug(origin)}{_NEXT}"
+        if following.exists():
+            vkey = f"{format_vkey(key)}\n".encode()
+            self._disk.replace(self._folder, f"{_slug(origin)}.vkey", vkey)
+            following.unlink()
+            self._disk.sync_folder(self._folder)
+
+    def _remembered(self, origin: str, keys: Sequence[VerifierKey]) -> tuple[int, Hash]:
         path = self._folder / f"{_slug(origin)}.checkpoint"
         if not path.exists():
             return 0, EMPTY_ROOT
-        checkpoint = open_checkpoint(read_file(path, MAX_REQUEST_BYTES), log_key)
+        checkpoint = _open(read_file(path, MAX_REQUEST_BYTES), keys)
         return checkpoint.size, checkpoint.root
 
     @contextlib.contextmanager
@@ -158,8 +258,31 @@ class Witness:
             os.close(fd)
 
 
+def know_next(folder: Path, key: VerifierKey, disk: Disk) -> None:
+    """Tell the witness in a folder the key that a log goes on with; see `Witness.know_next`.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    with reported(f"cannot tell the witness in {folder}"):
+        disk.replace(folder, f"{_slug(key.name)}{_NEXT}", f"{format_vkey(key)}\n".encode())
+
+
+def _open(data: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
+    """Open a checkpoint that one of several keys signed.
+
+    Raises:
+        _NotCosigned: none did.
+    """
+    try:
+        opened = open_note(data, *keys)
+        return open_checkpoint(data, opened.verified[-1])
+    except SignatureError as error:
+        raise _NotCosigned(STATUS_FORBIDDEN, str(error)) from error
+
+
 def _slug(origin: str) -> str:
-    return sha256(origin.encode()).hexdigest()[:32]
+    return sha256(origin.encode()).hexdigest()[:_SLUG_DIGITS]
 
 
 def _format_lines(signatures: tuple[NoteSignature, ...]) -> bytes:
@@ -169,19 +292,41 @@ def _format_lines(signatures: tuple[NoteSignature, ...]) -> bytes:
 
 def _parse_request(request: bytes) -> tuple[int, tuple[Hash, ...], bytes]:
     """Parse `old N`, proof lines, a blank line, and the checkpoint."""
+    (first, *lines), checkpoint = _split_request(request)
+    if not first.startswith("old "):
+        raise FormatError("the request does not begin with `old N`")
+    return parse_decimal(first.removeprefix("old "), "old size"), _parse_proof(lines), checkpoint
+
+
+def _parse_subtree_request(request: bytes) -> tuple[Subtree, Hash, tuple[Hash, ...], bytes]:
+    """Parse `subtree START END`, its root, proof lines, a blank line, and the checkpoint."""
+    (first, *lines), checkpoint = _split_request(request)
+    match first.split(" "):
+        case ["subtree", start, end] if lines:
+            subtree = Subtree(
+                parse_decimal(start, "start of the subtree"), parse_decimal(end, "its end")
+            )
+        case _:
+            raise FormatError("the request does not begin with `subtree START END` and a hash")
+    root, *proof = _parse_proof(lines, MAX_PROOF_HASHES + 1)
+    return subtree, root, tuple(proof), checkpoint
+
+
+def _split_request(request: bytes) -> tuple[list[str], bytes]:
+    """Split a request into its first lines, at least one, and the checkpoint."""
     head, blank, checkpoint = request.partition(b"\n\n")
     if not blank:
         raise FormatError("the request has no blank line before its checkpoint")
     try:
-        first, *rest = head.decode("ascii").split("\n")
+        return head.decode("ascii").split("\n"), checkpoint
     except UnicodeDecodeError as error:
         raise FormatError("the request's first lines are not ASCII") from error
-    if not first.startswith("old "):
-        raise FormatError("the request does not begin with `old N`")
-    if len(rest) > MAX_PROOF_HASHES:
+
+
+def _parse_proof(lines: list[str], most: int = MAX_PROOF_HASHES) -> tuple[Hash, ...]:
+    if len(lines) > most:
         raise FormatError(f"the proof has more than {MAX_PROOF_HASHES} lines")
-    proof = tuple(as_hash(parse_base64(line, "proof line")) for line in rest)
-    return parse_decimal(first.removeprefix("old "), "old size"), proof, checkpoint
+    return tuple(as_hash(parse_base64(line, "proof line")) for line in lines)
 
 
 def _serve(folder: Path, pipe_in: BinaryIO, pipe_out: BinaryIO) -> None:

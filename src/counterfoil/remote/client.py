@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import email.utils
 import random
+import socket
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -27,6 +29,8 @@ APPEND_WITHIN_S = 60.0
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+# No such host, or one that cannot show a certificate: asking again is of no use.
+_HOPELESS = (socket.gaierror, ssl.SSLCertVerificationError)
 _WHO = 401
 _BUSY = {429, 502, 503, 504}
 _MISSING = {404, 410}
@@ -136,6 +140,8 @@ class Client:
             except OversizedError:
                 raise
             except UnavailableError as error:
+                if isinstance(error.__cause__, _HOPELESS):
+                    raise
                 lost = error
             else:
                 if answer.status not in _BUSY:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import Algorithm, Signer
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.errors import UnavailableError
@@ -69,9 +70,9 @@ class SiteEngine:
         except BaseException:
             source.close()
             raise
-        self.key = self._trusted.policy().log.key
+        self.name = source.name
         self.blobs = RemoteBlobs(source)
-        self.witnesses = Witnesses(self.key, self._trusted.places)
+        self.witnesses = Witnesses(self.keys, self._trusted.places)
         self._tree = SiteTree(source, folder, TileCache(None))
         self._follower = Follower(
             source, self._memory, self._policy, settle_within_s=settle_within_s
@@ -79,6 +80,11 @@ class SiteEngine:
 
     many_writers = True
     """Whoever appends asks the server, which puts all in one order."""
+
+    @property
+    def keys(self) -> LogKeys:
+        """The log's, as the trust policy names them now."""
+        return self._policy().log.keys
 
     @property
     def tree(self) -> SiteTree:
@@ -93,7 +99,7 @@ class SiteEngine:
         try:
             tree.refresh()
             # Only now, as it holds: from here on this is whose ledger is meant by this address.
-            self._memory.keep_key(self.key, self._address)
+            self._memory.keep_key(self.keys.key, self._address)
             self._trusted.adopt(self._disk)
         except BaseException:
             tree.close()
@@ -164,7 +170,7 @@ class Remote(SiteEngine):
 
     def write(self) -> Writer:
         """Append by asking the server; readers see the same tree."""
-        return RemoteWriter(self._client, self.key, self._tree, self._follower, self.blobs)
+        return RemoteWriter(self._client, self._policy, self._tree, self._follower, self.blobs)
 
     def _signed(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes

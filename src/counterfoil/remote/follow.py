@@ -149,12 +149,12 @@ class Follower:
 
     def _judged(self, note: bytes) -> Checkpoint:
         policy = self._policy()
-        checkpoint = open_checkpoint(note, policy.log.key)
+        checkpoint = open_checkpoint(note, policy.log.keys)
         check_quorum(policy, find_cosignatures(parse_note(note), policy.witness_keys))
         return checkpoint
 
     def _opened(self, seen: bytes) -> Checkpoint:
-        return open_checkpoint(seen, self._policy().log.key)
+        return open_checkpoint(seen, self._policy().log.keys)
 
     def _set_back(self, checkpoint: Checkpoint, seen: bytes) -> SetBackError:
         size = self._opened(seen).size

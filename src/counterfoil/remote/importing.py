@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from counterfoil.core.merkle import Hash
+from counterfoil.core.merkle import Hash, leaf_hashes
 from counterfoil.errors import ConflictError, VerificationError
 from counterfoil.ledger.audit import Progress
 from counterfoil.ledger.blobs import REFERENCE, FolderBlobs
@@ -114,12 +114,14 @@ def _write_ledger(log: Log, folder: Path, progress: Progress | None) -> None:
             while tree.size < log.size:
                 entries = _next(log, tree.size)
                 _copy_blobs(log, entries, folder / "blobs", disk)
-                tree.commit(entries, None, lambda size, root: _head(log, size, root))
+                tree.commit(
+                    entries, leaf_hashes(entries), lambda size, root: _head(log, size, root)
+                )
                 if progress is not None:
                     progress(tree.size, log.size)
         if log.places.trust.exists():
             disk.replace(folder, "trust.toml", format_adopted(Trust(log).show()))
-        write_identity(folder, log.key, disk)
+        write_identity(folder, log.keys, disk)
 
 
 def _open_tree(log: Log, folder: Path, disk: Disk) -> TreeStore:

@@ -138,7 +138,7 @@ class Mirror:
         if not path.exists():
             return Checkpoint(log.origin, 0, log.root_at(0))
         note = read_file(path, MAX_NOTE_BYTES)
-        shown = open_checkpoint(note, log.key)
+        shown = open_checkpoint(note, log.keys)
         if shown.size > log.size:
             raise VerificationError(
                 f"{self.folder} shows {shown.size} entries of {log.origin}, and {log.size} are "

@@ -112,12 +112,12 @@ def find_trusted(
         _require_same(given, read_policy(adopted), adopted)
         given = None
     trusted = Trusted(origin, given, adopts=adopts)
-    key = trusted.policy().log.key
-    if known is not None and key != known:
+    keys = trusted.policy().log.keys
+    if known is not None and known not in keys.all:
         raise PolicyError(
             f"{source.name} was opened here as {known.label}, and the trust policy is about "
-            f"{key.label}",
-            have=key.label,
+            f"{keys.label}",
+            have=keys.label,
             need=known.label,
             hint="It is another ledger, or the policy is of another one.",
         )

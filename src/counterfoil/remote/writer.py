@@ -11,14 +11,14 @@ trusted key, of quorum, and of the tree that was seen before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from counterfoil.core.canonical import JsonValue, parse_json
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.envelope import parse_envelope
-from counterfoil.core.keys import VerifierKey
 from counterfoil.core.merkle import check_inclusion, leaf_hash, leaf_hashes
+from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.receipt import MAX_RECEIPT_BYTES, Receipt, parse_receipt
 from counterfoil.core.text import shown
 from counterfoil.errors import FormatError, VerificationError
@@ -48,7 +48,7 @@ class RemoteWriter:
 
     Args:
         client: The server.
-        key: The log's.
+        policy: Gives the trust policy as it is now: the log's keys.
         tree: What is shown; a newer checkpoint that comes with a receipt is taken over.
         follower: Holds checkpoints against what was seen.
         blobs: Holds large statements until they are sent.
@@ -57,13 +57,13 @@ class RemoteWriter:
     def __init__(
         self,
         client: Client,
-        key: VerifierKey,
+        policy: Callable[[], TrustPolicy],
         tree: SiteTree,
         follower: Follower,
         blobs: RemoteBlobs,
     ) -> None:
         self.tree = tree
-        self._client, self._key, self._follower, self._blobs = client, key, follower, blobs
+        self._client, self._policy, self._follower, self._blobs = client, policy, follower, blobs
         self._lock = threading.Lock()
 
     def append(self, entries: Sequence[bytes]) -> list[int]:
@@ -85,6 +85,10 @@ class RemoteWriter:
             while len(indices) < len(whole):
                 indices += self._send(_first_of(whole, len(indices)))
         return indices
+
+    def ask_witnesses(self) -> None:
+        """See which lines have come since: the server asks."""
+        self._follower.follow(self.tree)
 
     def close(self) -> None:
         """Stop asking."""
@@ -157,7 +161,7 @@ class RemoteWriter:
                     raise self._false(f"a receipt is for entry {receipt.index}, not {index}")
                 note = receipt.checkpoint
                 if note not in opened:
-                    opened[note] = open_checkpoint(note, self._key)
+                    opened[note] = open_checkpoint(note, self._policy().log.keys)
                 size, root = opened[note].size, opened[note].root
                 check_inclusion(leaf_hash(entry), index, size, receipt.path, root)
                 return receipt

@@ -155,6 +155,23 @@ def test_a_signature_is_for_one_server(checker):
         opened(checker, signed(url=url), url=url)
 
 
+@pytest.mark.parametrize("left_out", ["@method", "@authority", "@path", "@query"])
+def test_everything_that_counts_has_to_be_signed(checker, monkeypatch, left_out):
+    """A signature over less than a request is none, although it holds."""
+    components = [one for one in signedrequests._COMPONENTS if one != left_out]
+    with monkeypatch.context() as patch:
+        patch.setattr(signedrequests, "_COMPONENTS", tuple(components))
+        headers = signed()
+    with pytest.raises(cf.SignatureError, match=f"{left_out} is not signed"):
+        opened(checker, headers)
+
+
+def test_a_body_whose_digest_is_not_signed_is_refused(checker):
+    """What was signed without a body is not one with a body."""
+    with pytest.raises(cf.SignatureError, match="digest of its body is not signed"):
+        opened(checker, signed("GET", body=b""), "GET", body=b"{}")
+
+
 def test_the_order_of_requests_means_nothing(checker):
     """Requests that overtake each other all count."""
     sent = [signed(now=NOW - age) for age in range(10)]

@@ -13,6 +13,7 @@ import pytest
 
 import counterfoil
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.merkle import leaf_hashes
 from counterfoil.core.statement import Subject
 from counterfoil.errors import ConflictError, RefusedError, SplitViewError, VerificationError
 from counterfoil.ledger.export import export_site
@@ -128,15 +129,16 @@ def _fork(local, tmp_path, size):
     """Another history of the log, signed by its key."""
     signer = load_key(tmp_path / "counterfoil-home" / "keys" / local.places.slug / "log.pem")
     with TreeStore.create(tmp_path / "fork") as tree:
+        entries = [b"forged %d" % number for number in range(size)]
         tree.commit(
-            [b"forged %d" % number for number in range(size)],
-            None,
+            entries,
+            leaf_hashes(entries),
             lambda n, root: sign_checkpoint(Checkpoint(local.origin, n, root), signer),
         )
 
         class Shown:
             size, root, checkpoint = tree.size, tree.root(), tree.head
-            origin, key = local.origin, local.key
+            origin, key, keys = local.origin, local.key, local.keys
             entries = staticmethod(tree.bodies)
 
         export_site(Shown, tmp_path / "fork-site")

@@ -13,7 +13,7 @@ import pytest
 import counterfoil
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm
-from counterfoil.core.merkle import leaf_hash
+from counterfoil.core.merkle import leaf_hash, leaf_hashes
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
 from counterfoil.errors import (
@@ -304,12 +304,14 @@ def forked(local, tmp_path, size):
     with TreeStore.create(tmp_path / f"fork{size}") as tree:
         entries = [b"forged %d" % number for number in range(size)]
         tree.commit(
-            entries, None, lambda n, r: sign_checkpoint(Checkpoint(local.origin, n, r), signer)
+            entries,
+            leaf_hashes(entries),
+            lambda n, root: sign_checkpoint(Checkpoint(local.origin, n, root), signer),
         )
 
         class Shown:
             size, root, checkpoint = tree.size, tree.root(), tree.head
-            origin, key = local.origin, local.key
+            origin, key, keys = local.origin, local.key, local.keys
             entries = staticmethod(tree.bodies)
 
         export_site(Shown, tmp_path / f"fork-site{size}")
