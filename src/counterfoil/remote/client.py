@@ -12,6 +12,7 @@ import email.utils
 import random
 import socket
 import ssl
+import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -70,6 +71,7 @@ class Client:
         self.url = url
         self._sign = sign
         self._sign_reads = False
+        self._is_closed = threading.Event()
         self._read_within_s, self._append_within_s = read_within_s, append_within_s
         self._peer = Peer(
             url,
@@ -121,7 +123,8 @@ class Client:
         return self._ask(self._appends, question, self._append_within_s)
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept, and ask nothing again."""
+        self._is_closed.set()
         self._peer.close()
         self._appends.close()
 
@@ -152,7 +155,8 @@ class Client:
             wait = max(wanted, pause * (0.5 + random.random() / 2))  # noqa: S311 no secret
             if time.monotonic() + wait > until:
                 raise lost
-            time.sleep(wait)
+            if self._is_closed.wait(wait):
+                raise lost
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _unpacked(self, answer: Answer, most: int, doing: str) -> bytes:

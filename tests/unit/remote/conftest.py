@@ -30,10 +30,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, method: str, body: bytes) -> None:
         site: Site = self.server.site
         path = self.path.lstrip("/")
-        site.heard.append((method, path, dict(self.headers), body))
+        asked = (method, path, dict(self.headers), body)
+        site.heard.append(asked)
         lie = site.lies.get(path) or site.lies.get("*")
         if lie is not None:
-            answer = lie(site, path) if callable(lie) else lie
+            answer = lie(site, path if method == "GET" else asked) if callable(lie) else lie
         else:
             answer = site.honest(path)
         if answer is None:
