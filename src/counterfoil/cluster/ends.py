@@ -18,8 +18,8 @@ from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.edge import Edge
 from counterfoil.cluster.engine import Cluster, open_objects
-from counterfoil.cluster.leader import CHECKPOINT_PATH
 from counterfoil.cluster.schema import migrate
+from counterfoil.cluster.tidy import CHECKPOINT_PATH
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.keys import VerifierKey
 from counterfoil.errors import ConflictError, FormatError, UnavailableError

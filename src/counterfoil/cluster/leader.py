@@ -29,6 +29,7 @@ from counterfoil.cluster.edge import Edge, Growth
 from counterfoil.cluster.objects import Objects
 from counterfoil.cluster.queue import Call, committed_after, take
 from counterfoil.cluster.state import FencedError
+from counterfoil.cluster.tidy import CHECKPOINT_PATH, Tidier
 from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.waiting import Waiting
 from counterfoil.core.checkpoint import (
@@ -38,7 +39,6 @@ from counterfoil.core.checkpoint import (
     sign_checkpoint,
 )
 from counterfoil.core.keys import Signer
-from counterfoil.core.tile import TILE_WIDTH
 from counterfoil.errors import (
     ConflictError,
     CounterfoilError,
@@ -48,7 +48,6 @@ from counterfoil.errors import (
 )
 from counterfoil.ledger.countersign import Witnesses
 
-CHECKPOINT_PATH = "checkpoint"
 MAX_CHECKPOINT_BYTES = 1 << 20
 """Longest checkpoint that is read from the object store."""
 
@@ -149,8 +148,9 @@ class Leader(threading.Thread):
                 return
         channel = sql.Identifier(state.channel(self._database, state.QUEUED))
         connection.execute(sql.SQL("LISTEN {}").format(channel))
+        tidier = Tidier(self._database, self._objects)
         try:
-            self._take_over(connection)
+            self._take_over(connection, tidier)
             while not self._stopped.is_set():
                 self._progress = time.monotonic()
                 if self._unfinished is None:
@@ -160,13 +160,15 @@ class Leader(threading.Thread):
                             pass
                         continue
                     self._commit(connection, calls)
-                self._finish(connection)
+                self._finish(connection, tidier)
         except CounterfoilError as error:
             if not connection.broken:
                 state.report_trouble(connection, self._database, self._epoch, str(error))
             raise
+        finally:
+            tidier.close()
 
-    def _take_over(self, connection: Connection) -> None:
+    def _take_over(self, connection: Connection, tidier: Tidier) -> None:
         """Begin an epoch, and finish what the last one left."""
         found = state.lead(connection, self._database, f"{socket.gethostname()} {os.getpid()}")
         self._epoch, self._committed = found.epoch, found.committed
@@ -193,14 +195,14 @@ class Leader(threading.Thread):
         self._edge = edge
         shown = self._require_newest()
         if self._unfinished is not None:
-            self._finish(connection)
+            self._finish(connection, tidier)
         note = self._witnesses.meet(self._tree)
         if note != self._tree.head:
             head = tree_head(self._tree)._replace(checkpoint=note)
             state.publish(connection, self._database, self._epoch, head)
             self._tree.take(head)
         if self._tree.head != shown:
-            self._objects.replace(CHECKPOINT_PATH, self._tree.head)
+            tidier.follow(tree_head(self._tree), [])
 
     def _require_newest(self) -> bytes:
         """Refuse to lead a database that is behind what the store has shown already.
@@ -249,7 +251,7 @@ class Leader(threading.Thread):
         firsts = {number: place for number, (place, _) in places.items()}
         self._unfinished = _Unfinished(head, growth, firsts)
 
-    def _finish(self, connection: Connection) -> None:
+    def _finish(self, connection: Connection, tidier: Tidier) -> None:
         """Publish what is committed: the steps from the third on."""
         unfinished = self._unfinished
         assert unfinished is not None  # noqa: S101 asked for by our own code only
@@ -262,13 +264,9 @@ class Leader(threading.Thread):
         self._tree.take(head)
         self._waiting.note_trouble("")
         self._waiting.resolve(places)
-        # Nobody waits for what follows. If we stop here, the next leader shows the checkpoint, the
-        # next full bundle prunes the queue, and some partial tiles stay that nobody needs.
-        self._objects.replace(CHECKPOINT_PATH, head.checkpoint)
-        for prefix in growth.outgrown:
-            self._objects.remove_below(prefix)
-        if growth.outgrown:
-            state.prune(connection, head.size - head.size % TILE_WIDTH)
+        # If we stop here, the next leader shows the checkpoint, the next full bundle has the queue
+        # emptied, and some partial tiles stay that nobody needs.
+        tidier.follow(head, growth.outgrown)
 
 
 def tree_head(tree: TileTree) -> Head:
