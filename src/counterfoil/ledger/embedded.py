@@ -39,6 +39,7 @@ class Embedded:
 
     def __init__(self, folder: Path, disk: Disk) -> None:
         self.name = str(folder)
+        self.is_shared = False
         self.key = read_identity(folder)
         self.blobs = FolderBlobs(folder / "blobs", disk)
         self._ledger = folder

@@ -47,6 +47,10 @@ class Engine(Protocol):
         """What messages call the place."""
 
     @property
+    def is_shared(self) -> bool:
+        """Whether others may append while this process does."""
+
+    @property
     def key(self) -> VerifierKey:
         """The log's; its name is the origin."""
 
