@@ -289,6 +289,7 @@ def test_address_is_read():
     assert address.conninfo["host"] == "h1,h2"
     assert address.conninfo["password"] == SECRET
     assert address.conninfo["target_session_attrs"] == "read-write"
+    assert address.conceal(f"{SECRET} is wrong") == "… is wrong"
     assert SECRET not in repr(address) + address.name + address.url
     assert parse_address(address.url).tiles == address.tiles
 
