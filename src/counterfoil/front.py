@@ -20,18 +20,19 @@ from counterfoil.data.datasets import Datasets
 from counterfoil.decisions.decisions import Decisions
 from counterfoil.decisions.people import People
 from counterfoil.decisions.stream import TICKET_KEY
-from counterfoil.errors import ConflictError, RefusedError
+from counterfoil.errors import ConflictError, FormatError, RefusedError
 from counterfoil.evidence.evidence import Evidence
 from counterfoil.ledger.audit import AuditReport, Progress, audit
 from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.places import Places
+from counterfoil.ledger.places import Places, make_principal_key
 from counterfoil.ledger.sharding import hand_over_to
 from counterfoil.ledger.trust import PRODUCTION, Trust
 from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
 from counterfoil.models.registry import Models
+from counterfoil.remote.engine import is_site, open_site
 
 OPERATOR = "operator"
 POLICY_YEARS = 1
@@ -121,10 +122,7 @@ class Ledger(Log):
             ConflictError: there is one of that name.
             FormatError: it is no name for one.
         """
-        path = self.places.key(name)
-        key = generate_key(name, Algorithm.ED25519)
-        save_key(path, key)
-        return key.key
+        return make_principal_key(self.places, name)
 
 
 def init(
@@ -162,7 +160,7 @@ def init(
             # If we stop before the log is made, the keys are of no ledger, and the next try makes
             # new ones under another origin.
             Log.create(folder, _make_keys(folder.absolute().name, clock, random))
-    ledger = _open(path, clock, random)
+    ledger = _open(path, None, clock, random)
     try:
         if not ledger.places.trust.exists() and (ledger.places.keys / "log.pem").exists():
             ledger.policy.adopt(first_policy(ledger, organisation))
@@ -193,31 +191,55 @@ def _make(folder: Path, clock: Callable[[], float], random: Callable[[int], byte
 def open_ledger(
     url: str | Path,
     *,
+    trust: str | Path | None = None,
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = os.urandom,
 ) -> Ledger:
     """Open a ledger that exists; exported as `counterfoil.open`.
 
+    A ledger elsewhere is believed in nothing: all that it gives was verified against the adopted
+    trust policy and the checkpoint seen last. So is a copy of one, a site in a folder, which can
+    only be read.
+
     Args:
-        url: Its folder; or `postgresql://…?tiles=…`, where it is shared by several machines.
+        url: Its folder, or `https://…` (`http://` to this machine alone); or
+            `postgresql://…?tiles=…`, where it is shared by several machines.
+        trust: Of a ledger elsewhere that was not opened here before: its trust policy, which is
+            adopted once the ledger has proven to be the one that it names.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.
 
     Raises:
         FormatError: there is none there; names `init`.
-        UnavailableError: the database does not answer, or the extra `postgres` is missing.
+        PolicyError: no trust policy was adopted for a ledger elsewhere, or it asks for more.
+        UnavailableError: the server or the database does not answer, or the extra `postgres` is
+            missing.
+        VerificationError: what a ledger elsewhere shows is not true.
     """
-    ledger = _open(url, clock, random)
+    ledger = _open(url, trust, clock, random)
     # An erasure that a crash interrupted is finished first; if somebody else writes, it is theirs.
     with contextlib.suppress(ConflictError):
         ledger.people.finish()
     return ledger
 
 
-def _open(url: str | Path, clock: Callable[[], float], random: Callable[[int], bytes]) -> Ledger:
+def _open(
+    url: str | Path,
+    trust: str | Path | None,
+    clock: Callable[[], float],
+    random: Callable[[int], bytes],
+) -> Ledger:
+    if is_site(url):
+        site = open_site(url, trust=trust)
+        return Ledger(site.folder, engine=site, clock=clock, random=random)
+    if trust is not None:
+        raise FormatError(
+            "this is a ledger of your own, and goes by the policy adopted for it",
+            hint="`counterfoil policy adopt FILE` states another one.",
+        )
     if isinstance(url, str) and is_url(url):
-        engine = cluster.Cluster(url, Disk())
-        return Ledger(engine.folder, engine=engine, clock=clock, random=random)
+        shared = cluster.Cluster(url, Disk())
+        return Ledger(shared.folder, engine=shared, clock=clock, random=random)
     return Ledger(as_path(url), clock=clock, random=random)
 
 

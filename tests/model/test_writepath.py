@@ -139,7 +139,6 @@ def put_gate(monkeypatch, owner, name, what, *, connection=False, ends=True):
 @pytest.fixture(autouse=True)
 def gates(monkeypatch):
     """Put a gate before every step, in whichever thread it is taken."""
-
     gate = partial(put_gate, monkeypatch)
     gate(rows, "try_lock", "lead", connection=True, ends=False)
     real_lead = rows.lead

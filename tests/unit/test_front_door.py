@@ -60,7 +60,7 @@ def test_opening_nothing_names_init(tmp_path):
         cf.open(tmp_path / "nothing")
     assert "init" in caught.value.hint
     with pytest.raises(cf.FormatError, match="no address of a log on PostgreSQL"):
-        cf.open("https://somewhere/x")
+        cf.open("mysql://somewhere/x")
 
 
 def test_any_predictor_is_recorded_and_its_letter_verifies(ledger, tmp_path):

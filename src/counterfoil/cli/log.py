@@ -11,7 +11,7 @@ import typer
 import counterfoil
 from counterfoil import cluster
 from counterfoil import ledger as ledgers
-from counterfoil.cli import output
+from counterfoil.cli import copies, output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.rotating import add_to as add_rotate
 from counterfoil.cli.run import noun, verb
@@ -21,7 +21,7 @@ from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
 from counterfoil.errors import ConflictError, FormatError, SplitViewError
 
-app = noun("The log: its state, audit, export and witness.")
+app = noun("The log: its state, audit, export and witness, and copies of it.")
 
 Place = Annotated[str, typer.Argument(metavar="FROM", help="The ledger's folder or URL now.")]
 NewPlace = Annotated[str, typer.Argument(metavar="TO", help="Its folder or URL from now on.")]
@@ -405,3 +405,6 @@ def _witness_body(memory: ledgers.Memory | None) -> dict[str, Any] | None:
         "root": None if checkpoint is None else checkpoint.root.hex(),
         "standing": memory.standing.value,
     }
+
+
+copies.add_to(app)

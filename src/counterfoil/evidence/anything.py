@@ -34,6 +34,7 @@ from counterfoil.ledger.policyfile import read_policy
 from counterfoil.ledger.status import check_memory
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
+from counterfoil.remote.engine import is_site, open_site
 
 
 def verify(
@@ -52,13 +53,13 @@ def verify(
     needs the entry it is about; a data set or a model's file needs the ledger it was attested in.
 
     Args:
-        what: A path, or the file's bytes, or evidence not saved yet.
+        what: A path, a ledger's address, or the file's bytes, or evidence not saved yet.
         trust: A trust policy that came from elsewhere; by default the one this user adopted for
             the log in question, if any. Without one the verdict is untrusted.
         entry: For a receipt: the entry that it is about.
         ledger: For a data set or a model's file: the folder or URL of the ledger.
         rpc: For evidence with an anchor: a node to ask about it, if the policy names nobody who
-            vouches for it offline. Nothing else ever asks the network.
+            vouches for it offline. Besides a ledger's address, nothing else ever asks the network.
         progress: For a ledger: called with entries done and entries in all.
         now: As of when certificates of time-stamps have to be valid, Unix seconds; None for now.
 
@@ -77,16 +78,15 @@ def verify(
         _refuse_entry(entry)
         return _verify_ledger(what, trust, progress, now)
     if not isinstance(what, bytes):
-        path = as_path(what)
         with reported("cannot look at what is to be verified"):
-            is_ledger = (path / "ledger.json").exists()
+            is_ledger = is_site(what) or (as_path(what) / "ledger.json").exists()
         if is_ledger or ledger is not None:
             _refuse_entry(entry)
         if is_ledger:
-            return _verify_ledger(path, trust, progress, now)
+            return _verify_ledger(what, trust, progress, now)
         if ledger is not None:
-            return _verify_thing(path, ledger, trust, now)
-        what = _read(path, MAX_EVIDENCE_BYTES)
+            return _verify_thing(as_path(what), ledger, trust, now)
+        what = _read(as_path(what), MAX_EVIDENCE_BYTES)
     if what.startswith(b"c2sp.org/tlog-proof@"):
         return _verify_receipt(what, entry, trust)
     if what.startswith(CARRIED_HEAD):
@@ -102,7 +102,11 @@ def _refuse_entry(entry: object) -> None:
         raise FormatError("an entry was given, and this is no receipt", hint="Leave `--entry` out.")
 
 
-def _open_log(where: str | Path) -> Log:
+def _open_log(where: str | Path, trust: str | Path | TrustPolicy | None) -> Log:
+    """Open a ledger; one elsewhere, or a copy, is proven as it is read."""
+    if is_site(where):
+        site = open_site(where, trust=trust, adopts=False)
+        return Log(site.folder, engine=site)
     if isinstance(where, str) and is_url(where):
         return cluster.open_log(where)
     return Log(as_path(where))
@@ -114,7 +118,7 @@ def _verify_ledger(
     progress: Progress | None,
     now: float,
 ) -> Verdict:
-    with _open_log(where) as log:
+    with _open_log(where, trust) as log:
         policy = _trust(trust, log.origin)
         if policy is not None and log.key not in policy.log.keys.all:
             raise _other_log(log.key, policy)
@@ -148,7 +152,7 @@ def _verify_thing(
     path: Path, ledger: str | Path, trust: str | Path | TrustPolicy | None, now: float
 ) -> Verdict:
     """Verify that a data set or a model's file is one that was attested in a ledger."""
-    with _open_log(ledger) as log:
+    with _open_log(ledger, trust) as log:
         policy = _trust(trust, log.origin)
         if policy is not None and log.key not in policy.log.keys.all:
             raise _other_log(log.key, policy)

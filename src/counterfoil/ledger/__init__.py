@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.log import Log as Log
     from counterfoil.ledger.nextkey import prepare_next_key as prepare_next_key
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
+    from counterfoil.ledger.places import make_principal_key as make_principal_key
     from counterfoil.ledger.resources import BUNDLES as BUNDLES
     from counterfoil.ledger.resources import read_resource as read_resource
     from counterfoil.ledger.rotation import rotate_key as rotate_key
@@ -115,6 +116,7 @@ _HOMES = {
     "keep_confirming": ".cadence",
     "known_callers": ".signedrequests",
     "make_offer": ".swap",
+    "make_principal_key": ".places",
     "offer_digest": ".swap",
     "parse_offer": ".swap",
     "parse_policy": "..core.policy",

@@ -203,7 +203,7 @@ class Log:
             VerificationError: the disk no longer holds what the tree says.
         """
         self._tree.leaf(index)  # says what is wrong with an index there is not
-        (entry,) = self._read_checked(index, index + 1)
+        (entry,) = self.checked(index, index + 1)
         return entry
 
     def resolve(self, entry: bytes) -> bytes:
@@ -289,6 +289,14 @@ class Log:
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
         """Read entries [start, stop), unchecked; `audit` checks them all."""
         return self._tree.bodies(start, stop)
+
+    def checked(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read entries [start, stop), each compared with its leaf.
+
+        Raises:
+            VerificationError: one is not what was logged.
+        """
+        return self._tree.checked(start, stop)
 
     def read_entries(self, start: int, stop: int) -> list[bytes]:
         """Read entries [start, stop), at least one, at once and unchecked."""
@@ -470,7 +478,7 @@ class Log:
         with self._writer_lock:
             if self._index is None:
                 # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
-                read, root, path = self._read_checked, self._root_at, self.places.index
+                read, root, path = self.checked, self._root_at, self.places.index
                 self._index = Index(path, self.origin, read, self.resolve, root)
             return self._index
 
@@ -495,15 +503,3 @@ class Log:
         if size <= self.size:
             return self._tree.root(size)
         return None if self._writer is None or self.engine.is_shared else EMPTY_ROOT
-
-    def _read_checked(self, start: int, stop: int) -> Iterator[bytes]:
-        """Read entries [start, stop), each compared with its leaf."""
-        leaves = self._tree.hashes(0, start, stop)
-        entries = self._tree.bodies(start, stop)
-        for index, leaf, entry in zip(range(start, stop), leaves, entries, strict=True):
-            if leaf_hash(entry) != leaf:
-                raise VerificationError(
-                    f"entry {index} of {self.engine.name} is not the one that was logged",
-                    hint="Restore it from a backup; `counterfoil log audit` checks all.",
-                )
-            yield entry

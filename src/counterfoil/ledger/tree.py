@@ -1,7 +1,7 @@
 """A published tree as its readers see it: proofs, entries and stored hashes, wherever they lie.
 
-`Tree` computes; where the hashes and entries come from is for a subclass, of which there is one:
-files in a folder (`treeview`).
+`Tree` computes; where the hashes and entries come from is for a subclass: files in a folder
+(`treeview`), or a site that is believed in nothing (`counterfoil.remote`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from counterfoil.core.merkle import (
     Frontier,
     Hash,
     check_inclusion,
+    leaf_hash,
     parent_hashes,
     prove_consistency,
     prove_inclusion,
     split_hashes,
 )
 from counterfoil.core.tile import TILE_WIDTH
-from counterfoil.errors import FormatError
+from counterfoil.errors import FormatError, VerificationError
 from counterfoil.ledger.run import Run
 
 _READ_ENTRIES = 1024  # entries read at once when iterating
@@ -138,6 +139,22 @@ class Tree(ABC):
         """
         for first in range(start, stop, _READ_ENTRIES):
             yield from self.read_run(first, min(stop, first + _READ_ENTRIES)).bodies()
+
+    def checked(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read entries [start, stop), each compared with its leaf.
+
+        Raises:
+            VerificationError: one is not what was logged.
+        """
+        leaves = self.hashes(0, start, stop)
+        entries = self.bodies(start, stop)
+        for index, leaf, entry in zip(range(start, stop), leaves, entries, strict=True):
+            if leaf_hash(entry) != leaf:
+                raise VerificationError(
+                    f"entry {index} of {self.name} is not the one that was logged",
+                    hint="Restore the folder from a backup; `counterfoil log audit` checks all.",
+                )
+            yield entry
 
     def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
         """Read the stored hashes [start, stop) of level `8 * tile_level`."""
