@@ -7,7 +7,6 @@ embedded log has one (see `sequencer`). Where the entries live is for its engine
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -223,6 +222,7 @@ class Log:
         predicate: str | None = None,
         issuer: str | None = None,
         last: int | None = None,
+        within_s: float | None = None,
     ) -> list[Found]:
         """Find statements, oldest first; each counts once, at its first occurrence.
 
@@ -231,13 +231,16 @@ class Log:
             predicate: Short name (`approval`) or full predicate type.
             issuer: Label of a signing key, as the envelope claims it.
             last: How many of the newest to give at most; None for all.
+            within_s: How long to look them up, or `UnavailableError`; None for no bound.
         """
         if predicate is not None and ":" not in predicate:
             predicate = predicate_type(predicate)
         found = []
-        for index in self._open_index().find(subject, predicate, issuer, self.size, last):
-            envelope = self.envelope(index)
-            found.append(Found(index, envelope, parse_statement(envelope.in_toto)))
+        index = self._open_index()
+        what = (subject, predicate, issuer, self.size)
+        for place in index.find(*what, last=last, within_s=within_s):
+            envelope = self.envelope(place)
+            found.append(Found(place, envelope, parse_statement(envelope.in_toto)))
         return found
 
     def positions_of(self, entries: Sequence[bytes]) -> list[int | None]:
@@ -246,8 +249,7 @@ class Log:
         Args:
             entries: As they stand in the log, so large ones as references.
         """
-        digests = [hashlib.sha256(entry).digest() for entry in entries]
-        found = self._open_index().positions(digests, self.size)
+        found = self._open_index().positions(entries, self.size)
         return [
             # The index proves nothing; the leaf does.
             place if place is not None and self._tree.leaf(place) == leaf_hash(entry) else None
@@ -276,8 +278,7 @@ class Log:
         """Become a writer now, and not only with the first entry.
 
         Raises:
-            ConflictError: another process writes here, or the folder is behind its witness.
-            UnavailableError: the disk refuses.
+            As `append`.
         """
         self._require_writer()
 
@@ -409,8 +410,8 @@ class Log:
         with self._writer_lock:
             if self._index is None:
                 # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
-                read, root, path = self._read_checked, self._root_at, self.places.index
-                self._index = Index(path, self.origin, read, self.resolve, root)
+                path, read = self.places.index, self._read_checked
+                self._index = Index(path, self.origin, read, self.resolve, self._root_at)
             return self._index
 
     def _state(self) -> tuple[int, Hash, bytes]:
