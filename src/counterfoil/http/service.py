@@ -17,7 +17,6 @@ from starlette.requests import Request
 
 import counterfoil
 from counterfoil import ledger as ledgers
-from counterfoil.errors import CounterfoilError
 from counterfoil.http.callers import Callers, Who, unauthenticated
 from counterfoil.http.intake import Intake
 from counterfoil.http.limits import Limits
@@ -119,5 +118,5 @@ class Service:
             await asyncio.sleep(POLICY_EVERY_S)
             try:
                 await self.read(self.callers.reload)
-            except CounterfoilError:
-                _LOG.exception("the trust policy cannot be read")
+            except Exception:  # noqa: BLE001 a watch that ended would see nothing any more
+                _LOG.exception("the trust policy cannot be read")  # and is looked at again
