@@ -8,7 +8,6 @@ embedded log has one (see `sequencer`). Where the entries live is for its engine
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 import time
@@ -255,6 +254,7 @@ class Log:
         predicate: str | None = None,
         issuer: str | None = None,
         last: int | None = None,
+        within_s: float | None = None,
     ) -> list[Found]:
         """Find statements, oldest first; each counts once, at its first occurrence.
 
@@ -263,13 +263,16 @@ class Log:
             predicate: Short name (`approval`) or full predicate type.
             issuer: Label of a signing key, as the envelope claims it.
             last: How many of the newest to give at most; None for all.
+            within_s: How long to look them up, or `UnavailableError`; None for no bound.
         """
         if predicate is not None and ":" not in predicate:
             predicate = predicate_type(predicate)
         found = []
-        for index in self._open_index().find(subject, predicate, issuer, self.size, last):
-            envelope = self.envelope(index)
-            found.append(Found(index, envelope, parse_statement(envelope.in_toto)))
+        index = self._open_index()
+        what = (subject, predicate, issuer, self.size)
+        for place in index.find(*what, last=last, within_s=within_s):
+            envelope = self.envelope(place)
+            found.append(Found(place, envelope, parse_statement(envelope.in_toto)))
         return found
 
     def positions_of(self, entries: Sequence[bytes]) -> list[int | None]:
@@ -278,8 +281,7 @@ class Log:
         Args:
             entries: As they stand in the log, so large ones as references.
         """
-        digests = [hashlib.sha256(entry).digest() for entry in entries]
-        found = self._open_index().positions(digests, self.size)
+        found = self._open_index().positions(entries, self.size)
         return [
             # The index proves nothing; the leaf does.
             place if place is not None and self._tree.leaf(place) == leaf_hash(entry) else None
@@ -316,8 +318,7 @@ class Log:
         """Become a writer now, and not only with the first entry.
 
         Raises:
-            ConflictError: another process writes here, or the folder is behind its witness.
-            UnavailableError: the disk refuses.
+            As `append`.
         """
         self._require_writer()
 
