@@ -282,6 +282,26 @@ def test_a_renewal_that_came_too_late_renews_nothing(ledger, batch, verify, cloc
         verify(body)
 
 
+def test_a_renewal_names_the_very_stamp_that_it_renews(ledger, batch, verify, clock, tsa):
+    """Whatever else the log states about time-stamps, renews others."""
+    for number in range(3):
+        clock.ahead_s = number * 100 * DAY_S
+        tsa.renew(ends=clock() + 365 * DAY_S)
+        ledger.data.add([{"a": number}], name="rows")
+        stamp_log(ledger)
+    body = body_of(batch)
+    (chain,) = body["stamps"]
+    assert verify(body).grade == "time-stamped"
+    newest = read_stamp(ledger, "notary", kept_stamps(ledger, "notary")[-1])
+    said = ledger.find(predicate="timestamp")[1].index
+    chain["renewals"][0]["entry"] = format_base64(ledger.entry(said))
+    chain["renewals"][0]["receipt"] = format_receipt(
+        ledger.receipt_under(said, newest.note)
+    ).decode()
+    with pytest.raises(VerificationError, match="does not name it"):
+        verify(body)
+
+
 def test_renewing_with_the_same_certificate_is_not_kept(ledger, clock):
     """A stamp that ends no later renews nothing, and would be made again every time."""
     stamp_log(ledger)
