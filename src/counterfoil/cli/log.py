@@ -120,6 +120,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "grade": found.grade,
             "lacking": found.lacking,
             "witness": _witness_body(witness),
+            "next": None if found.following is None else ledgers.format_vkey(found.following),
             "stamps": [asdict(one) for one in found.stamps],
             "writer": found.writer,
             "policy": None
@@ -136,6 +137,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "origin": found.origin,
                 "size": output.count(found.size, "entry", "entries"),
                 "root": found.root.hex(),
+                "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
                 "witness": "none"
                 if witness is None

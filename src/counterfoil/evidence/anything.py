@@ -366,5 +366,5 @@ def _other_log(key: VerifierKey, policy: TrustPolicy) -> PolicyError:
         f"this ledger signs with {key.label}; the trust policy knows {policy.log.key.label}",
         have=key.label,
         need=policy.log.key.label,
-        hint="It is another ledger, or the policy is of another one.",
+        hint="It is another ledger, or the policy is of another one, or older than the key.",
     )

@@ -230,7 +230,8 @@ def _log_keys(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> 
             f"knows {policy.log.key.label}",
             have=claimed.label,
             need=policy.log.key.label,
-            hint="It proves nothing to you: anybody can make a log of their own.",
+            hint="It proves nothing to you: anybody can make a log of their own. If this one has a "
+            "new key, get its newest trust policy.",
         )
     return policy.log.keys
 

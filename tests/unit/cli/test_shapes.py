@@ -118,6 +118,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "grade",
             "lacking",
             "witness",
+            "next",
             "stamps",
             "writer",
             "policy",
