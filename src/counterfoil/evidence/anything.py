@@ -111,6 +111,7 @@ def _verify_ledger(
         confirmed = confirm_log(log, policy, newest_said(log), now)
     return Verdict(
         what=f"ledger {report.origin}",
+        grade=confirmed.labels[-1],
         grades=confirmed.labels,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
@@ -161,6 +162,7 @@ def _verify_thing(
     exactly = "byte for byte" if kind == "model" else "part for part"
     return Verdict(
         what=f"{kind} {name}",
+        grade=confirmed.labels[-1],
         grades=confirmed.labels,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
@@ -255,6 +257,7 @@ def _verify_receipt(
     confirmed = confirm_checkpoint(receipt.checkpoint, policy)
     return Verdict(
         what=f"entry {receipt.index} of {origin}",
+        grade=confirmed.labels[-1],
         grades=confirmed.labels,
         trusted=True,
         policy=policy.digest.hex(),
@@ -286,6 +289,7 @@ def _verify_carried(
     since = ", then of ".join(checkpoint.origin for checkpoint in covering[1:])
     return Verdict(
         what=f"entry {receipt.index} of {own.origin}",
+        grade=confirmed.labels[-1],
         grades=confirmed.labels,
         trusted=True,
         policy=policy.digest.hex(),

@@ -122,6 +122,7 @@ def verify_evidence(
     system = named(declaration.system)
     return Verdict(
         what=f"decision {receipt.index} of {system}",
+        grade=grades[-1].label,
         grades=tuple(one.label for one in grades),
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
