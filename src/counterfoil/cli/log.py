@@ -130,6 +130,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "cosigned": list(found.cosigned),
             "silent": list(found.silent),
             "witness": _witness_body(witness),
+            "next": None if found.following is None else ledgers.format_vkey(found.following),
             "stamps": [asdict(one) for one in found.stamps],
             "writer": found.writer,
             "shared": found.is_shared,
@@ -147,6 +148,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "origin": found.origin,
                 "size": output.count(found.size, "entry", "entries"),
                 "root": found.root.hex(),
+                "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
                 "cosigned by": ", ".join(found.cosigned) or None,
                 "not by": f"{', '.join(found.silent)}; ask again: counterfoil log cosign"

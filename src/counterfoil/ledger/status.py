@@ -26,6 +26,7 @@ from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.sharding import shard_after
 from counterfoil.ledger.stamps import kept_stamps, read_stamp
 from counterfoil.ledger.trust import Trust
 
@@ -99,6 +100,7 @@ class Status:
         witness: What the local witness remembers; None if there is none.
         stamps: For each authority of the policy the newest time-stamp that is kept; nothing in it
             is checked here.
+        following: Key of the log that goes on, if this one has ended.
     """
 
     origin: str
@@ -115,6 +117,7 @@ class Status:
     policy: TrustPolicy | None
     witness: Memory | None
     stamps: tuple[KeptStamp, ...] = ()
+    following: VerifierKey | None = None
 
 
 def read_status(log: Log) -> Status:
@@ -147,6 +150,7 @@ def read_status(log: Log) -> Status:
         policy=policy,
         witness=_read_memory(log),
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
+        following=shard_after(log),
     )
 
 

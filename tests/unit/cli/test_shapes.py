@@ -120,6 +120,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "cosigned",
             "silent",
             "witness",
+            "next",
             "stamps",
             "shared",
             "writer",
