@@ -19,7 +19,7 @@ from counterfoil.cluster import Cluster, create_log, leader, schema, state
 from counterfoil.cluster.address import parse_address
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.objects import FolderObjects
-from counterfoil.cluster.queue import take
+from counterfoil.cluster.queue import join_entries, stage, take
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
@@ -435,3 +435,21 @@ def test_an_idle_leader_asks_silent_witnesses_by_itself(shared, monkeypatch):
         while not find_cosignatures(parse_note(log.checkpoint), [key]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_whoever_is_in_doubt_finds_out(shared, database):
+    """Appending nothing waits until all that was queued before is published, and can be found."""
+    with shared.open() as log:
+        log.append(b"first")
+        writer = log.engine.write()
+        try:
+            with database.transaction("queueing as a process that then died") as connection:
+                for number in range(3):
+                    stage(connection, database, [(1, join_entries([b"orphan %d" % number]))])
+            assert list(writer.append(())) == []
+            assert writer.tree.size == 4
+        finally:
+            writer.close()
+        log.append_many(())
+        assert log.size == 4
+        assert {log.entry(at) for at in range(1, 4)} == {b"orphan %d" % at for at in range(3)}
