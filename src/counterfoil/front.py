@@ -20,13 +20,14 @@ from counterfoil.data.datasets import Datasets
 from counterfoil.decisions.decisions import Decisions
 from counterfoil.decisions.people import People
 from counterfoil.decisions.stream import TICKET_KEY
-from counterfoil.errors import ConflictError
+from counterfoil.errors import ConflictError, RefusedError
 from counterfoil.evidence.evidence import Evidence
 from counterfoil.ledger.audit import AuditReport, Progress, audit
 from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.sharding import hand_over_to
 from counterfoil.ledger.trust import PRODUCTION, Trust
 from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
@@ -79,6 +80,39 @@ class Ledger(Log):
             VerificationError: names the first bad place.
         """
         return audit(self, progress)
+
+    def shard(self, path: str | Path, *, despite_records: bool = False) -> Ledger:
+        """End this log for ever, and begin another one where it ended; safe to repeat.
+
+        The new ledger has keys and a first policy as `init` makes them, run by the same
+        organisation; what else this ledger's policy says is for people to take over.
+
+        Args:
+            path: Folder of the new ledger.
+            despite_records: Whether to end a log that keeps streams: nobody can be erased from
+                them afterwards, as erasures are stated in it.
+
+        Raises:
+            RefusedError: it keeps streams.
+            ConflictError: this log goes on elsewhere already, the folder holds a ledger with
+                entries, or somebody writes to one of them.
+            UnavailableError: a disk refuses, or the log's key is not on this machine.
+        """
+        if not despite_records and any((self.folder / "private" / "streams").glob("*")):
+            raise RefusedError(
+                f"{self.folder} keeps records, and nobody could be erased from a log that ended",
+                reasons=("there are streams of decisions",),
+                hint="Go on in a new ledger, and end this one when nothing is left to erase.",
+            )
+        organisation = self.policy.show().log.operator
+        folder = as_path(path)
+        if not (folder / "ledger.json").exists():
+            with reported(f"cannot make a ledger in {folder}"):
+                folder.mkdir(parents=True, exist_ok=True)
+            Log.create(folder, _make_keys(folder.absolute().name, self.clock, self.random))
+        with Log(folder, clock=self.clock, random=self.random) as following:
+            hand_over_to(self, following)
+        return init(folder, organisation=organisation, clock=self.clock, random=self.random)
 
     def add_principal(self, name: str) -> VerifierKey:
         """Make a local key for a principal and return its public half, for the policy.
@@ -136,6 +170,24 @@ def init(
         ledger.close()
         raise
     return ledger
+
+
+def _make(folder: Path, clock: Callable[[], float], random: Callable[[int], bytes]) -> None:
+    """Make an empty ledger with its keys and a local witness; no policy is adopted yet."""
+    name = folder.absolute().name.lower()[:_READABLE_CHARACTERS]
+    readable = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-")
+    origin = f"counterfoil.local/{readable or 'ledger'}-{random(4).hex()}"
+    signer = generate_key(origin, Algorithm.ED25519)
+    places = Places(origin)
+    save_key(places.keys / "log.pem", signer)
+    for name in (OPERATOR, TICKET_KEY):
+        save_key(places.keys / f"{name}.pem", generate_key(name, Algorithm.ED25519))
+    witness = generate_key("witness.local", Algorithm.COSIGNATURE_ED25519)
+    save_key(places.witness / "key.pem", witness)
+    LocalWitness(places.witness, witness, clock=clock).know(signer.key)
+    # If we stop before the next line, the keys are of no ledger, and the next try makes new
+    # ones under another origin.
+    Log.create(folder, signer)
 
 
 def open_ledger(

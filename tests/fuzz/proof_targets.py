@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 from counterfoil.chain.anchoring import cost_of, size_of
@@ -18,6 +19,7 @@ from counterfoil.evidence.clearance import check_model
 from counterfoil.evidence.evidence import _digests
 from counterfoil.evidence.logged import Logged, read_logged
 from counterfoil.evidence.page import check_page, format_page, parse_page
+from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import verify_evidence
 from counterfoil.vault.seal import format_row, parse_row
 from fuzz import letters, seeds
@@ -40,17 +42,23 @@ def logged() -> tuple[Logged, ...]:
     return tuple(read_logged(evidence(), seeds.LOG.key, judge()))
 
 
+def tell(verdict: Verdict) -> None:
+    """Write a verdict as people and programs get it."""
+    assert str(verdict)
+    json.dumps(verdict.as_dict(), allow_nan=False).encode()
+
+
 def take_evidence(data: bytes) -> None:
-    verify_evidence(data, None)
+    tell(verify_evidence(data, None))
 
 
 def take_evidence_with_policy(data: bytes) -> None:
-    verify_evidence(data, judge())
+    tell(verify_evidence(data, judge()))
 
 
 def take_anything(data: bytes) -> None:
     entry = seeds.entries()[0] if data.startswith(b"c2sp.org/tlog-proof@") else None
-    verify(data, trust=judge(), entry=entry)
+    tell(verify(data, trust=judge(), entry=entry))
 
 
 def take_page(data: bytes) -> None:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -49,10 +50,20 @@ def load() -> dict[str, Target]:
         return all_targets()
 
 
+def try_one(target: Target, data: bytes) -> None:
+    """Try one input, and keep it where it breaks the promise."""
+    from fuzz.targets import keeps_promise  # noqa: PLC0415
+
+    try:
+        keeps_promise(target, data)
+    except Exception:
+        (FOUND / f"{target.name}-crash-{sha256(data).hexdigest()[:12]}").write_bytes(data)
+        raise
+
+
 def guided(target: Target, runs: int, seconds: int) -> None:
     """Run a target with atheris, which ends this process."""
     from fuzz.mutation import mutate  # noqa: PLC0415
-    from fuzz.targets import keeps_promise  # noqa: PLC0415
 
     corpus = target.corpus
     folder = Path(tempfile.mkdtemp())
@@ -77,7 +88,7 @@ def guided(target: Target, runs: int, seconds: int) -> None:
     )
     atheris.Setup(
         [sys.argv[0], *options, str(folder)],
-        lambda data: keeps_promise(target, data),
+        lambda data: try_one(target, data),
         custom_mutator=change,
     )
     atheris.Fuzz()
@@ -85,16 +96,12 @@ def guided(target: Target, runs: int, seconds: int) -> None:
 
 def unguided(target: Target, runs: int, seconds: int) -> None:
     """Run a target without a guide, on other changes than the tests make."""
-    from fuzz.targets import cases, keeps_promise  # noqa: PLC0415
+    from fuzz.targets import cases  # noqa: PLC0415
 
     ends = time.monotonic() + seconds if seconds else float("inf")
     at = 0
     for at, data in enumerate(cases(target, runs, seed=1), 1):
-        try:
-            keeps_promise(target, data)
-        except BaseException:
-            (FOUND / f"{target.name}-{at}").write_bytes(data)
-            raise
+        try_one(target, data)
         if at % 4096 == 0:
             print(f"#{at} ", file=sys.stderr, flush=True)
             if time.monotonic() > ends:

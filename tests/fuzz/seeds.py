@@ -1,5 +1,7 @@
 """Real artefacts, made by the project's own code with keys and salts that never change.
 
+Only signatures by ML-DSA are new each time, as they draw randomness.
+
 One organisation's world: a log with witnesses, a policy, a stream with batches and tickets, and a
 letter about a decision. What others made is added where COUNTERFOIL_VECTORS names it.
 """

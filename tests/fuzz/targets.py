@@ -31,7 +31,7 @@ class Target:
         take: Feeds it; raises what it raises.
         make_seeds: Makes inputs that it accepts.
         form: As `mutate` has it.
-        more: Makes inputs that it refuses for a reason that lies deep inside.
+        more: Makes inputs to begin with as well, accepted or not.
         covers: Public functions that it stands for.
         tries: How many cases a test run has time for.
     """

@@ -1,6 +1,6 @@
 """The table of targets is whole, and each of them keeps its promise in some cases of many.
 
-`make fuzz` tries a million of each, guided by coverage; these here are always the same.
+`make fuzz` tries a million of each, guided by coverage; these here are the same every time.
 """
 
 from __future__ import annotations

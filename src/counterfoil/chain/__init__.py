@@ -9,9 +9,8 @@ registries  of issuers, models and consents           typed         what members
 anchoring   a log's checkpoints reach its chain       desk          what is being asked just now
 member      who signs, here or elsewhere              request       what they are asked and answer
 join        a log gets a place on a chain             binding       two keys of one witness
-here        members on this machine                   cadence       again and again
+here        members on this machine                   served      a witness of ours that does
 httpmember  asked over HTTP                           answering     who answers there
-served      a witness of ours that does
 place       where a policy's log is anchored          audit         all anchors against the log
 anchored    proofs kept with the log                  authenticate  who vouches for their blocks
 anchorproof a root in a contract's storage, offline   fetchproof    collected from a node
@@ -65,7 +64,6 @@ if TYPE_CHECKING:
     from counterfoil.chain.besufiles import make_trial as make_trial
     from counterfoil.chain.besufiles import write_network as write_network
     from counterfoil.chain.besufiles import write_node as write_node
-    from counterfoil.chain.cadence import keep_anchoring as keep_anchoring
     from counterfoil.chain.contracts import CONTRACTS as CONTRACTS
     from counterfoil.chain.contracts import Deployed as Deployed
     from counterfoil.chain.contracts import check_creation as check_creation
@@ -169,7 +167,6 @@ _HOMES = {
     "import_account": ".account",
     "install_anvil": ".anvil",
     "join_chain": ".join",
-    "keep_anchoring": ".cadence",
     "load_account": ".account",
     "load_artifact": ".contracts",
     "log_id": ".anchor",

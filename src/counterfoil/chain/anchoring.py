@@ -39,9 +39,8 @@ from counterfoil.chain.place import expected, open_contract, require_chain
 from counterfoil.chain.request import AnchorRequest, AnchorSignature
 from counterfoil.chain.shelf import Settled
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.envelope import parse_envelope
-from counterfoil.core.statement import RFC9162_SHA256, Subject, parse_statement
-from counterfoil.core.testimony import short_predicate
+from counterfoil.core.statement import RFC9162_SHA256, Subject
+from counterfoil.core.testimony import is_confirmation
 from counterfoil.core.text import parse_decimal
 from counterfoil.errors import (
     ConflictError,
@@ -191,9 +190,9 @@ class Anchoring:
         return self._desk.ask(self.rules.id, self.rules.contract, self._id, self._epoch(), known)
 
     def _has_news(self, anchored: int) -> bool:
-        """Whether the log holds more than the statements about its own anchors."""
+        """Whether the log holds more than who confirmed it."""
         return any(
-            not _is_anchor(self._log.entry(index)) for index in range(anchored, self._log.size)
+            not is_confirmation(self._log.entry(index)) for index in range(anchored, self._log.size)
         )
 
     def _collect(self, request: AnchorRequest) -> tuple[AnchorRequest, list[AnchorSignature]]:
@@ -384,15 +383,6 @@ def size_of(body: Mapping[str, JsonValue]) -> int:
     """Read how many entries an anchor covers, from its statement; 0 where it does not say."""
     size = body.get("size")
     return size if isinstance(size, int) else 0
-
-
-def _is_anchor(entry: bytes) -> bool:
-    """Whether an entry states an anchor; anything may stand in a log."""
-    try:
-        statement = parse_statement(parse_envelope(entry).in_toto)
-    except CounterfoilError:
-        return False
-    return short_predicate(statement.predicate_type) == "anchor"
 
 
 def cost_of(body: Mapping[str, JsonValue]) -> int:

@@ -64,7 +64,7 @@ class Desk:
                 the newest anchor, for instance.
         """
         log, old = self._log, self.request()
-        checkpoint = open_checkpoint(log.checkpoint, log.key)
+        checkpoint = open_checkpoint(log.checkpoint, log.keys)
         before = () if old is None else (old.checkpoint.size, *sorted(old.proofs, reverse=True))
         sizes = dict.fromkeys(size for size in (*known, *before) if 0 < size <= checkpoint.size)
         proven = sorted([*sizes][:MAX_PROOFS])

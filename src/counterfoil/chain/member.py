@@ -71,7 +71,7 @@ class LocalMember:
     def sign(self, request: AnchorRequest) -> AnchorSignature:
         """Check, remember, sign twice; see `Member`."""
         require_place(request, self._policy)
-        checkpoint = open_checkpoint(request.note, self._policy.log.key)
+        checkpoint = open_checkpoint(request.note, self._policy.log.keys)
         lines = self._cosign(request, checkpoint)
         # If we stop here, the member remembers the checkpoint, and asked again signs it again.
         signature = self._account.sign_typed(message_of(request, checkpoint))

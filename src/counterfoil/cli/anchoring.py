@@ -9,6 +9,7 @@ import typer
 
 import counterfoil
 from counterfoil import chain as chains
+from counterfoil import ledger as ledgers
 from counterfoil.cli import members, output
 from counterfoil.cli.accounts import (
     AccountName,
@@ -184,7 +185,7 @@ def anchor(
     until_stopped()
     try:
         # The ledger is opened for each run, so that others can write to it in between.
-        chains.keep_anchoring(
+        ledgers.keep_confirming(
             once,
             size,
             every_s=every,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,11 @@ from counterfoil import cluster
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
+from counterfoil.cli.rotating import add_to as add_rotate
 from counterfoil.cli.run import noun, verb
+from counterfoil.cli.serve import serve_witness
+from counterfoil.cli.sharding import add_to as add_shard
+from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
 from counterfoil.errors import ConflictError, FormatError, SplitViewError
 
@@ -21,6 +26,14 @@ app = noun("The log: its state, audit, export and witness.")
 Place = Annotated[str, typer.Argument(metavar="FROM", help="The ledger's folder or URL now.")]
 NewPlace = Annotated[str, typer.Argument(metavar="TO", help="Its folder or URL from now on.")]
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the site's files go.")]
+Prune = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        help="Take partial tiles away that a full one replaced, and that are older than that.",
+    ),
+]
 Anchor = Annotated[
     bool, typer.Option("--anchor", help="Compare the log with all its anchors on the chain, too.")
 ]
@@ -36,6 +49,12 @@ Rpc = Annotated[
 Know = Annotated[
     list[str] | None,
     typer.Option(metavar="VKEY", help="Witness the log with this key; repeat it for more."),
+]
+Following = Annotated[
+    str | None,
+    typer.Option(
+        "--next", metavar="VKEY", help="Be told the key that a log goes on with, by its operator."
+    ),
 ]
 OfferFile = Annotated[
     Path | None,
@@ -61,6 +80,10 @@ Operator = Annotated[
 ]
 Url = Annotated[
     str, typer.Option("--url", metavar="URL", help="Where others reach it: https://host/path.")
+]
+Listen = Annotated[
+    str | None,
+    typer.Option("--listen", metavar="HOST:PORT", help="Serve our witness there, until stopped."),
 ]
 PostQuantum = Annotated[bool, typer.Option("--post-quantum", help="Cosign with ML-DSA-44, too.")]
 
@@ -107,6 +130,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "cosigned": list(found.cosigned),
             "silent": list(found.silent),
             "witness": _witness_body(witness),
+            "stamps": [asdict(one) for one in found.stamps],
             "writer": found.writer,
             "policy": None
             if policy is None
@@ -130,6 +154,11 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "witness": "none"
                 if witness is None
                 else f"remembers {remembered or 0:,}: {_STANDINGS[witness.standing][0]}",
+                "stamps": "; ".join(
+                    f"{one.size:,} entries by {output.utc(one.time)}, says {one.authority}"
+                    for one in found.stamps
+                )
+                or None,
                 "writer": "nobody now" if found.writer is None else f"process {found.writer}",
                 "policy": "none adopted" if policy is None else policy.digest.hex(),
                 "gates": None
@@ -202,19 +231,30 @@ def audit(
 
 
 @verb(app, "export", "counterfoil log export ./site")
-def export(folder: Folder, *, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+def export(
+    folder: Folder, *, prune: Prune = None, ledger: Ledger = LEDGER, as_json: AsJson = False
+) -> None:
     """Write the log as static files for any web server (tlog-tiles)."""
-    with counterfoil.open(ledger) as opened, output.progress("writing entries") as progress:
-        site = ledgers.export_site(opened, folder, progress)
+    with counterfoil.open(ledger) as opened:
+        with output.progress("writing entries") as progress:
+            site = ledgers.export_site(opened, folder, progress)
+        pruned = None if prune is None else ledgers.prune_site(opened, folder, prune)
     output.show(
         {
             "folder": str(site.folder),
             "size": site.size,
             "root": site.root.hex(),
             "files": site.files,
+            "pruned": pruned,
         },
         f"wrote {output.count(site.size, 'entry', 'entries')} to {output.plain(str(folder))}",
-        output.fields({"files": f"{site.files:,}", "root": site.root.hex()}),
+        output.fields(
+            {
+                "files": f"{site.files:,}",
+                "pruned": None if pruned is None else output.count(pruned, "partial tile"),
+                "root": site.root.hex(),
+            }
+        ),
         as_json=as_json,
     )
 
@@ -242,26 +282,40 @@ def move(source: Place, target: NewPlace, *, as_json: AsJson = False) -> None:
     )
 
 
+add_stamp(app)
+add_rotate(app)
+add_shard(app)
+
+
 @verb(app, "witness", "counterfoil log witness --swap theirs.json")
 def witness(
     *,
     know: Know = None,
+    following: Following = None,
     offer: OfferFile = None,
     swap: SwapFile = None,
     name: WitnessName = None,
     operator: Operator = None,
     url: Url = "",
     post_quantum: PostQuantum = False,
+    listen: Listen = None,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
     """Show the local witness, and what it proves; or be a witness of other logs."""
     if offer is not None and swap is not None:
         raise FormatError("two things at once", hint="First --offer, then --swap.")
-    if not (offer or swap or name or know or post_quantum):
+    if listen is not None:
+        if offer or swap or know or following or post_quantum or url:
+            raise FormatError("two things at once", hint="--listen goes with --name alone.")
+        serve_witness(ledgers.OwnWitness.open(name), listen, as_json=as_json)
+        return
+    if not (offer or swap or name or know or following or post_quantum):
         _show_local(ledger, as_json=as_json)
         return
     own = ledgers.OwnWitness.make(name or ledgers.OwnWitness.open().name, post_quantum=post_quantum)
+    if following is not None:
+        own.know_next(ledgers.parse_vkey(following))
     if offer is None and swap is None:
         introduce(own, operator_of(operator, ledger), url, know or [], as_json=as_json)
         return

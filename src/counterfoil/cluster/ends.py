@@ -21,6 +21,7 @@ from counterfoil.cluster.engine import Cluster, open_objects
 from counterfoil.cluster.leader import CHECKPOINT_PATH
 from counterfoil.cluster.schema import migrate
 from counterfoil.cluster.tiletree import Head
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.merkle import leaf_hashes
 from counterfoil.errors import ConflictError, FormatError, UnavailableError
@@ -98,10 +99,20 @@ class FolderEnd:
         self._key: VerifierKey | None = None
 
     def held(self) -> Held | None:
-        """Read `ledger.json`, and the mark beside it."""
+        """Read `ledger.json`, and the mark beside it.
+
+        Raises:
+            ConflictError: the log has had another key.
+        """
         if not (self._folder / IDENTITY_FILE).exists():
             return None
-        return Held(read_identity(self._folder), read_moved(self._folder))
+        keys = read_identity(self._folder)
+        if keys.earlier:
+            raise ConflictError(
+                f"the log in {self._folder} was handed over to a new key, and PostgreSQL keeps one",
+                hint="End it with `counterfoil log shard`, and move the log that goes on.",
+            )
+        return Held(keys.key, read_moved(self._folder))
 
     def open(self) -> Log:
         """Open it."""
@@ -149,7 +160,7 @@ class FolderEnd:
         self.close()
         assert self._key is not None  # noqa: S101 set together with the tree
         if not (self._folder / IDENTITY_FILE).exists():
-            write_identity(self._folder, self._key, self._disk)
+            write_identity(self._folder, LogKeys(self._key), self._disk)
         remove_moved(self._folder, self._disk)
 
     def close(self) -> None:

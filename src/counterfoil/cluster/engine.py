@@ -21,6 +21,7 @@ from counterfoil.cluster.remote import RemoteObjects
 from counterfoil.cluster.schema import is_outdated, migrate
 from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.writer import ClusterWriter
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.errors import ConflictError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, reported
@@ -44,6 +45,7 @@ class Cluster:
     def __init__(self, url: str, disk: Disk) -> None:
         self.address = parse_address(url)
         self.name = self.address.name
+        self.many_writers = True
         self.objects = open_objects(self.address, disk)
         self.blobs = ObjectBlobs(self.objects)
         database = Database(self.address)
@@ -53,11 +55,11 @@ class Cluster:
             if old:
                 migrate(database)
             with database.transaction("opening the ledger") as connection:
-                self.key = state.read_key(database, connection)
+                self.keys = LogKeys(state.read_key(database, connection))
         finally:
             database.close()
-        self._places = Places(self.key.name)
-        self.witnesses = Witnesses(self.key, self._places)
+        self._places = Places(self.keys.name)
+        self.witnesses = Witnesses(self.keys, self._places)
         with reported(f"cannot make {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -74,9 +76,9 @@ class Cluster:
         """Become a writer, one of any number."""
         path = self._places.keys / "log.pem"
         signer = load_key(path)
-        if signer.key != self.key:
+        if signer.key != self.keys.key:
             raise ConflictError(
-                f"{path} is not the key of {self.key.name}",
+                f"{path} is not the key of {self.keys.name}",
                 hint="Restore the log's own key; without it nobody can append.",
             )
         database = Database(self.address)

@@ -22,8 +22,83 @@ from counterfoil.core.note import check_note_text, format_note, open_note, sign_
 from counterfoil.core.text import format_base64, parse_base64, parse_decimal, shown
 from counterfoil.errors import FormatError, SignatureError, SplitViewError
 
+MAX_EARLIER_KEYS = 64
+"""Keys that a log had before: one a year for a lifetime."""
+
 MAX_ORIGIN_BYTES = 255
 """Longest origin: ML-DSA-44 cosignatures write its length in one byte (tlog-cosignature)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierKey:
+    """A key that a log signed with once.
+
+    Args:
+        key: The key.
+        until_size: Entries of the last checkpoint that it counts for; that one is signed by the
+            key after it, too.
+    """
+
+    key: VerifierKey
+    until_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogKeys:
+    """The keys of a log, one after another; all have its origin as their name.
+
+    Each counts for checkpoints from the size at which it was handed the log up to the size at
+    which it handed it on. So one that is stolen later signs nothing new.
+
+    Args:
+        key: What it signs with now.
+        earlier: What it signed with before, oldest first.
+    """
+
+    key: VerifierKey
+    earlier: tuple[EarlierKey, ...] = ()
+
+    def __post_init__(self) -> None:
+        sizes = [one.until_size for one in self.earlier]
+        names = {one.name for one in self.all}
+        if len(set(self.all)) != len(self.all) or len(names) != 1 or sizes != sorted(sizes):
+            raise FormatError(
+                f"the keys of {shown(self.name)} do not follow each other",
+                hint="Oldest first, each once, all of one name, and none ends before the last.",
+            )
+        if len(self.earlier) > MAX_EARLIER_KEYS or any(not 0 <= at <= MAX_SIZE for at in sizes):
+            raise FormatError(
+                f"the log {shown(self.name)} cannot have had these {len(sizes)} keys before",
+                hint=f"At most {MAX_EARLIER_KEYS}, each up to a size that a log can have.",
+            )
+
+    @property
+    def name(self) -> str:
+        """The log's origin."""
+        return self.key.name
+
+    @property
+    def label(self) -> str:
+        """That of the key it signs with now."""
+        return self.key.label
+
+    @property
+    def all(self) -> tuple[VerifierKey, ...]:
+        """Every key, oldest first."""
+        return (*(one.key for one in self.earlier), self.key)
+
+    def counts(self, key: VerifierKey, size: int) -> bool:
+        """Whether one of the keys may sign a checkpoint of that size."""
+        start = 0
+        for one in self.earlier:
+            if one.key == key:
+                return start <= size <= one.until_size
+            start = one.until_size
+        return key == self.key and start <= size
+
+    def followed_by(self, key: VerifierKey, size: int) -> LogKeys:
+        """Give the keys after a hand-over at that size."""
+        return LogKeys(key, (*self.earlier, EarlierKey(self.key, size)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +174,40 @@ def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> bytes:
     return format_note(sign_note(format_checkpoint(checkpoint), signer))
 
 
-def open_checkpoint(note: bytes, log_key: VerifierKey) -> Checkpoint:
+def open_checkpoint(note: bytes, log_key: VerifierKey | LogKeys) -> Checkpoint:
     """Read a signed checkpoint and check that the log's own key signed it.
 
     Cosignatures of witnesses are not looked at here; see `find_cosignatures`.
 
     Args:
         note: The signed note.
-        log_key: The log's key; its name is the origin that is expected.
+        log_key: The log's key, or all its keys; their name is the origin that is expected.
 
     Raises:
         FormatError: `note` is not a signed note, or its text is no checkpoint.
-        SignatureError: `log_key` did not sign it, or it is a checkpoint of another log.
+        SignatureError: no key that counts at this size signed it, or it is a checkpoint of
+            another log.
     """
-    checkpoint = parse_checkpoint(open_note(note, log_key).note.text)
+    keys = log_key if isinstance(log_key, LogKeys) else LogKeys(log_key)
+    opened = open_note(note, *keys.all)
+    checkpoint = parse_checkpoint(opened.note.text)
     if checkpoint.origin != log_key.name:
         raise SignatureError(
             f"{log_key.label} signed a checkpoint of {shown(checkpoint.origin)}, another log",
             hint="Ask the log's operator; a key signs for the log of its own name only.",
         )
+    if not any(keys.counts(key, checkpoint.size) for key in opened.verified):
+        (signed, *_) = opened.verified
+        raise SignatureError(
+            f"{signed.label} signed a checkpoint of {checkpoint.size} entries, and does not count "
+            "for that size",
+            hint="The log has handed over to another key; whoever signs on with the old one is "
+            "not the log. Keep the checkpoint.",
+        )
     return checkpoint
 
 
-def check_same_history(a: bytes, b: bytes, log_key: VerifierKey) -> None:
+def check_same_history(a: bytes, b: bytes, log_key: VerifierKey | LogKeys) -> None:
     """Check that two checkpoints of one log do not contradict each other.
 
     Only equal sizes can contradict each other by themselves; whether the tree of one size begins

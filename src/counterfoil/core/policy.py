@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from counterfoil.core.anchoring import ChainRules
+from counterfoil.core.authority import MAX_AUTHORITIES, Authority, format_authority
 from counterfoil.core.canonical import JsonValue, format_json
 from counterfoil.core.instant import parse_instant
 from counterfoil.core.keys import VerifierKey
@@ -103,6 +104,7 @@ class TrustPolicy:
         retention: What must be kept, and how long; `None` says nothing, which keeps what
             `DEFAULT_RETENTION` keeps, and an empty one keeps nothing.
         predecessors: The policies before this one that judge what is older, oldest first.
+        authorities: Whose time-stamps count.
     """
 
     name: str
@@ -119,6 +121,7 @@ class TrustPolicy:
     chain: ChainRules | None = None
     retention: tuple[RetentionRule, ...] | None = None
     predecessors: tuple[Predecessor, ...] = ()
+    authorities: tuple[Authority, ...] = ()
 
     def __post_init__(self) -> None:
         check_text(self.name, "name of the policy")
@@ -133,6 +136,12 @@ class TrustPolicy:
         self._check_predecessors()
         self._check_witnesses()
         self._check_principals()
+        check_distinct([one.name for one in self.authorities], "authority")
+        if len(self.authorities) > MAX_AUTHORITIES:
+            raise FormatError(
+                f"{len(self.authorities)} authorities, {MAX_AUTHORITIES} at most",
+                hint="Name those whose time-stamps matter.",
+            )
         object.__setattr__(self, "stages", tuple(sorted(self.stages, key=lambda one: one.name)))
         check_distinct([stage.name for stage in self.stages], "stage")
 
@@ -148,7 +157,7 @@ class TrustPolicy:
 
     def _check_witnesses(self) -> None:
         check_distinct([witness.name for witness in self.witnesses], "witness")
-        holders = {self.log.key.public: "the log itself"}
+        holders = {key.public: "the log itself" for key in self.log.keys.all}
         for witness in self.witnesses:
             for key in witness.keys:
                 _claim(holders, key, f"witness {witness.name}")
@@ -254,6 +263,8 @@ def policy_to_json(policy: TrustPolicy) -> dict[str, JsonValue]:
         form["retention"] = [one.to_json() for one in policy.retention]
     if policy.predecessors:
         form["predecessor"] = [one.to_json() for one in policy.predecessors]
+    if policy.authorities:
+        form["authority"] = [one.to_json() for one in policy.authorities]
     return form
 
 
@@ -292,7 +303,7 @@ def _read_policy(table: Table) -> TrustPolicy:
     table.only(
         "version", "name", "expires", "previous",
         "log", "witnesses", "witness", "principal", "policy", "stage", "data",
-        "chain", "retention", "predecessor",
+        "chain", "retention", "predecessor", "authority",
     )  # fmt: skip
     return TrustPolicy(
         name=table.text("name"),
@@ -311,6 +322,7 @@ def _read_policy(table: Table) -> TrustPolicy:
         if "retention" in table.values
         else None,
         predecessors=table.each("predecessor", Predecessor.from_table),
+        authorities=table.each("authority", Authority.from_table),
     )
 
 
@@ -348,6 +360,10 @@ def format_policy(policy: TrustPolicy) -> str:
     if policy.chain is not None:
         parts += [_CHAIN, "", "[chain]", _pairs(policy.chain.to_json())]
     parts += [_RETENTION, *_tables("retention", map(RetentionRule.to_json, policy.retention or ()))]
+    if policy.authorities:
+        parts += [_AUTHORITIES]
+        for authority in policy.authorities:
+            parts += ["", format_authority(authority)]
     if policy.predecessors:
         forms = map(Predecessor.to_json, policy.predecessors)
         parts += [_PREDECESSORS, *_tables("predecessor", forms)]
@@ -422,6 +438,9 @@ _CHAIN = """
 # The chain and the contract in which the log's checkpoints are anchored. A chain that only the
 # log's operator runs lifts no verdict. Offline a block counts if validators sealed it or it is
 # pinned here."""
+_AUTHORITIES = """
+# Who says when the log was how it is (RFC 3161). A time-stamp counts if its certificates lead to
+# `root`. Authorities of the log's own operator lift no verdict."""
 _RETENTION = """
 # What must be kept, and how long, although a person asks for its erasure. Where nothing stands
 # here: every decision for 25 months (Regulation B, 12 CFR 1002.12), whatever your law is. To keep

@@ -63,6 +63,11 @@ PREDICATES = {
         Predicate("batch", "The stream grew to this root.", "the stream", "the stream's writer"),
         Predicate("ticket", "This record will be there.", "the stream", "a ticket key"),
         Predicate("anchor", "A chain holds this root of the log.", "the log", "operator"),
+        Predicate("handover", "The log ends here.", "the log that goes on", "the log itself"),
+        Predicate(
+            "takeover", "The log begins where that one ended.", "the log that ended", "both logs"
+        ),
+        Predicate("timestamp", "An authority stamped this root of the log.", "the log", "operator"),
     )
 }
 """Every predicate by its short name."""

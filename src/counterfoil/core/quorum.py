@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from counterfoil.core.anchoring import AnchorKey
 from counterfoil.core.canonical import JsonValue
+from counterfoil.core.checkpoint import EarlierKey, LogKeys
 from counterfoil.core.keys import Algorithm, VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.principals import check_name, check_text
 from counterfoil.core.text import shown
@@ -36,7 +37,11 @@ _URL = re.compile(
 
 
 class Grade(IntEnum):
-    """How far a verdict stands without the log operator's word; each includes those before it."""
+    """How far a verdict stands without the log operator's word, weakest first.
+
+    Each is reached by itself: an anchored log need not be witnessed, and a time-stamp says nothing
+    about whether everybody is shown the same log.
+    """
 
     SELF_WITNESSED = 0
     WITNESSED = 1
@@ -57,29 +62,58 @@ class LogIdentity:
         origin: First line of its checkpoints; also the name of its key.
         key: What its checkpoints are signed with, Ed25519.
         operator: The organisation that runs it.
+        earlier: What they were signed with before, and up to which size that counts.
     """
 
     origin: str
     key: VerifierKey
     operator: str
+    earlier: tuple[EarlierKey, ...] = ()
 
     def __post_init__(self) -> None:
         check_text(self.operator, "operator")
-        if self.key.algorithm is not Algorithm.ED25519 or self.key.name != self.origin:
+        keys = (self.key, *(one.key for one in self.earlier))
+        if any(one.algorithm is not Algorithm.ED25519 or one.name != self.origin for one in keys):
             raise FormatError(
                 f"{shown(self.key.label)} is not an Ed25519 key of the log {shown(self.origin)}",
                 hint="A log's key has type 01 and the log's origin as its name.",
             )
+        LogKeys(self.key, self.earlier)  # refuses what do not follow each other
+
+    @property
+    def keys(self) -> LogKeys:
+        """The key, and those before it."""
+        return LogKeys(self.key, self.earlier)
 
     @classmethod
     def from_table(cls, table: Table) -> LogIdentity:
         """Read `[log]`."""
-        table.only("origin", "key", "operator")
-        return cls(table.text("origin"), parse_vkey(table.text("key")), table.text("operator"))
+        table.only("origin", "key", "operator", "earlier")
+        return cls(
+            table.text("origin"),
+            parse_vkey(table.text("key")),
+            table.text("operator"),
+            table.each("earlier", _read_earlier),
+        )
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return what `from_table` reads."""
-        return {"origin": self.origin, "key": format_vkey(self.key), "operator": self.operator}
+        form: dict[str, JsonValue] = {
+            "origin": self.origin,
+            "key": format_vkey(self.key),
+            "operator": self.operator,
+        }
+        # What is not there is not written: policies keep their digests.
+        if self.earlier:
+            form["earlier"] = [
+                {"key": format_vkey(one.key), "until_size": one.until_size} for one in self.earlier
+            ]
+        return form
+
+
+def _read_earlier(table: Table) -> EarlierKey:
+    table.only("key", "until_size")
+    return EarlierKey(parse_vkey(table.text("key")), table.integer("until_size"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, parse_checkpoint
 from counterfoil.core.merkle import (
     HASH_BYTES,
     MAX_PROOF_HASHES,
@@ -119,7 +119,7 @@ def parse_receipt(data: bytes) -> Receipt:
     return Receipt(index, path, checkpoint, extra)
 
 
-def check_receipt(entry: bytes, receipt: Receipt, log_key: VerifierKey) -> Checkpoint:
+def check_receipt(entry: bytes, receipt: Receipt, log_key: VerifierKey | LogKeys) -> Checkpoint:
     """Check that `entry` is in the log of `log_key`, at the receipt's index.
 
     Cosignatures are not looked at here; see `find_cosignatures`. Without them this is the log
@@ -128,7 +128,7 @@ def check_receipt(entry: bytes, receipt: Receipt, log_key: VerifierKey) -> Check
     Args:
         entry: The very bytes that were appended.
         receipt: As parsed; its extra data is ignored.
-        log_key: The log's key, from the verifier's own trust policy.
+        log_key: The log's key, or all its keys, from the verifier's own trust policy.
 
     Returns:
         The checkpoint that covers the entry.

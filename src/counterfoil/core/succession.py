@@ -77,6 +77,12 @@ def check_successor(old: TrustPolicy, new: TrustPolicy, envelope: Envelope, inde
         )
     _check_next(old, new)
     _check_equal("log origin", new.log.origin, old.log.origin)
+    # The keys before are history: a new policy adds the one that was in force, or leaves all as is.
+    if new.log.key == old.log.key:
+        _check_equal("list of the log's earlier keys", new.log.earlier, old.log.earlier)
+    else:
+        _check_equal("list of older keys of the log", new.log.earlier[:-1], old.log.earlier)
+        _check_equal("log key before", [one.key for one in new.log.earlier[-1:]], [old.log.key])
     if new.predecessors:
         # Those who sign could rewrite what judged the past; nobody has to accept it from them.
         *earlier, last = new.predecessors

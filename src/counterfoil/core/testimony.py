@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from counterfoil.core.envelope import IN_TOTO, Envelope, check_envelope
+from counterfoil.core.envelope import IN_TOTO, Envelope, check_envelope, parse_envelope
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.principals import Compromise
@@ -20,7 +20,9 @@ from counterfoil.core.statement import (
     predicate_name,
 )
 from counterfoil.core.text import shown
-from counterfoil.errors import FormatError, PolicyError, VerificationError
+from counterfoil.errors import CounterfoilError, FormatError, PolicyError, VerificationError
+
+_CONFIRMATIONS = frozenset({"anchor", "timestamp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,19 @@ class Testimony:
     signers: tuple[str, ...]
     principals: tuple[str, ...]
     objection: str = ""
+
+
+def is_confirmation(entry: bytes) -> bool:
+    """Whether an entry only says that somebody outside confirmed the log.
+
+    Such entries are no reason to have it confirmed again, or there would be no end to it. Anything
+    may stand in a log; what cannot be read is none.
+    """
+    try:
+        statement = parse_statement(parse_envelope(entry).in_toto)
+    except CounterfoilError:
+        return False
+    return short_predicate(statement.predicate_type) in _CONFIRMATIONS
 
 
 def short_predicate(uri: str) -> str:

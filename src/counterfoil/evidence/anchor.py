@@ -7,48 +7,25 @@ every statement below the anchor's size is the one that was anchored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from counterfoil.chain.anchored import kept_anchors, read_anchor
 from counterfoil.core.anchoring import DEVELOPMENT_CHAIN_ID, ChainRules
 from counterfoil.core.canonical import JsonValue
+from counterfoil.core.checkpoint import Checkpoint
 from counterfoil.core.instant import format_instant
 from counterfoil.core.merkle import HASH_BYTES, MAX_PROOF_HASHES, Hash, check_consistency
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade, is_outside
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.core.toml import Table
-from counterfoil.errors import FormatError
-from counterfoil.evidence.logged import Logged, malformed
+from counterfoil.evidence.finding import Finding
+from counterfoil.evidence.logged import malformed
 from counterfoil.ledger.log import Log
 
 if TYPE_CHECKING:
     from counterfoil.chain.authenticate import Authenticated
-
-
-@dataclass(frozen=True, slots=True)
-class AnchorFinding:
-    """What an anchor is worth.
-
-    Args:
-        size: Entries that it covers.
-        grade: What it lifts statements below that size to.
-        proved: What it proves, in words.
-        not_checked: Why it counts for nothing, in words.
-        trust: Whom one has to believe for it.
-    """
-
-    size: int = 0
-    grade: Grade = Grade.SELF_WITNESSED
-    proved: tuple[str, ...] = ()
-    not_checked: tuple[str, ...] = ()
-    trust: tuple[str, ...] = ()
-
-    def lift(self, statement: Logged) -> Grade:
-        """Grade a statement with this anchor."""
-        return max(statement.grade, self.grade) if statement.index < self.size else statement.grade
 
 
 def collect_anchor(log: Log, rules: ChainRules | None, index: int) -> JsonValue:
@@ -75,21 +52,21 @@ def collect_anchor(log: Log, rules: ChainRules | None, index: int) -> JsonValue:
     }
 
 
-def no_anchor(policy: TrustPolicy | None, rpc: str | None) -> AnchorFinding:
+def no_anchor(policy: TrustPolicy | None, rpc: str | None) -> Finding:
     """Say that a file carries no anchor, where one could be expected."""
     if rpc is None and (policy is None or policy.chain is None):
-        return AnchorFinding()
-    return AnchorFinding(not_checked=("The chain: this file carries no anchor.",))
+        return Finding()
+    return Finding(not_checked=("The chain: this file carries no anchor.",))
 
 
 def check_anchor(
-    value: JsonValue, logged: Sequence[Logged], policy: TrustPolicy | None, rpc: str | None
-) -> AnchorFinding:
+    value: JsonValue, checkpoint: Checkpoint, policy: TrustPolicy | None, rpc: str | None
+) -> Finding:
     """Check the anchor of an evidence file.
 
     Args:
         value: The member `anchor`.
-        logged: The statements; all under one checkpoint.
+        checkpoint: What all receipts of the file lead to.
         policy: Says which chain and contract count, and who is believed about headers.
         rpc: A node to ask about the block, if nobody is to be believed offline.
 
@@ -101,14 +78,9 @@ def check_anchor(
     if not isinstance(value, dict):
         raise malformed("anchor")
     anchor = Table(value, "anchor").read(_read)
-    checkpoints = {(one.checkpoint.size, one.checkpoint.root) for one in logged}
-    if len(checkpoints) != 1:
-        raise FormatError(
-            "the statements beside the anchor are under several checkpoints",
-            hint="Ask for the evidence again.",
-        )
-    ((size, root),) = checkpoints
-    check_consistency(anchor.size, anchor.root, size, root, anchor.consistency)
+    check_consistency(
+        anchor.size, anchor.root, checkpoint.size, checkpoint.root, anchor.consistency
+    )
     if policy is None or policy.chain is None:
         return _uncounted(anchor.size, "no trust policy says which chain and contract count")
     try:
@@ -158,15 +130,11 @@ def _hash(text: str) -> Hash:
     return Hash(parse_base64(text, "hash of the anchor", size=HASH_BYTES))
 
 
-def _uncounted(size: int, why: str) -> AnchorFinding:
-    return AnchorFinding(
-        size, not_checked=(f"anchor: unauthenticated, and counts for nothing: {why}.",)
-    )
+def _uncounted(size: int, why: str) -> Finding:
+    return Finding(size, not_checked=(f"anchor: unauthenticated, and counts for nothing: {why}.",))
 
 
-def _counted(
-    size: int, found: Authenticated, policy: TrustPolicy, chain: ChainRules
-) -> AnchorFinding:
+def _counted(size: int, found: Authenticated, policy: TrustPolicy, chain: ChainRules) -> Finding:
     proved = (
         f"On chain {chain.id}, the contract {chain.contract} held the root over the first {size} "
         f"entries of the log in block {found.number}, of {format_instant(found.time)}, and takes "
@@ -178,14 +146,14 @@ def _counted(
             f"Anything against {policy.log.operator}: {chain.id} is a development chain, and "
             "whoever runs one can make another."
         )
-        return AnchorFinding(size, proved=(proved,), not_checked=(alone,))
+        return Finding(size, proved=(proved,), not_checked=(alone,))
     if not is_outside(policy, chain.operators):
         alone = (
             f"Anything against {policy.log.operator}, which alone runs the chain that the log is "
             "anchored on: whoever runs all of a chain can make another."
         )
-        return AnchorFinding(size, proved=(proved,), not_checked=(alone,))
-    return AnchorFinding(
+        return Finding(size, proved=(proved,), not_checked=(alone,))
+    return Finding(
         size,
         Grade.ANCHORED,
         (proved,),

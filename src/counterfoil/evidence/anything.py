@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from hashlib import sha256
 from pathlib import Path
 
 from counterfoil import cluster
 from counterfoil.core.canonical import parse_json
-from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.judgement import evaluate_data, evaluate_stage, find_revocation
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.core.quorum import Grade, check_quorum
+from counterfoil.core.quorum import Grade
 from counterfoil.core.receipt import check_receipt, parse_receipt
+from counterfoil.core.shard import CARRIED_HEAD, check_carried, parse_carried
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.succession import PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation, hear, stated_types
 from counterfoil.core.text import named
 from counterfoil.data.datasets import Datasets
 from counterfoil.errors import FormatError, PolicyError, UnavailableError, VerificationError
+from counterfoil.evidence.confirmed import confirm_checkpoint, confirm_log, newest_said
 from counterfoil.evidence.evidence import EvidenceFile
 from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
@@ -42,6 +44,7 @@ def verify(
     ledger: str | Path | None = None,
     rpc: str | None = None,
     progress: Progress | None = None,
+    now: float | None = None,
 ) -> Verdict:
     """Verify whatever one is given.
 
@@ -57,6 +60,7 @@ def verify(
         rpc: For evidence with an anchor: a node to ask about it, if the policy names nobody who
             vouches for it offline. Nothing else ever asks the network.
         progress: For a ledger: called with entries done and entries in all.
+        now: As of when certificates of time-stamps have to be valid, Unix seconds; None for now.
 
     Returns:
         What is proven, what was not checked, and whom one still has to trust.
@@ -68,9 +72,10 @@ def verify(
     """
     if isinstance(what, EvidenceFile):
         what = what.page()
+    now = time.time() if now is None else now
     if isinstance(what, str) and is_url(what):
         _refuse_entry(entry)
-        return _verify_ledger(what, trust, progress)
+        return _verify_ledger(what, trust, progress, now)
     if not isinstance(what, bytes):
         path = as_path(what)
         with reported("cannot look at what is to be verified"):
@@ -78,14 +83,17 @@ def verify(
         if is_ledger or ledger is not None:
             _refuse_entry(entry)
         if is_ledger:
-            return _verify_ledger(path, trust, progress)
+            return _verify_ledger(path, trust, progress, now)
         if ledger is not None:
-            return _verify_thing(path, ledger, trust)
+            return _verify_thing(path, ledger, trust, now)
         what = _read(path, MAX_EVIDENCE_BYTES)
     if what.startswith(b"c2sp.org/tlog-proof@"):
         return _verify_receipt(what, entry, trust)
+    if what.startswith(CARRIED_HEAD):
+        return _verify_carried(what, entry, trust)
     _refuse_entry(entry)
-    return verify_evidence(what, _trust(trust, _origin_of(what)), rpc)
+    policy = _trust(trust, _origin_of(what))
+    return verify_evidence(what, policy, rpc, now=now)
 
 
 def _refuse_entry(entry: object) -> None:
@@ -101,44 +109,48 @@ def _open_log(where: str | Path) -> Log:
 
 
 def _verify_ledger(
-    where: str | Path, trust: str | Path | TrustPolicy | None, progress: Progress | None
+    where: str | Path,
+    trust: str | Path | TrustPolicy | None,
+    progress: Progress | None,
+    now: float,
 ) -> Verdict:
     with _open_log(where) as log:
         policy = _trust(trust, log.origin)
-        if policy is not None and policy.log.key != log.key:
+        if policy is not None and log.key not in policy.log.keys.all:
             raise _other_log(log.key, policy)
         check_memory(log)
         report = audit(log, progress)
-        checkpoint = log.checkpoint
-    grade = _grade(checkpoint, policy)
+        confirmed = confirm_log(log, policy, newest_said(log), now)
     return Verdict(
         what=f"ledger {report.origin}",
-        grade=grade.label,
+        grades=confirmed.labels,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
             f"All {report.size} entries are under the log's signed root {report.root.hex()[:16]}….",
+            *confirmed.proved,
         ),
         not_checked=(
             "The signatures inside the entries; gates and evidence check those they rest on.",
-            "Whether others were shown another log.",
+            *(
+                ()
+                if {Grade.WITNESSED, Grade.ANCHORED} & {*confirmed.grades}
+                else ("Whether others were shown another log.",)
+            ),
+            *confirmed.not_checked,
         ),
-        trust=(
-            ("Nobody for the entries themselves; its witnesses for there being no other log.",)
-            if grade >= Grade.WITNESSED
-            else ("The operator, that this is the log everybody sees.",)
-        ),
+        trust=confirmed.trust(policy),
         facts={"size": report.size, "root": report.root.hex()},
     )
 
 
 def _verify_thing(
-    path: Path, ledger: str | Path, trust: str | Path | TrustPolicy | None
+    path: Path, ledger: str | Path, trust: str | Path | TrustPolicy | None, now: float
 ) -> Verdict:
     """Verify that a data set or a model's file is one that was attested in a ledger."""
     with _open_log(ledger) as log:
         policy = _trust(trust, log.origin)
-        if policy is not None and policy.log.key != log.key:
+        if policy is not None and log.key not in policy.log.keys.all:
             raise _other_log(log.key, policy)
         kind, found, subject = _find_thing(path, log)
         log.receipt(found.index)  # raises if the entry is not under the signed checkpoint
@@ -150,7 +162,7 @@ def _verify_thing(
             judge = policies.at(found.index)
             voices = check_attestation(judge, found.envelope, found.statement, found.index)
             _check_not_revoked(log, policies, kind, found, subject)
-        grade = _grade(log.checkpoint, policy)
+        confirmed = confirm_log(log, policy, found.index, now)
         revoked = [
             one.index
             for digest in subject.digest.values()
@@ -161,12 +173,13 @@ def _verify_thing(
     exactly = "byte for byte" if kind == "model" else "part for part"
     return Verdict(
         what=f"{kind} {name}",
-        grade=grade.label,
+        grades=confirmed.labels,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
             f"{path} is, {exactly}, the {kind} {name} attested at entry {found.index}"
             + (f" by {', '.join(voices)}." if voices else "."),
+            *confirmed.proved,
         ),
         not_checked=(
             "Whether it may be used: that is for a gate.",
@@ -176,8 +189,9 @@ def _verify_thing(
                 for index in revoked
             ),
             f"Anything after entry {size} of the log, or in another log.",
+            *confirmed.not_checked,
         ),
-        trust=("Whoever attested it, that it is what they say.",),
+        trust=("Whoever attested it, that it is what they say.", *confirmed.trust(policy)),
         facts={"name": subject.name, "index": found.index, "revoked": list(revoked)},
     )
 
@@ -247,6 +261,66 @@ def _verify_receipt(
 ) -> Verdict:
     receipt = parse_receipt(data)
     origin = parse_note(receipt.checkpoint).text.split("\n", 1)[0]
+    policy, held = _needed(entry, trust, origin)
+    checkpoint = check_receipt(held, receipt, policy.log.keys)
+    confirmed = confirm_checkpoint(receipt.checkpoint, policy)
+    return Verdict(
+        what=f"entry {receipt.index} of {origin}",
+        grades=confirmed.labels,
+        trusted=True,
+        policy=policy.digest.hex(),
+        proved=(f"The entry is number {receipt.index} of {checkpoint.size} in the log {origin}.",),
+        not_checked=(
+            "What the entry says, and who signed it.",
+            "Time-stamps and anchors: a receipt carries none.",
+        ),
+        trust=(
+            "Whoever gave you the trust policy, for the log's key.",
+            *confirmed.trust(policy),
+        ),
+        facts={"index": receipt.index, "size": checkpoint.size},
+    )
+
+
+def _verify_carried(
+    data: bytes, entry: str | Path | bytes | None, trust: str | Path | TrustPolicy | None
+) -> Verdict:
+    """Verify a receipt of an older shard, by the policy of a newer one."""
+    carried = parse_carried(data)
+    newest = parse_receipt(carried.takeovers[-1][1])
+    origin = parse_note(newest.checkpoint).text.split("\n", 1)[0]
+    policy, held = _needed(entry, trust, origin)
+    receipt = parse_receipt(carried.receipt)
+    covering = check_carried(held, carried, policy.log.keys)
+    confirmed = confirm_checkpoint(newest.checkpoint, policy)
+    own = covering[0]
+    since = ", then of ".join(checkpoint.origin for checkpoint in covering[1:])
+    return Verdict(
+        what=f"entry {receipt.index} of {own.origin}",
+        grades=confirmed.labels,
+        trusted=True,
+        policy=policy.digest.hex(),
+        proved=(
+            f"The entry is number {receipt.index} of {own.size} in {own.origin}, now ended.",
+            f"The end of that log is the beginning of {since}, which both logs have signed.",
+        ),
+        not_checked=(
+            "What the entry says, and who signed it.",
+            "Who had cosigned the older log: its policy says who had to.",
+            "Time-stamps and anchors: a receipt carries none.",
+        ),
+        trust=(
+            "Whoever gave you the trust policy, for the log's key.",
+            *confirmed.trust(policy),
+        ),
+        facts={"index": receipt.index, "size": own.size, "log": own.origin},
+    )
+
+
+def _needed(
+    entry: str | Path | bytes | None, trust: str | Path | TrustPolicy | None, origin: str
+) -> tuple[TrustPolicy, bytes]:
+    """Give what a receipt does not carry: a policy that knows the key, and the entry."""
     policy = _trust(trust, origin)
     if entry is None:
         raise FormatError("a receipt alone says nothing", hint="Give the entry it is about, too.")
@@ -255,26 +329,7 @@ def _verify_receipt(
             f"no trust policy names the key of the log {origin}",
             hint="Give one with `--trust`; a receipt does not carry the key.",
         )
-    held = entry if isinstance(entry, bytes) else _read(Path(entry), MAX_EVIDENCE_BYTES)
-    checkpoint = check_receipt(held, receipt, policy.log.key)
-    grade = _grade(receipt.checkpoint, policy)
-    return Verdict(
-        what=f"entry {receipt.index} of {origin}",
-        grade=grade.label,
-        trusted=True,
-        policy=policy.digest.hex(),
-        proved=(f"The entry is number {receipt.index} of {checkpoint.size} in the log {origin}.",),
-        not_checked=("What the entry says, and who signed it.",),
-        trust=("Whoever gave you the trust policy, for the log's key.",),
-        facts={"index": receipt.index, "size": checkpoint.size},
-    )
-
-
-def _grade(checkpoint: bytes, policy: TrustPolicy | None) -> Grade:
-    if policy is None:
-        return Grade.SELF_WITNESSED
-    found = find_cosignatures(parse_note(checkpoint), policy.witness_keys)
-    return check_quorum(policy, found)
+    return policy, entry if isinstance(entry, bytes) else _read(Path(entry), MAX_EVIDENCE_BYTES)
 
 
 def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy | None:

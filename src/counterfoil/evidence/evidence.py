@@ -21,6 +21,7 @@ from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import FormatError
 from counterfoil.evidence.anchor import collect_anchor
 from counterfoil.evidence.page import format_page
+from counterfoil.evidence.stamp import collect_stamps
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.log import Found, Log
 from counterfoil.ledger.trust import Trust, heard_in
@@ -28,6 +29,8 @@ from counterfoil.ledger.trust import Trust, heard_in
 EVIDENCE_FORMAT = "evidence/v1"
 ANCHORED_FORMAT = "evidence/v2"
 """The same with an anchor: who knows version 1 only must not pass over one."""
+STAMPED_FORMAT = "evidence/v3"
+"""The same with time-stamps, and perhaps an anchor."""
 
 MODEL_ROLES = (
     "model",
@@ -159,6 +162,9 @@ class Evidence:
         anchor = collect_anchor(log, policy.chain, covering[0].index)
         if anchor is not None:
             body |= {"counterfoil": ANCHORED_FORMAT, "anchor": anchor}
+        stamps = collect_stamps(log, policy, covering[0].index)
+        if stamps:
+            body |= {"counterfoil": STAMPED_FORMAT, "stamps": stamps}
         facts = {name: decision.values[name] for name in shown}
         return EvidenceFile(body, facts)
 

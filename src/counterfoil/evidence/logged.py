@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.checkpoint import Checkpoint, check_same_history
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, check_same_history
 from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.envelope import Envelope, parse_envelope
-from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade, check_quorum
@@ -37,16 +36,16 @@ class Logged:
 
 
 def read_logged(
-    evidence: Mapping[str, JsonValue], log_key: VerifierKey, policy: TrustPolicy | None
+    evidence: Mapping[str, JsonValue], log_keys: LogKeys, policy: TrustPolicy | None
 ) -> list[Logged]:
     """Show that each statement is in the log, and that its checkpoints agree."""
     entries = evidence.get("statements")
     if not isinstance(entries, list) or len(entries) > MAX_STATEMENTS:
         raise malformed("statements")
-    logged = [_logged(entry, log_key, policy) for entry in entries]
+    logged = [_logged(entry, log_keys, policy) for entry in entries]
     by_size: dict[int, bytes] = {}
     for one in logged:
-        check_same_history(by_size.setdefault(one.checkpoint.size, one.note), one.note, log_key)
+        check_same_history(by_size.setdefault(one.checkpoint.size, one.note), one.note, log_keys)
     if len({one.index for one in logged}) != len(logged):
         raise FormatError(
             "the evidence has one entry of the log twice", hint="Ask for the file again."
@@ -54,7 +53,22 @@ def read_logged(
     return logged
 
 
-def _logged(entry: JsonValue, log_key: VerifierKey, policy: TrustPolicy | None) -> Logged:
+def common_checkpoint(logged: Sequence[Logged]) -> Checkpoint:
+    """Give the one checkpoint that all of them are under.
+
+    Raises:
+        FormatError: there are several.
+    """
+    (first, *others) = {one.checkpoint for one in logged}
+    if others:
+        raise FormatError(
+            "the statements beside an anchor or a time-stamp are under several checkpoints",
+            hint="Ask for the evidence again.",
+        )
+    return first
+
+
+def _logged(entry: JsonValue, log_keys: LogKeys, policy: TrustPolicy | None) -> Logged:
     match entry:
         case {"role": str(role), "entry": str(encoded), "receipt": str(text), **rest} if (
             not rest or (rest.keys() == {"beside"} and isinstance(rest["beside"], str))
@@ -64,7 +78,7 @@ def _logged(entry: JsonValue, log_key: VerifierKey, policy: TrustPolicy | None) 
             raise malformed("statements")
     data = parse_base64(encoded, f"entry of the {role} statement")
     receipt = parse_receipt(text.encode())
-    checkpoint = check_receipt(data, receipt, log_key)
+    checkpoint = check_receipt(data, receipt, log_keys)
     if large is not None:
         beside = parse_base64(str(large), f"bytes beside the {role} statement")
         if not is_reference(data, beside):

@@ -30,7 +30,7 @@ _WIDTH = 88
 _GRADES = {
     "self-witnessed": "Nobody outside the log's operator has confirmed the log.",
     "witnessed": "Independent witnesses confirmed that the log shows everybody the same.",
-    "time-stamped": "Witnesses confirmed the log, and an outside clock when.",
+    "time-stamped": "An authority outside the log's operator says by when the log was so.",
     "anchored": "The log is confirmed on a chain that its operator cannot rewrite.",
 }
 
@@ -47,7 +47,8 @@ class Verdict:
 
     Args:
         what: Kind and name of what was verified, such as `decision 17 of credit`.
-        grade: How far it stands without the log operator's word, such as `witnessed`.
+        grades: How far it stands without the log operator's word, lowest first, such as
+            `witnessed`; each is reached by itself, and does not include those before it.
         trusted: Whether it was judged under a trust policy that came from elsewhere.
         policy: SHA-256 of that policy in hex; None without one.
         proved: What is proved, one sentence each.
@@ -57,7 +58,7 @@ class Verdict:
     """
 
     what: str
-    grade: str
+    grades: tuple[str, ...]
     trusted: bool
     policy: str | None
     proved: tuple[str, ...]
@@ -71,6 +72,11 @@ class Verdict:
             raise AssertionError("a verdict is trusted exactly where it names a policy")
 
     @property
+    def grade(self) -> str:
+        """The highest grade that it reaches."""
+        return self.grades[-1]
+
+    @property
     def exit_code(self) -> int:
         """What the command line exits with."""
         return EXIT_TRUSTED if self.trusted else EXIT_UNTRUSTED
@@ -81,6 +87,7 @@ class Verdict:
             "what": self.what,
             "trusted": self.trusted,
             "grade": self.grade,
+            "grades": list(self.grades),
             "policy": self.policy,
             "proved": list(self.proved),
             "not_checked": list(self.not_checked),
@@ -103,8 +110,8 @@ class Verdict:
             )
             if sentences
         ]
-        meaning = _GRADES.get(self.grade, "")
-        parts.append(_listed("Grade", " ", (f"{self.grade}. {meaning}",)))
+        meanings = (f"{grade}. {_GRADES.get(grade, '')}" for grade in self.grades)
+        parts.append(_listed("Grade", " ", meanings))
         advice = _COMPARE if self.trusted else _GET_A_POLICY
         parts.append(_listed("Trust policy, SHA-256", " ", (self.policy or "none given", advice)))
         return "\n\n".join(parts)

@@ -6,8 +6,8 @@ In order, each step resting on those before it:
     2. the log: origin and key are those of the trust policy
     3. every statement is in the log: its receipt's path leads to a checkpoint the log signed, and
        enough witnesses cosigned that
-    4. no two of these checkpoints contradict each other; the anchor, if there is one, is of a
-       root that they extend, and the policy or a node that the verifier names vouches for it
+    4. no two of these checkpoints contradict each other; an anchor and time-stamps, if there are
+       any, are of roots that they extend, and whom the policy names vouches for them
     5. the stream was declared, and the batch stated, by one who may do both
     6. the record is in the batch; what is disclosed is what the record commits to
     7. the model named in the record is the one that statements are about; what the policy asks
@@ -30,7 +30,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from counterfoil.core.canonical import JsonValue, parse_canonical
-from counterfoil.core.keys import VerifierKey, parse_vkey
+from counterfoil.core.checkpoint import LogKeys
+from counterfoil.core.keys import parse_vkey
 from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
@@ -48,23 +49,32 @@ from counterfoil.core.text import named, parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.anchor import check_anchor, no_anchor
 from counterfoil.evidence.clearance import check_model
-from counterfoil.evidence.logged import Logged, malformed, read_logged
+from counterfoil.evidence.finding import Finding, reached, views
+from counterfoil.evidence.logged import Logged, common_checkpoint, malformed, read_logged
 from counterfoil.evidence.page import check_page, parse_page
+from counterfoil.evidence.stamp import check_stamps
 from counterfoil.evidence.verdict import Verdict
 
 MAX_EVIDENCE_BYTES = 16 << 20
 _POLICY_HINT = re.compile(r"[0-9a-f]{64}")
 _V1 = {"counterfoil", "kind", "log", "policy", "record", "disclosures", "statements"}
-_MEMBERS = {"evidence/v1": _V1, "evidence/v2": _V1 | {"anchor"}}
+_MEMBERS = {
+    "evidence/v1": (_V1,),
+    "evidence/v2": (_V1 | {"anchor"},),
+    "evidence/v3": (_V1 | {"stamps"}, _V1 | {"anchor", "stamps"}),
+}
 
 
-def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = None) -> Verdict:
+def verify_evidence(
+    data: bytes, policy: TrustPolicy | None, rpc: str | None = None, *, now: float
+) -> Verdict:
     """Verify an evidence file.
 
     Args:
         data: The file: a page, or its JSON alone.
         policy: From elsewhere than the file; None leaves the verdict untrusted.
         rpc: URL of a node to ask about an anchor that nobody vouches for offline.
+        now: Unix seconds: certificates of time-stamps are valid for a while only.
 
     Returns:
         What is proven, what was not checked, and whom one still has to trust.
@@ -75,14 +85,14 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
         UnavailableError: the node does not answer.
     """
     evidence, is_page = _read(data)  # 1
-    log_key = _log_key(evidence, policy)  # 2
-    logged = read_logged(evidence, log_key, policy)  # 3, 4
+    log_keys = _log_keys(evidence, policy)  # 2
+    logged = read_logged(evidence, log_keys, policy)  # 3, 4
     declared, stated = _one(logged, "stream"), _one(logged, "batch")
     declaration = parse_stream(declared.envelope.in_toto)
     batch = parse_batch(stated.envelope.in_toto)
-    if declaration.log != log_key.name or batch.log != log_key.name:
+    if declaration.log != log_keys.name or batch.log != log_keys.name:
         raise VerificationError(
-            f"the stream belongs to the log {declaration.log}, and this is {log_key.name}",
+            f"the stream belongs to the log {declaration.log}, and this is {log_keys.name}",
             hint="A statement counts only in the log that it names.",
         )
     check_promises(batch, declaration)
@@ -104,23 +114,20 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
     proved_of_model, unknown_of_model = check_model(facts, logged, stated.index, policies)  # 7
     if is_page:
         check_page(data, evidence, facts)  # 8
-    anchor = (
-        check_anchor(evidence["anchor"], logged, policy, rpc)
-        if "anchor" in evidence
-        else no_anchor(policy, rpc)
-    )
+    findings = _findings(evidence, logged, log_keys, policy, rpc=rpc, now=now)
     # What was said after the decision carries nothing of it, and is not graded.
-    grade = min(anchor.lift(one) for one in logged if one.index <= stated.index)
+    cosigned = [one.grade for one in logged if one.index <= stated.index]
+    grades = reached(cosigned, stated.index, findings)
     withheld = [name for name in declaration.fields if name not in facts]
     system = named(declaration.system)
     return Verdict(
         what=f"decision {receipt.index} of {system}",
-        grade=grade.label,
+        grades=tuple(one.label for one in grades),
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
             (
-                f"The log {log_key.name} holds the batch with this record, and cannot drop or "
+                f"The log {log_keys.name} holds the batch with this record, and cannot drop or "
                 "change it without contradicting its own signature."
             ),
             (
@@ -134,7 +141,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
             *speakers,
             *_judges(policy, policies, stated.index),
             *proved_of_model,
-            *anchor.proved,
+            *(said for found in findings for said in found.proved),
         ),
         not_checked=(
             "Whether what was recorded is true: a record shows what was said, and by whom.",
@@ -148,7 +155,7 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
             "copy of the log shows it.",
             *(() if is_page else ("A letter: this is the evidence alone, and no page was read.",)),
             *unknown_of_model,
-            *anchor.not_checked,
+            *(said for found in findings for said in found.not_checked),
             *((f"Withheld and not seen here: {', '.join(withheld)}.",) if withheld else ()),
             *(
                 ()
@@ -156,7 +163,10 @@ def verify_evidence(data: bytes, policy: TrustPolicy | None, rpc: str | None = N
                 else ("Whose log this is: no trust policy was given, so the keys are the file's.",)
             ),
         ),
-        trust=(*_whom(policy, grade, log_key), *anchor.trust),
+        trust=(
+            *_whom(policy, grades, log_keys),
+            *(said for found in findings for said in found.trust),
+        ),
         facts=facts,
     )
 
@@ -171,16 +181,16 @@ def _read(data: bytes) -> tuple[Mapping[str, JsonValue], bool]:
     is_page = data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
     evidence = parse_page(data) if is_page else _read_alone(data)
     if isinstance(evidence, dict) and evidence.get("kind") == "decision":
-        members = _MEMBERS.get(str(evidence.get("counterfoil")))
-        if members == set(evidence):
+        allowed = _MEMBERS.get(str(evidence.get("counterfoil")), ())
+        if set(evidence) in allowed:
             return evidence, is_page
-        if members is not None:
+        if allowed:
             raise FormatError(
                 f"the evidence has the members {', '.join(sorted(evidence))}",
-                hint=f"It must have exactly {', '.join(sorted(members))}.",
+                hint=f"It must have exactly {', '.join(sorted(allowed[0]))}.",
             )
     raise FormatError(
-        "this is not an evidence file of version 1 or 2",
+        "this is not an evidence file of version 1, 2 or 3",
         hint='Expected `"counterfoil": "evidence/v1"` and `"kind": "decision"`.',
     )
 
@@ -200,8 +210,8 @@ def _read_alone(data: bytes) -> JsonValue:
     return parse_canonical(data, what="the evidence file", max_bytes=MAX_EVIDENCE_BYTES)
 
 
-def _log_key(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> VerifierKey:
-    """Take the log's key from the policy, and refuse a file of another log."""
+def _log_keys(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> LogKeys:
+    """Take the log's keys from the policy, and refuse a file of another log."""
     match evidence.get("log"):
         case {"origin": str(origin), "key": str(vkey)}:
             claimed = parse_vkey(vkey)
@@ -213,8 +223,8 @@ def _log_key(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> V
     if not isinstance(hint, str) or not _POLICY_HINT.fullmatch(hint):
         raise malformed("policy")
     if policy is None:
-        return claimed
-    if claimed != policy.log.key:
+        return LogKeys(claimed)
+    if claimed not in policy.log.keys.all:
         raise PolicyError(
             f"this evidence is of the log {origin} with the key {claimed.label}; the trust policy "
             f"knows {policy.log.key.label}",
@@ -222,7 +232,7 @@ def _log_key(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> V
             need=policy.log.key.label,
             hint="It proves nothing to you: anybody can make a log of their own.",
         )
-    return policy.log.key
+    return policy.log.keys
 
 
 def _one(logged: Sequence[Logged], role: str) -> Logged:
@@ -299,22 +309,37 @@ def _judges(
     return (f"Version {then} of the trust policy was in force then, and judges this: {why}.",)
 
 
-def _whom(policy: TrustPolicy | None, grade: Grade, log_key: VerifierKey) -> tuple[str, ...]:
+def _findings(
+    evidence: Mapping[str, JsonValue],
+    logged: Sequence[Logged],
+    log_keys: LogKeys,
+    policy: TrustPolicy | None,
+    *,
+    rpc: str | None,
+    now: float,
+) -> list[Finding]:
+    """Find what anchor and time-stamps are worth, and what could be expected and is not there."""
+    findings = []
+    if "stamps" in evidence:
+        checkpoint = common_checkpoint(logged)
+        findings += check_stamps(evidence["stamps"], checkpoint, log_keys, policy, now)
+    elif policy is not None and policy.authorities:
+        findings.append(Finding(not_checked=("Any time: this file carries no time-stamp.",)))
+    if "anchor" in evidence:
+        findings.append(check_anchor(evidence["anchor"], common_checkpoint(logged), policy, rpc))
+    else:
+        findings.append(no_anchor(policy, rpc))
+    return findings
+
+
+def _whom(
+    policy: TrustPolicy | None, grades: Sequence[Grade], log_keys: LogKeys
+) -> tuple[str, ...]:
+    """Say whom one still has to trust, besides those who vouch for an anchor or a time-stamp."""
     if policy is None:
-        return (f"Everybody: nothing here says that {log_key.name} is who it seems to be.",)
-    alone = (
-        f"{policy.log.operator}, that you were shown the same log as everybody else, and "
-        "about every time: no witness outside of it has signed."
-    )
-    about_time = {
-        Grade.SELF_WITNESSED: (alone,),
-        Grade.ANCHORED: (),  # the chain shows everybody the same; `check_anchor` says whom to trust
-    }.get(
-        grade,
-        ("The witnesses the policy names, that you were shown the same log as everybody else.",),
-    )
+        return (f"Everybody: nothing here says that {log_keys.name} is who it seems to be.",)
     return (
         "Whoever gave you the trust policy, for the keys in it and who may say what.",
         f"{policy.log.operator}, that what it recorded is what happened.",
-        *about_time,
+        *views(policy, grades),
     )

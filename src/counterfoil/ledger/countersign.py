@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 
-from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
@@ -45,12 +45,12 @@ class Witnesses:
     """All whom the writer of a log asks. One writer uses it at a time.
 
     Args:
-        log_key: The key that signs the log's checkpoints.
+        log_keys: The keys that sign the log's checkpoints.
         places: Where the local witness and the adopted policy are, if there are any.
     """
 
-    def __init__(self, log_key: VerifierKey, places: Places) -> None:
-        self._log_key = log_key
+    def __init__(self, log_keys: LogKeys, places: Places) -> None:
+        self.log_keys = log_keys
         self._places = places
         self._policy: TrustPolicy | None = None
         self._stamp: tuple[int, int, int] | None = None  # of the file that it was read from
@@ -103,7 +103,7 @@ class Witnesses:
             self._stamp = stamp
         if self._local is None and self._places.witness.exists():
             self._client = LocalWitness(self._places.witness)
-            self._local = Countersigner(self._client, self._log_key, self._client.memory)
+            self._local = Countersigner(self._client, self.log_keys, self._client.memory)
         wanted = self._wanted()
         if wanted != self._askers.keys():
             for gone in self._askers.keys() - wanted:
@@ -134,7 +134,7 @@ class Witnesses:
         """
         countersigned, lacking = self._ask(tree, note)
         if lacking is not None:
-            size = open_checkpoint(note, self._log_key).size
+            size = open_checkpoint(note, self.log_keys).size
             said = "; ".join(f"{name}: {why}" for name, why in self.silences.items())
             raise UnavailableError(
                 f"the checkpoint of {size} entries is not published: {lacking}"
@@ -200,7 +200,8 @@ class Witnesses:
         if self._local is not None:
             lines = self._local.ask(tree, note)
         opened = parse_note(note)
-        own = tuple(one for one in opened.signatures if one.is_named_by(self._log_key))
+        # In the log's own name: by its key, and at a hand-over by the next one.
+        own = tuple(one for one in opened.signatures if one.name == self.log_keys.name)
         policy = self._given or self._policy
         if policy is None or not (policy.quorum or self._askers):
             self._note_silences()
@@ -223,7 +224,7 @@ class Witnesses:
             return None
 
         if self._askers:
-            checkpoint = open_checkpoint(note, self._log_key)
+            checkpoint = open_checkpoint(note, self.log_keys)
             question = Question(tree, checkpoint, opened.text, bare)
             askers = list(self._askers.values())
             new = ask_all(askers, question, self._news, lambda come: lacking(come) is None)
@@ -238,18 +239,18 @@ class Countersigner:
 
     Args:
         client: The witness.
-        log_key: The key that signs its checkpoints.
+        log_keys: The keys that sign its checkpoints.
         memory: Reads the checkpoint the witness remembers, for the evidence of a fork.
     """
 
     def __init__(
         self,
         client: WitnessClient,
-        log_key: VerifierKey,
+        log_keys: LogKeys,
         memory: Callable[[], bytes],
     ) -> None:
         self._client = client
-        self._log_key = log_key
+        self._log_keys = log_keys
         self._memory = memory
         self._size: int | None = None  # what the witness remembers, as far as we know
         self.silence = ""  # why it did not answer when it was asked last
@@ -264,7 +265,7 @@ class Countersigner:
             ConflictError: this folder is behind its witness.
             SplitViewError: this folder has another history.
         """
-        checkpoint = open_checkpoint(note, self._log_key)
+        checkpoint = open_checkpoint(note, self._log_keys)
         try:
             lines = self._ask(tree, checkpoint.size, note)
         except UnavailableError as error:
@@ -287,7 +288,7 @@ class Countersigner:
         kept = self._memory()
         if not kept:
             return
-        remembered = open_checkpoint(kept, self._log_key)
+        remembered = open_checkpoint(kept, self._log_keys)
         if remembered.size > checkpoint.size:
             raise _behind(tree, checkpoint.size, remembered.size)
         if tree.root_below(remembered.size) != remembered.root:

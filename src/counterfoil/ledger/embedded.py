@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from counterfoil.core.checkpoint import LogKeys
+from counterfoil.core.shard import following_key
 from counterfoil.errors import ConflictError, UnavailableError, VerificationError
 from counterfoil.ledger.blobs import FolderBlobs
 from counterfoil.ledger.countersign import Witnesses
@@ -19,6 +21,7 @@ from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.moved import require_here
+from counterfoil.ledger.nextkey import install_next_key
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.tree import Tree
@@ -39,13 +42,20 @@ class Embedded:
 
     def __init__(self, folder: Path, disk: Disk) -> None:
         self.name = str(folder)
-        self.key = read_identity(folder)
+        self._ledger = folder
         self.blobs = FolderBlobs(folder / "blobs", disk)
         self._ledger = folder
         self._folder = folder / "log"
         self._disk = disk
-        self._places = Places(self.key.name)
-        self.witnesses = Witnesses(self.key, self._places)
+        self.many_writers = False
+        keys = self.keys
+        self._places = Places(keys.name)
+        self.witnesses = Witnesses(keys, self._places)
+
+    @property
+    def keys(self) -> LogKeys:
+        """The log's, as its folder says now."""
+        return read_identity(self._ledger)
 
     def read(self) -> Tree:
         """Open the tree for reading; a head that a power cut tore is repaired first."""
@@ -54,25 +64,45 @@ class Embedded:
         except VerificationError as damaged:
             # A power cut may have torn the head: its writer finds it in the journal.
             try:
-                self.write().close()
+                self._sequencer(self.keys).close()
             except (ConflictError, UnavailableError):
                 raise damaged from None
         return TreeStore.open(self._folder, write=False, disk=self._disk)
 
     def write(self) -> Sequencer:
         """Become the one writer."""
-        path = self._places.keys / "log.pem"
-        signer = load_key(path)
-        if signer.key != self.key:
-            raise ConflictError(
-                f"{path} is not the key of {self.key.name}",
-                hint="Restore the log's own key; without it nobody can append.",
-            )
+        keys = self.keys
         require_here(self._ledger)
-        writer = Sequencer(self._folder, signer, self.witnesses, disk=self._disk)
+        writer = self._sequencer(keys)
         try:
             require_here(self._ledger)  # it may have been moved while we waited for the lock
+            self._require_open(writer.tree, keys)
         except BaseException:
             writer.close()
             raise
         return writer
+
+    def _sequencer(self, keys: LogKeys) -> Sequencer:
+        """Become the writer, of a log that may have ended; what a crash left is finished."""
+        install_next_key(self._places, keys.key, self._disk)
+        path = self._places.keys / "log.pem"
+        signer = load_key(path)
+        if signer.key != keys.key:
+            raise ConflictError(
+                f"{path} is not the key of {keys.name}",
+                hint="Restore the log's own key; without it nobody can append.",
+            )
+        self.witnesses.log_keys = keys
+        return Sequencer(self._folder, signer, self.witnesses, disk=self._disk)
+
+    def _require_open(self, tree: Tree, keys: LogKeys) -> None:
+        """Refuse to write to a log that has ended."""
+        if not tree.size:
+            return
+        (entry,) = tree.bodies(tree.size - 1, tree.size)
+        following = following_key(entry, keys, tree.size)
+        if following is not None:
+            raise ConflictError(
+                f"{keys.name} has ended with {tree.size} entries, and goes on as {following.name}",
+                hint="Open the ledger of that log; this one stays readable.",
+            )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from counterfoil.core.keys import VerifierKey
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.ledger.blobs import Blobs
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.tree import Tree
@@ -20,8 +20,8 @@ class Writer(Protocol):
     `append` returns the index of each entry once all of them are durable and under a published
     checkpoint that `tree` shows. It raises `FormatError` where an entry is too long,
     `ConflictError` where somebody else writes or the log was set back, and `UnavailableError`
-    where it is not known whether they are in; the next call finds out. May be used by several
-    threads.
+    where it is not known whether they are in; the next call finds out, also one with no entries.
+    May be used by several threads.
 
     `ask_witnesses` asks who has not cosigned the newest checkpoint, and returns when `tree` shows
     that with all lines that came.
@@ -44,7 +44,7 @@ class Writer(Protocol):
 class Engine(Protocol):
     """A place where a log lives.
 
-    What `read` gives was published under the log's key, and is compared with its checkpoint before
+    What `read` gives was published under the log's keys, and is compared with its checkpoint before
     it is believed. `write` raises as `Writer.append` where there can be no writer.
     """
 
@@ -53,8 +53,12 @@ class Engine(Protocol):
         """What messages call the place."""
 
     @property
-    def key(self) -> VerifierKey:
-        """The log's; its name is the origin."""
+    def keys(self) -> LogKeys:
+        """The log's, as they are now; their name is the origin."""
+
+    @property
+    def many_writers(self) -> bool:
+        """Whether several processes may be writers at the same time."""
 
     @property
     def blobs(self) -> Blobs:

@@ -7,7 +7,8 @@
 Every hash is computed from the entries on the way, so nothing is published that does not lead to
 the checkpoint's root, and the checkpoint comes last: whoever reads while an export runs sees the
 old log or the new one. Partial tiles of earlier exports stay, for those who still hold the
-checkpoint they belong to. What an entry only refers to (see `blobs`) is not in the site.
+checkpoint they belong to, until `prune_site` takes those away that a full tile has replaced. What
+an entry only refers to (see `blobs`) is not in the site.
 
 Source:
     C2SP tlog-tiles.
@@ -15,14 +16,29 @@ Source:
 
 from __future__ import annotations
 
+import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from counterfoil.core.checkpoint import open_checkpoint, parse_checkpoint
 from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, check_extension, leaf_hashes
 from counterfoil.core.note import parse_note
-from counterfoil.core.tile import TILE_WIDTH, bundle_path, format_bundle, tile_path
-from counterfoil.errors import ConflictError, ProofError, SplitViewError, VerificationError
+from counterfoil.core.tile import (
+    TILE_WIDTH,
+    bundle_path,
+    format_bundle,
+    parse_tile_path,
+    tile_path,
+    tile_width,
+)
+from counterfoil.errors import (
+    ConflictError,
+    FormatError,
+    ProofError,
+    SplitViewError,
+    VerificationError,
+)
 from counterfoil.ledger.audit import Progress
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.log import Log
@@ -43,6 +59,58 @@ class Site:
     size: int
     root: Hash
     files: int
+
+
+def prune_site(log: Log, folder: Path, older_than_s: float, now: float | None = None) -> int:
+    """Take partial tiles away that a full tile has replaced.
+
+    Whoever holds an older checkpoint finds the full tile, which begins with what the partial one
+    held. A partial tile that the newest checkpoint calls for is not one of them, nor is an older
+    one of that edge.
+
+    Args:
+        log: As of the export.
+        folder: A site of it, brought up to date by `export_site`.
+        older_than_s: Seconds since they were last written, when they were the edge: readers who
+            began before the full tile was there have had that long.
+        now: Unix seconds; None for now.
+
+    Returns:
+        How many files were taken away.
+
+    Raises:
+        ConflictError: the folder holds another log's site, or one with more entries.
+        UnavailableError: the disk refuses.
+    """
+    before = (time.time() if now is None else now) - older_than_s
+    count = 0
+    with reported(f"cannot prune {folder}"):
+        _check_published(log, folder / "checkpoint")
+        # The full tile has to be there for who reads the site, not only for us.
+        size = open_checkpoint((folder / "checkpoint").read_bytes(), log.keys).size
+        for edge in sorted((folder / "tile").rglob("*.p")):
+            for path in sorted(edge.iterdir()) if edge.is_dir() else ():
+                full = edge.with_suffix("")
+                if (
+                    _is_replaced(path.relative_to(folder).as_posix(), size)
+                    and full.is_file()
+                    and path.lstat().st_mtime <= before
+                ):
+                    path.unlink()
+                    count += 1
+            with contextlib.suppress(OSError):  # not empty: something is left that may be asked for
+                edge.rmdir()
+    return count
+
+
+def _is_replaced(name: str, size: int) -> bool:
+    """Whether a file is a partial tile in whose place a log of that size has a full one."""
+    try:
+        tile = parse_tile_path(name)
+    except FormatError:
+        return False
+    is_partial = tile.width < TILE_WIDTH
+    return is_partial and tile_width(size, tile.level or 0, tile.index) == TILE_WIDTH
 
 
 def export_site(log: Log, folder: Path, progress: Progress | None = None) -> Site:
@@ -130,7 +198,7 @@ def _check_published(log: Log, path: Path) -> None:
     note = path.read_bytes()
     if parse_checkpoint(parse_note(note).text).origin != log.origin:
         raise ConflictError(f"{path.parent} is the site of another log", hint="Give a new folder.")
-    published = open_checkpoint(note, log.key)
+    published = open_checkpoint(note, log.keys)
     if published.size > log.size:
         raise ConflictError(
             f"{path.parent} shows {published.size} entries of this log, and here are {log.size}",

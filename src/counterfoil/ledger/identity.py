@@ -1,8 +1,10 @@
 """Whose log a folder holds: `ledger.json`, written last when a ledger is made.
 
     {"format": "counterfoil ledger v1", "key": vkey}
+    {"earlier": [{"key": vkey, "until_size": n}, …], "format": "counterfoil ledger v2", "key": vkey}
 
-The name of the key is the log's origin.
+The name of the key is the log's origin. The second form is that of a log which has signed with
+other keys before; replacing the file is what hands the log over to a new one.
 """
 
 from __future__ import annotations
@@ -10,28 +12,37 @@ from __future__ import annotations
 from pathlib import Path
 
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
-from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
+from counterfoil.core.checkpoint import EarlierKey, LogKeys
+from counterfoil.core.keys import format_vkey, parse_vkey
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import Disk, read_file, reported
 
 IDENTITY_FILE = "ledger.json"
 _FORMAT = "counterfoil ledger v1"
-_MAX_BYTES = 4 << 10  # a vkey and little else
+_ROTATED = "counterfoil ledger v2"
+_MAX_BYTES = 64 << 10  # as many vkeys as a log can have had
 
 
-def write_identity(folder: Path, key: VerifierKey, disk: Disk) -> None:
-    """Say, durably, that the folder holds the log of this key.
+def write_identity(folder: Path, keys: LogKeys, disk: Disk) -> None:
+    """Say, durably, that the folder holds the log of these keys.
 
     Raises:
         UnavailableError: the disk refuses.
     """
-    identity: JsonValue = {"format": _FORMAT, "key": format_vkey(key)}
-    with reported(f"cannot make a ledger in {folder}"):
+    identity: dict[str, JsonValue] = {"format": _FORMAT, "key": format_vkey(keys.key)}
+    if keys.earlier:
+        identity |= {
+            "format": _ROTATED,
+            "earlier": [
+                {"key": format_vkey(one.key), "until_size": one.until_size} for one in keys.earlier
+            ],
+        }
+    with reported(f"cannot write {folder / IDENTITY_FILE}"):
         disk.replace(folder, IDENTITY_FILE, format_json(identity))
 
 
-def read_identity(folder: Path) -> VerifierKey:
-    """Read the key of the log in the folder.
+def read_identity(folder: Path) -> LogKeys:
+    """Read the keys of the log in the folder.
 
     Raises:
         FormatError: there is no ledger, or its identity is damaged.
@@ -44,7 +55,20 @@ def read_identity(folder: Path) -> VerifierKey:
         )
     match parse_canonical(read_file(path, _MAX_BYTES), what=str(path)):
         case {"format": "counterfoil ledger v1", "key": str(vkey)}:
-            return parse_vkey(vkey)
-    raise FormatError(
+            return LogKeys(parse_vkey(vkey))
+        case {"format": "counterfoil ledger v2", "key": str(vkey), "earlier": list(earlier)}:
+            return LogKeys(parse_vkey(vkey), tuple(_read_earlier(one, path) for one in earlier))
+    raise _damaged(path)
+
+
+def _read_earlier(value: JsonValue, path: Path) -> EarlierKey:
+    match value:
+        case {"key": str(vkey), "until_size": int(size)} if not isinstance(size, bool):
+            return EarlierKey(parse_vkey(vkey), size)
+    raise _damaged(path)
+
+
+def _damaged(path: Path) -> FormatError:
+    return FormatError(
         f"{path} is not of the format {_FORMAT!r}", hint="Was it made by another version?"
     )

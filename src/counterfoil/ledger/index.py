@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from counterfoil.core.envelope import parse_envelope
@@ -62,7 +64,7 @@ Root = Callable[[int], Hash | None]
 
 
 class Index:
-    """The index of one log.
+    """The index of one log. May be used by several threads, one at a time.
 
     Args:
         path: The SQLite file; where it cannot be written, the index is kept in memory.
@@ -79,6 +81,7 @@ class Index:
         self._resolve = resolve
         self._root = root
         self._database: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
 
     def find(
         self,
@@ -110,30 +113,50 @@ class Index:
             values.append(issuer)
         query.append("ORDER BY position DESC LIMIT ?")
         values.append(-1 if last is None else last)
+        found = self._ask([(" ".join(query), values)], size)
+        return [position for (position,) in reversed(found[0])]
+
+    def positions(self, digests: Sequence[bytes], size: int) -> list[int | None]:
+        """Find where statements first stand, below `size`, by SHA-256 of their entries."""
+        query = "SELECT position FROM statements WHERE digest = ? AND position < ?"
+        found = self._ask([(query, (digest, size)) for digest in digests], size)
+        return [rows[0][0] if rows else None for rows in found]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._close()
+
+    def _ask(self, queries: Sequence[tuple[str, Sequence[Any]]], size: int) -> list[list[Any]]:
+        """Bring the index up to `size`, and give the rows that each query finds."""
+        with self._lock:
+            return self._ask_alone(queries, size)
+
+    def _ask_alone(
+        self, queries: Sequence[tuple[str, Sequence[Any]]], size: int
+    ) -> list[list[Any]]:
         name = str(self._path)
         for _ in range(_TRIES):
             try:
                 if self._database is None:
                     self._database = self._open(name)
                 self._catch_up(self._database, size)
-                rows = self._database.execute(" ".join(query), values).fetchall()
+                database = self._database
+                return [database.execute(*query).fetchall() for query in queries]
             except UnicodeEncodeError:
-                return []  # half a surrogate pair, which no statement holds
+                return [[] for _ in queries]  # half a surrogate pair, which no statement holds
             except (sqlite3.Error, UnicodeDecodeError) as error:
-                self.close()
+                self._close()
                 if is_refusal(error):
                     name = ":memory:"
                 else:
                     self._discard()
-            else:
-                return [position for (position,) in reversed(rows)]
         raise UnavailableError(
             f"no index of {self._path.parent} can be made, not even in memory",
             hint="Is there memory left?",
         )
 
-    def close(self) -> None:
-        """Close the file."""
+    def _close(self) -> None:
         if self._database is not None:
             self._database.close()
             self._database = None

@@ -7,6 +7,8 @@ embedded log has one (see `sequencer`). Where the entries live is for its engine
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import threading
 import time
@@ -17,10 +19,10 @@ from types import TracebackType
 from typing import Self, overload
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, sign_checkpoint
 from counterfoil.core.envelope import Envelope, format_envelope, parse_envelope, sign_envelope
 from counterfoil.core.keys import Signer
-from counterfoil.core.merkle import EMPTY_ROOT, Hash, leaf_hash
+from counterfoil.core.merkle import EMPTY_ROOT, Frontier, Hash, leaf_hash
 from counterfoil.core.receipt import Receipt
 from counterfoil.core.statement import (
     Statement,
@@ -29,7 +31,7 @@ from counterfoil.core.statement import (
     parse_statement,
     predicate_type,
 )
-from counterfoil.errors import ConflictError, UnavailableError, VerificationError
+from counterfoil.errors import ConflictError, SignatureError, UnavailableError, VerificationError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.embedded import Embedded
@@ -109,7 +111,8 @@ class Log:
         self.random = random
         self.disk = disk or Disk()
         self.engine: Engine = engine or Embedded(folder, self.disk)
-        self.key = self.engine.key
+        self.keys = self.engine.keys
+        self.key = self.keys.key
         self.origin = self.key.name
         self.places = Places(self.origin)
         self._writer: Writer | None = None
@@ -140,7 +143,7 @@ class Log:
                 )
             tree.publish(sign_checkpoint(Checkpoint(signer.key.name, 0, tree.root()), signer))
             # If we stop before this, there is no ledger yet, and making it again is harmless.
-            write_identity(folder, signer.key, disk)
+            write_identity(folder, LogKeys(signer.key), disk)
 
     # Reading
 
@@ -169,8 +172,29 @@ class Log:
 
     def refresh(self) -> None:
         """See what others have published since."""
+        before = self._state()
         self._tree.refresh()
-        self._require_own_checkpoint()
+        if self._state() == before:
+            return
+        try:
+            self._require_own_checkpoint()
+        except SignatureError:
+            # Somebody else may have handed the log over to a new key meanwhile.
+            if not self.reload_keys():
+                raise
+            self._require_own_checkpoint()
+
+    def reload_keys(self) -> bool:
+        """Take over the log's keys as they are now; tell whether it has handed over since.
+
+        Raises:
+            FormatError: what says so is damaged.
+        """
+        keys = self.engine.keys
+        if self.key not in keys.all[:-1]:
+            return False
+        self.keys, self.key = keys, keys.key
+        return True
 
     def entry(self, index: int) -> bytes:
         """Read an entry.
@@ -186,6 +210,16 @@ class Log:
         """Give what an entry stands for: itself, or bytes beside the log; see `blobs`."""
         return blobs.resolve(entry, self.engine.blobs)
 
+    def blob(self, digest: str) -> bytes:
+        """Read what lies beside the log, by its SHA-256 in hex.
+
+        Raises:
+            FormatError: this is no such digest.
+            UnavailableError: nothing lies there.
+            VerificationError: something else does.
+        """
+        return blobs.read_blob(digest, self.engine.blobs)
+
     def envelope(self, index: int) -> Envelope:
         """Read the envelope at `index`, from beside the log if it is too large for an entry."""
         return parse_envelope(self.resolve(self.entry(index)))
@@ -198,6 +232,17 @@ class Log:
             VerificationError: the disk disagrees with the checkpoint; nothing false is handed out.
         """
         return self._receipt_at(index, self._tree.published)
+
+    def receipt_under(self, index: int, note: bytes) -> Receipt:
+        """Make the receipt of an entry for an older checkpoint, as this log signed it once.
+
+        Raises:
+            FormatError: no such entry was under it.
+            VerificationError: it is not of this log, or of another history.
+        """
+        checkpoint = open_checkpoint(note, self.keys)
+        frontier = Frontier.at(checkpoint.size, self._tree.node)
+        return self._receipt_at(index, Published(frontier, checkpoint.root, note))
 
     def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove that the tree of `size` (by default now) extends the one of `old_size`."""
@@ -219,17 +264,27 @@ class Log:
             issuer: Label of a signing key, as the envelope claims it.
             last: How many of the newest to give at most; None for all.
         """
-        if self._index is None:
-            # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
-            path = self.places.index
-            self._index = Index(path, self.origin, self._read_checked, self.resolve, self._root_at)
         if predicate is not None and ":" not in predicate:
             predicate = predicate_type(predicate)
         found = []
-        for index in self._index.find(subject, predicate, issuer, self.size, last):
+        for index in self._open_index().find(subject, predicate, issuer, self.size, last):
             envelope = self.envelope(index)
             found.append(Found(index, envelope, parse_statement(envelope.in_toto)))
         return found
+
+    def positions_of(self, entries: Sequence[bytes]) -> list[int | None]:
+        """Find where each entry first stands; None for one that is not published, or no statement.
+
+        Args:
+            entries: As they stand in the log, so large ones as references.
+        """
+        digests = [hashlib.sha256(entry).digest() for entry in entries]
+        found = self._open_index().positions(digests, self.size)
+        return [
+            # The index proves nothing; the leaf does.
+            place if place is not None and self._tree.leaf(place) == leaf_hash(entry) else None
+            for entry, place in zip(entries, found, strict=True)
+        ]
 
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
         """Read entries [start, stop), unchecked; `audit` checks them all."""
@@ -248,6 +303,15 @@ class Log:
         return self._tree.joined_hashes(tile_level, start, stop)
 
     # Writing
+
+    def require_writer(self) -> None:
+        """Become a writer now, and not only with the first entry.
+
+        Raises:
+            ConflictError: another process writes here, or the folder is behind its witness.
+            UnavailableError: the disk refuses.
+        """
+        self._require_writer()
 
     def append(self, entry: bytes) -> Receipt:
         """Append one entry.
@@ -269,7 +333,8 @@ class Log:
             Their receipts, computed when asked for; the entries are durable and published.
 
         Raises:
-            As `append`; then none of them, or all, are in.
+            As `append`; then none of them, or all, are in. With no entries, it finds out whether
+            those of an earlier call are, and publishes them.
         """
         indices = self._require_writer().append(entries)
         return Receipts(self, indices, self._tree.published)
@@ -351,6 +416,21 @@ class Log:
             )
         return load_key(path)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Writer]:
+        """Be the writer for a while, with nobody else in this process or another one.
+
+        Raises:
+            ConflictError: somebody writes already, or the folder is behind its witness.
+        """
+        with self._writer_lock:
+            if self._writer is not None:
+                raise ConflictError(
+                    f"{self.folder} is being written to here", hint="Close the ledger first."
+                )
+            with contextlib.closing(self.engine.write()) as writer:
+                yield writer
+
     def close(self) -> None:
         """Settle, release the writer's lock, end the witness process."""
         if self._index is not None:
@@ -386,12 +466,24 @@ class Log:
                 self._tree, self._writer = writer.tree, writer
             return self._writer
 
+    def _open_index(self) -> Index:
+        with self._writer_lock:
+            if self._index is None:
+                # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
+                read, root, path = self._read_checked, self._root_at, self.places.index
+                self._index = Index(path, self.origin, read, self.resolve, root)
+            return self._index
+
+    def _state(self) -> tuple[int, Hash, bytes]:
+        published = self._tree.published
+        return published.frontier.size, published.root, published.head
+
     def _receipt_at(self, index: int, published: Published) -> Receipt:
         return Receipt(index, self._tree.path(index, published), published.head)
 
     def _require_own_checkpoint(self) -> None:
         """Refuse a published checkpoint that is not this log's, or not of this tree."""
-        checkpoint = open_checkpoint(self.checkpoint, self.key)
+        checkpoint = open_checkpoint(self.checkpoint, self.keys)
         if (checkpoint.size, checkpoint.root) != (self.size, self.root):
             raise VerificationError(
                 f"{self.engine.name}: the checkpoint and the tree it is stored with differ",

@@ -115,6 +115,10 @@ class OwnWitness:
         """Begin to witness a log; raises as `Witness.know`."""
         self.witness.know(log_key)
 
+    def know_next(self, log_key: VerifierKey) -> None:
+        """Be told the key that a log goes on with; raises as `Witness.know_next`."""
+        self.witness.know_next(log_key)
+
     def add_checkpoint(
         self, old_size: int, proof: Sequence[Hash], checkpoint: bytes
     ) -> tuple[NoteSignature, ...]:
@@ -126,7 +130,9 @@ class OwnWitness:
         """List the logs that it witnesses, by their keys."""
         with reported(f"cannot read {self.folder}"):
             paths = sorted(self.folder.glob("*.vkey"))
-        keys = (load_vkey(path) for path in paths if path.stem not in {_KEY, _POST_QUANTUM})
+        # A key with `.next` in its name is one that a log goes on with, not another log's.
+        names = (path for path in paths if path.stem not in {_KEY, _POST_QUANTUM})
+        keys = (load_vkey(path) for path in names if "." not in path.stem)
         return tuple(sorted(keys, key=lambda key: key.name))
 
     def listed(self, operator: str, url: str = "") -> Listed:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, format_checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import Hash, leaf_hashes
+from counterfoil.core.note import format_note, sign_note
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
@@ -70,6 +71,8 @@ class Sequencer:
     def append(self, entries: Sequence[bytes]) -> range:
         """Append entries next to each other, as one commit; return their indices.
 
+        Of no entries, it finds out what became of those of an earlier call that failed.
+
         Raises:
             As `TreeStore.commit`; also as opening, if the witness turns out to be ahead.
         """
@@ -113,6 +116,17 @@ class Sequencer:
             with self._turn:
                 self._is_committing = False
                 self._turn.notify_all()
+
+    def hand_over(self, checkpoint: Checkpoint, new: Signer) -> None:
+        """Publish the present checkpoint once more, signed by the log's key and by the next one.
+
+        Nothing is appended afterwards: the next writer signs with the new key.
+
+        Raises:
+            UnavailableError: fewer than the policy's quorum have cosigned it.
+        """
+        note = sign_note(format_checkpoint(checkpoint), self._signer, new)
+        self.tree.publish(self._witnesses.countersign(self.tree, format_note(note)))
 
     def close(self) -> None:
         """Settle the tree, let the next writer in, end the witness process."""
@@ -159,6 +173,8 @@ class Sequencer:
                 self._witnesses.refresh()
                 is_begun = True
                 self.tree.commit(entries, leaf_hashes(entries), seal)
+            else:
+                self.tree.find_out()
             error = None
         except UnavailableError as raised:
             error = _nothing_appended(raised) if is_begun and not is_sealed else raised

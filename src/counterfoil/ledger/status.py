@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +26,7 @@ from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.stamps import kept_stamps, read_stamp
 from counterfoil.ledger.trust import Trust
 
 _PID_BYTES = 20  # decimal digits of any process number
@@ -62,6 +63,23 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptStamp:
+    """The newest time-stamp of an authority.
+
+    Args:
+        authority: As the policy names it.
+        size: Entries that it covers.
+        time: By when they existed, Unix seconds.
+        until: When its certificates end, Unix seconds.
+    """
+
+    authority: str
+    size: int
+    time: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """How a log stands.
 
@@ -78,6 +96,8 @@ class Status:
         writer: Number of the process that writes here; None if nobody does, or it cannot be told.
         policy: The adopted policy; None if none was adopted on this machine.
         witness: What the local witness remembers; None if there is none.
+        stamps: For each authority of the policy the newest time-stamp that is kept; nothing in it
+            is checked here.
     """
 
     origin: str
@@ -92,6 +112,7 @@ class Status:
     writer: int | None
     policy: TrustPolicy | None
     witness: Memory | None
+    stamps: tuple[KeptStamp, ...] = ()
 
 
 def read_status(log: Log) -> Status:
@@ -122,6 +143,7 @@ def read_status(log: Log) -> Status:
         writer=_find_writer(log.folder / "log" / "writer.lock"),
         policy=policy,
         witness=_read_memory(log),
+        stamps=() if policy is None else tuple(_read_stamps(log, policy)),
     )
 
 
@@ -173,6 +195,14 @@ def _grade(policy: TrustPolicy | None, found: Sequence[tuple[VerifierKey, int]])
     return grade.label, ""
 
 
+def _read_stamps(log: Log, policy: TrustPolicy) -> Iterator[KeptStamp]:
+    for authority in policy.authorities:
+        kept = kept_stamps(log, authority.name)
+        if kept:
+            stamped = read_stamp(log, authority.name, kept[-1]).stamped
+            yield KeptStamp(authority.name, kept[-1].size, stamped.time, stamped.until)
+
+
 def _find_writer(path: Path) -> int | None:
     """Read who holds the writer's lock: the file keeps the number of the last one that did."""
     if not path.exists():
@@ -197,7 +227,7 @@ def _read_memory(log: Log) -> Memory | None:
     with reported(f"cannot read what the witness in {folder} remembers"):
         key = load_vkey(folder / "key.vkey")
         note = LocalWitness(folder).memory()
-    checkpoint = open_checkpoint(note, log.key) if note else None
+    checkpoint = open_checkpoint(note, log.keys) if note else None
     return Memory(format_vkey(key), folder, note, checkpoint, _compare(log, checkpoint))
 
 

@@ -101,8 +101,7 @@ class Trust:
             policy, old = old, None
         if old is not None:
             policy = follow(old, policy, self._log.size)
-        signers = [self._log.principal_key(name) for name in by]
-        envelope = sign_envelope(format_statement(policy_statement(policy)), *signers)
+        envelope = self._sign(policy, by)
         if old is not None:
             check_successor(old, policy, envelope, self._log.size)
         # The witnesses of the new policy are asked: those of the old may be gone for good.
@@ -112,6 +111,20 @@ class Trust:
         # the next adoption begins with keeping that one.
         self._keep(policy)
         return index
+
+    def require_successor(self, policy: TrustPolicy, *, by: tuple[str, ...]) -> None:
+        """Check that `adopt` would take a policy, with nothing written.
+
+        Raises:
+            As `adopt`.
+        """
+        old = self._follow()
+        following = follow(old, policy, self._log.size)
+        check_successor(old, following, self._sign(following, by), self._log.size)
+
+    def _sign(self, policy: TrustPolicy, by: tuple[str, ...]) -> Envelope:
+        signers = [self._log.principal_key(name) for name in by]
+        return sign_envelope(format_statement(policy_statement(policy)), *signers)
 
     def history(self) -> PolicyHistory:
         """Give the policies of the log, from the adopted one back and forth."""

@@ -17,16 +17,16 @@ import re
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
-from counterfoil.core.checkpoint import open_checkpoint, parse_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from counterfoil.core.cosignature import cosign, cosign_subtree, find_cosignatures
 from counterfoil.core.keys import Algorithm, Signer, VerifierKey, format_vkey
 from counterfoil.core.merkle import EMPTY_ROOT, MAX_PROOF_HASHES, Hash, as_hash, check_extension
-from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
+from counterfoil.core.note import Note, NoteSignature, format_note, open_note, parse_note
 from counterfoil.core.subtree import Subtree, check_subtree
 from counterfoil.core.text import parse_base64, parse_decimal
 from counterfoil.errors import (
@@ -46,6 +46,7 @@ STATUS_OK, STATUS_MALFORMED, STATUS_FORBIDDEN = 200, 400, 403
 STATUS_UNKNOWN, STATUS_CONFLICT, STATUS_UNPROVEN = 404, 409, 422
 _SLUG_DIGITS = 32  # of the hash of a log's origin, in the names of its files
 _ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
+_NEXT = ".next.vkey"  # ends the file with the key that a log goes on with
 SIZE_TYPE = "text/x.tlog.size"  # Content-Type of a conflict, whose body is what is remembered
 
 
@@ -101,6 +102,23 @@ class Witness:
         name = f"{_slug(log_key.name)}.vkey"
         with reported(f"cannot make the witness in {self._folder}"):
             self._disk.replace(self._folder, name, f"{format_vkey(log_key)}\n".encode())
+
+    def know_next(self, log_key: VerifierKey) -> None:
+        """Be told the key that a log goes on with; from its first checkpoint on it alone counts.
+
+        Until then the key before counts, too. Whoever calls this knows the key from the log's
+        operator.
+
+        Raises:
+            FormatError: it does not know that log.
+            UnavailableError: the disk refuses.
+        """
+        if self._log_key(log_key.name) is None:
+            raise FormatError(
+                f"this witness does not know the log {log_key.name}",
+                hint="`counterfoil log witness --know VKEY` makes it.",
+            )
+        know_next(self._folder, log_key, self._disk)
 
     def add_checkpoint(self, request: bytes) -> tuple[int, bytes]:
         """Answer a request of tlog-witness: HTTP status and body.
@@ -179,17 +197,14 @@ class Witness:
         old_size, proof, data = _parse_request(request)
         note = parse_note(data)
         origin = parse_checkpoint(note.text).origin
-        log_key = self._log_key(origin)
-        if log_key is None:
+        if self._log_key(origin) is None:
             raise _NotCosigned(STATUS_UNKNOWN, f"unknown log {origin!r}")
-        try:
-            checkpoint = open_checkpoint(data, log_key)
-        except SignatureError as error:
-            raise _NotCosigned(STATUS_FORBIDDEN, str(error)) from error
-        if old_size > checkpoint.size:
-            raise FormatError("old size is larger than the checkpoint's")
         with self._exclusive(origin):
-            known_size, known_root = self._remembered(origin, log_key)
+            keys = self._log_keys(origin)
+            checkpoint = _open(data, keys)
+            if old_size > checkpoint.size:
+                raise FormatError("old size is larger than the checkpoint's")
+            known_size, known_root = self._remembered(origin, keys)
             if old_size != known_size:
                 raise _NotCosigned(STATUS_CONFLICT, str(known_size))
             try:
@@ -199,9 +214,12 @@ class Witness:
             now = int(self._clock())
             lines = tuple(cosign(note.text, now, signer) for signer in self._signers)
             # Unverified lines are dropped: kept, one could make the memory unreadable.
-            own = tuple(s for s in note.signatures if s.is_named_by(log_key))
+            own = tuple(s for s in note.signatures if any(map(s.is_named_by, keys)))
             kept = format_note(Note(note.text, own + lines))
             self._disk.replace(self._folder, f"{_slug(origin)}.checkpoint", kept)
+            # Signed by both it is the hand-over, which the log may still be stopped at.
+            if all(s.is_named_by(keys[-1]) for s in own):
+                self._settle_key(origin, keys[-1])
         # If we stop here, the log asks again with the size we now remember, and gets its answer.
         return _format_lines(lines)
 
@@ -209,11 +227,25 @@ class Witness:
         path = self._folder / f"{_slug(origin)}.vkey"
         return load_vkey(path) if path.exists() else None
 
-    def _remembered(self, origin: str, log_key: VerifierKey) -> tuple[int, Hash]:
+    def _log_keys(self, origin: str) -> tuple[VerifierKey, ...]:
+        """The keys that a log may sign with just now: its own, and the next if that is known."""
+        paths = [self._folder / f"{_slug(origin)}{ending}" for ending in (".vkey", _NEXT)]
+        return tuple(dict.fromkeys(load_vkey(path) for path in paths if path.exists()))
+
+    def _settle_key(self, origin: str, key: VerifierKey) -> None:
+        """Go by the key that the log has begun to sign with, and by that alone."""
+        following = self._folder / f"{_slug(origin)}{_NEXT}"
+        if following.exists():
+            vkey = f"{format_vkey(key)}\n".encode()
+            self._disk.replace(self._folder, f"{_slug(origin)}.vkey", vkey)
+            following.unlink()
+            self._disk.sync_folder(self._folder)
+
+    def _remembered(self, origin: str, keys: Sequence[VerifierKey]) -> tuple[int, Hash]:
         path = self._folder / f"{_slug(origin)}.checkpoint"
         if not path.exists():
             return 0, EMPTY_ROOT
-        checkpoint = open_checkpoint(read_file(path, MAX_REQUEST_BYTES), log_key)
+        checkpoint = _open(read_file(path, MAX_REQUEST_BYTES), keys)
         return checkpoint.size, checkpoint.root
 
     @contextlib.contextmanager
@@ -224,6 +256,29 @@ class Witness:
             yield
         finally:
             os.close(fd)
+
+
+def know_next(folder: Path, key: VerifierKey, disk: Disk) -> None:
+    """Tell the witness in a folder the key that a log goes on with; see `Witness.know_next`.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    with reported(f"cannot tell the witness in {folder}"):
+        disk.replace(folder, f"{_slug(key.name)}{_NEXT}", f"{format_vkey(key)}\n".encode())
+
+
+def _open(data: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
+    """Open a checkpoint that one of several keys signed.
+
+    Raises:
+        _NotCosigned: none did.
+    """
+    try:
+        opened = open_note(data, *keys)
+        return open_checkpoint(data, opened.verified[-1])
+    except SignatureError as error:
+        raise _NotCosigned(STATUS_FORBIDDEN, str(error)) from error
 
 
 def _slug(origin: str) -> str:

@@ -37,7 +37,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "verify": (
         ["ledger"],
         0,
-        {"what", "trusted", "grade", "policy", "proved", "not_checked", "trust", "facts"},
+        {"what", "trusted", "grade", "grades", "policy", "proved", "not_checked", "trust", "facts"},
     ),
     "data add": (["train.csv", "--name", "again"], 0, DATASET | {"added"}),
     "data show": (["applicants"], 0, DATASET | {"statements"}),
@@ -120,6 +120,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "cosigned",
             "silent",
             "witness",
+            "stamps",
             "writer",
             "policy",
         },
@@ -129,8 +130,12 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
         0,
         {"size", "root", "grade", "lacking", "cosigned", "silent"},
     ),
+    "log stamp": ([], 7, ERROR),
+    "log shard": (["next"], 9, ERROR),
+    "log carry": (["0", "--to", "ledger"], 10, ERROR),
+    "log rotate": ([], 0, {"key", "before", "until_size", "entry"}),
     "log audit": ([], 0, {"origin", "size", "root", "anchors"}),
-    "log export": (["site"], 0, {"folder", "size", "root", "files"}),
+    "log export": (["site"], 0, {"folder", "size", "root", "files", "pruned"}),
     "log witness": ([], 0, {"witness", "checkpoint", "proves", "does_not_prove"}),
     "chain install": ([], 3, ERROR),
     "chain key": (
@@ -159,7 +164,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
 # One takes its path as an argument, one makes its own, and a chain has no ledger in it.
 WITHOUT_LEDGER = {"init", "demo", *(f"chain {verb}" for verb in CHAIN)}
 # What needs anvil, or runs until it is stopped, has tests of its own.
-ELSEWHERE = {"demo", "chain dev"}
+ELSEWHERE = {"demo", "serve", "chain dev"}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

@@ -55,7 +55,7 @@ def test_a_policy_without_a_chain_is_what_it_was(bank):
 
 def test_the_example_in_the_reference_is_read():
     """The chain section of the documentation fits into a policy as it stands."""
-    whole, chain = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    whole, *_, chain = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     witness = chain.split("[chain]")[0].replace('name = "auditor"', 'name = "second"')
     policy = parse_policy(whole + "\n" + witness + "[chain]" + chain.split("[chain]")[1])
     assert policy.chain is not None

@@ -293,7 +293,7 @@ def test_every_key_is_in_the_reference():
 
     assert {key for key in keys(SCHEMA.schema) if f"`{key}`" not in PAGE} <= {
         "log", "witnesses", "witness", "anchor", "principal", "policy", "stage", "data", "require",
-        "chain",
+        "chain", "authority",
     }  # fmt: skip
 
 

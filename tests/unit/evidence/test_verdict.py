@@ -12,7 +12,7 @@ DIGEST = "ab" * 32
 def verdict(**changes):
     values = {
         "what": "decision 17 of credit",
-        "grade": "self-witnessed",
+        "grades": ("self-witnessed",),
         "trusted": True,
         "policy": DIGEST,
         "proved": ("Every value shown is what was recorded.",),
@@ -64,6 +64,7 @@ def test_the_json_holds_everything():
         "what": "decision 17 of credit",
         "trusted": True,
         "grade": "self-witnessed",
+        "grades": ["self-witnessed"],
         "policy": DIGEST,
         "proved": ["Every value shown is what was recorded."],
         "not_checked": ["Whether what was recorded is true."],

@@ -16,7 +16,7 @@ from counterfoil.core.tile import (
     tile_width,
 )
 from counterfoil.errors import ConflictError, SplitViewError, UnavailableError, VerificationError
-from counterfoil.ledger.export import export_site
+from counterfoil.ledger.export import export_site, prune_site
 from counterfoil.ledger.log import Log
 
 SIZES = [0, 1, 2, 255, 256, 257, 511, 512, 600]
@@ -172,3 +172,52 @@ def test_folder_that_cannot_be_written_is_an_outage(make_log, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with Log(make_log()) as log, pytest.raises(UnavailableError, match="cannot export to"):
         export_site(log, tmp_path / "file" / "site")
+
+
+def test_pruning_takes_only_what_a_full_tile_replaced(make_log, tmp_path):
+    """The newest checkpoint's files all stay, and an older edge of an unfinished tile, too."""
+    site = tmp_path / "site"
+    with Log(make_log()) as log:
+        for size in (3, 200, 257, 300):
+            fill(log, size)
+            export_site(log, site)
+        before = files(site)
+        assert {"tile/0/000.p/3", "tile/0/000.p/200", "tile/entries/000.p/3"} <= set(before)
+        assert prune_site(log, site, older_than_s=3600) == 0, "they are not old yet"
+        assert files(site) == before
+        assert prune_site(log, site, older_than_s=0) == 4
+        left = files(site)
+        assert {"tile/0/000", "tile/0/001.p/1", "tile/0/001.p/44", "tile/1/000.p/1"} <= set(left)
+        assert not (site / "tile" / "0" / "000.p").exists()
+        gone = {"tile/0/000.p/3", "tile/0/000.p/200", "tile/entries/000.p/3"}
+        assert set(before) - set(left) == gone | {"tile/entries/000.p/200"}
+        for name in ("tile/0/001.p/1", "tile/entries/001.p/1"):
+            (site / name).unlink()  # of a checkpoint that is not the newest; `read_site` wants none
+        read_site(site, log.key)
+
+
+def test_pruning_leaves_alone_what_is_not_a_tile(make_log, tmp_path):
+    """Files of others in the folder, and a partial tile whose full one is missing."""
+    site = tmp_path / "site"
+    with Log(make_log()) as log:
+        for size in (3, 257):
+            fill(log, size)
+            export_site(log, site)
+        foreign = site / "tile" / "0" / "000.p" / "notes.txt"
+        foreign.write_bytes(b"mine")
+        (site / "tile" / "entries" / "000").unlink()
+        assert prune_site(log, site, older_than_s=0) == 1
+        assert foreign.read_bytes() == b"mine"
+        assert (site / "tile" / "entries" / "000.p" / "3").exists()
+
+
+def test_pruning_the_site_of_another_log_is_refused(make_log, tmp_path):
+    """It would take away what that one's readers need."""
+    with Log(make_log()) as log:
+        fill(log, 3)
+        export_site(log, tmp_path / "site")
+    with (
+        Log(make_log("other", origin="example.com/other")) as other,
+        pytest.raises(ConflictError),
+    ):
+        prune_site(other, tmp_path / "site", older_than_s=0)

@@ -1,4 +1,4 @@
-"""Anchoring again and again: at a cadence, or as soon as so many entries wait."""
+"""Confirming a log again and again: at a cadence, or as soon as so many entries wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RETRY_AFTER_S = 30.0
 """Seconds after an outage before the next try."""
 
 
-def keep_anchoring(
+def keep_confirming(
     once: Callable[[], int],
     size: Callable[[], int],
     *,
@@ -24,17 +24,17 @@ def keep_anchoring(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Anchor until interrupted.
+    """Anchor or time-stamp until interrupted.
 
     Outages, members who have not signed yet and a ledger that somebody writes to just now do not
     end it: they are reported, and it tries again after a pause. After days off, the first run
-    anchors all that has gathered, as one checkpoint.
+    takes all that has gathered, as one checkpoint.
 
     Args:
-        once: Anchors, and returns how many entries the log has then. It opens what it needs and
-            closes it, so that others can write in between.
+        once: Has the log confirmed, and returns how many entries it has then. It opens what it
+            needs and closes it, so that others can write in between.
         size: Tells how many entries the log has.
-        every_s: Seconds between two anchors, if there is something new.
+        every_s: Seconds between two times, if there is something new.
         max_entries: So many new entries do not wait for that; None for any.
         report: Called with what kept a run from its end.
         clock: Seconds that only grow.

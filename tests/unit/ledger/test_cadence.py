@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from counterfoil.chain.cadence import RETRY_AFTER_S, keep_anchoring
 from counterfoil.errors import ConflictError, UnavailableError, VerificationError
+from counterfoil.ledger.cadence import RETRY_AFTER_S, keep_confirming
 
 
 class Over(BaseException):
@@ -26,7 +26,7 @@ def anchored(until, sizes, *, every_s=100.0, max_entries=None, troubles=()):
             raise Over
 
     with pytest.raises(Over):
-        keep_anchoring(
+        keep_confirming(
             once,
             lambda: sizes(now[0]),
             every_s=every_s,

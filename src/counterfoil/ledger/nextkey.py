@@ -1,0 +1,47 @@
+"""The key that a log will go on with: made beforehand, and put in place once the log names it.
+
+    keys/<log>/log.next.pem, log.next.vkey
+
+`ledger.json` says which key is in force. Whatever stops us between its replacement and that of
+`log.pem`, whoever writes next completes it before anything is signed.
+"""
+
+from __future__ import annotations
+
+from counterfoil.core.keys import Algorithm, PrivateKey, VerifierKey, format_vkey
+from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.keyfiles import generate_key, load_key, read_private, save_key
+from counterfoil.ledger.places import Places
+
+_NEXT = "log.next"
+
+
+def prepare_next_key(places: Places) -> PrivateKey:
+    """Make the key that a log will go on with, or give the one that was made before.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    path = places.keys / f"{_NEXT}.pem"
+    if not path.exists():
+        save_key(path, generate_key(places.origin, Algorithm.ED25519))
+    return load_key(path)
+
+
+def install_next_key(places: Places, key: VerifierKey, disk: Disk) -> None:
+    """Put the next key into the place of the log's, if that is the key in force.
+
+    The private half of the key before is gone then: there is nothing left that it may sign.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    path = places.keys / f"{_NEXT}.pem"
+    if not path.exists() or load_key(path).key != key:
+        return
+    with reported(f"cannot put the log's new key into {places.keys}"):
+        disk.replace(places.keys, "log.vkey", f"{format_vkey(key)}\n".encode())
+        disk.replace(places.keys, "log.pem", read_private(path), mode=0o600)
+        path.unlink()
+        (places.keys / f"{_NEXT}.vkey").unlink(missing_ok=True)
+        disk.sync_folder(places.keys)

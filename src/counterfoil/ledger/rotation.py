@@ -1,0 +1,99 @@
+"""A log goes on with a new key: its origin stays, and what was signed before stays valid.
+
+    step                                        if we stop after it
+    1. the next key is made, and the local      the old key is in force
+       witness told
+    2. the checkpoint is signed by both keys,   the old key is in force; one line more under a
+       cosigned, published                      checkpoint harms nobody
+    3. `ledger.json` names the new key, and up  the new key is in force; whoever writes next puts
+       to which size the old one counts         it in its place
+    4. `log.pem` is the new key; the old        the new key is in force; run again for the policy
+       private half is gone
+    5. a policy that names both is adopted      all is done
+
+Step 3 is the hand-over, and it is one file replaced. Whoever holds the old key afterwards can sign
+nothing that counts: its size has an end.
+
+Witnesses of others have to know the new key before the first checkpoint after the hand-over, or
+they refuse it; see `prepare_next_key`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from counterfoil.core.checkpoint import Checkpoint, LogKeys
+from counterfoil.core.policy import TrustPolicy
+from counterfoil.errors import ConflictError, UnavailableError
+from counterfoil.ledger.identity import write_identity
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.nextkey import install_next_key, prepare_next_key
+from counterfoil.ledger.sequencer import Sequencer
+from counterfoil.ledger.trust import Trust
+from counterfoil.ledger.witness import know_next
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation did.
+
+    Args:
+        keys: The log's keys from now on.
+        index: Entry of the policy that names them; None without an adopted policy.
+    """
+
+    keys: LogKeys
+    index: int | None
+
+
+def rotate_key(log: Log, *, by: tuple[str, ...] = ("operator",)) -> Rotation:
+    """Hand a log over to its next key, and adopt a policy that names both.
+
+    Run again after it was stopped, it completes what was begun, and hands over once.
+
+    Args:
+        log: Open, and not written to yet.
+        by: Local principals who sign the policy: enough for the old one and for the new one.
+
+    Raises:
+        ConflictError: somebody writes here, or the folder is behind its witness.
+        PolicyError: too few of those who may replace the policy would sign; nothing was done.
+        UnavailableError: the disk refuses, or the policy's quorum does not cosign.
+    """
+    log.reload_keys()  # an earlier run may have been stopped after its hand-over
+    if not log.places.trust.exists():
+        _hand_over(log)
+        return Rotation(log.keys, None)
+    policy = Trust(log).show()
+    if policy.log.keys == log.keys:
+        new = prepare_next_key(log.places).key
+        Trust(log).require_successor(_naming(policy, log.keys.followed_by(new, log.size)), by=by)
+        _hand_over(log)
+    return Rotation(log.keys, Trust(log).adopt(_naming(policy, log.keys), by=by))
+
+
+def _naming(policy: TrustPolicy, keys: LogKeys) -> TrustPolicy:
+    """Draft the policy that names these keys."""
+    return policy.followed_by(log=replace(policy.log, key=keys.key, earlier=keys.earlier))
+
+
+def _hand_over(log: Log) -> None:
+    new = prepare_next_key(log.places)
+    if new.key in log.keys.all:
+        raise ConflictError(
+            f"{new.key.label} is a key of this log already",
+            hint="Any command that writes puts it in its place; then try again.",
+        )
+    if log.places.witness.exists():
+        know_next(log.places.witness, new.key, log.disk)
+    with log.alone() as writer:
+        if not isinstance(writer, Sequencer):
+            raise UnavailableError(
+                "only a log in a folder can go on with another key", hint="Rotate it where it is."
+            )
+        checkpoint = Checkpoint(log.origin, writer.tree.size, writer.tree.root())
+        writer.hand_over(checkpoint, new)
+        write_identity(log.folder, log.keys.followed_by(new.key, checkpoint.size), log.disk)
+        install_next_key(log.places, new.key, log.disk)
+    log.reload_keys()
+    log.refresh()

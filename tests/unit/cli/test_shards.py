@@ -1,0 +1,60 @@
+"""Ending a log, carrying receipts, and changing its key, as they are typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import counterfoil
+from counterfoil import ledger as ledgers
+
+
+@pytest.fixture
+def plain(place):
+    """A ledger without records."""
+    with counterfoil.init("plain", organisation="Example Bank") as ledger:
+        ledger.append(b"an entry")
+    return place
+
+
+def test_a_receipt_is_carried_and_verified(ask, plain):
+    """By the new ledger's trust.toml and the file alone."""
+    said = ask("log", "shard", "next", "--ledger", "plain")
+    assert said["size"] == 3
+    assert ask("log", "carry", 1, "--ledger", "plain", "--to", "next")["file"] == "1.carried.json"
+    Path("entry").write_bytes(b"an entry")
+    verdict = ask("verify", "1.carried.json", "--entry", "entry", "--trust", "next/trust.toml")
+    assert verdict["trusted"]
+    assert verdict["facts"]["log"] == said["ended"]
+    assert (plain / "1.carried.json").read_bytes().startswith(b'{"counterfoil":"carried-receipt/')
+
+
+def test_a_log_with_records_is_not_ended_by_the_way(run, ask):
+    """The words have to be typed."""
+    assert "despite" not in run("log", "shard", "next", exit_code=9).stdout
+    assert ask("log", "shard", "next", "--despite-records")["begun"]
+    run("log", "audit", "--ledger", "next")
+
+
+def test_the_next_key_is_told_and_taken(ask, run, plain):
+    """Prepared, handed to a witness of others, and then in force."""
+    with counterfoil.open("plain") as ledger:
+        before = ledgers.format_vkey(ledger.key)
+    run("log", "witness", "--name", "auditor.example/w", "--know", before)
+    prepared = ask("log", "rotate", "--prepare", "--ledger", "plain")["next"]
+    assert ask("log", "rotate", "--prepare", "--ledger", "plain")["next"] == prepared
+    run("log", "witness", "--name", "auditor.example/w", "--next", prepared)
+    done = ask("log", "rotate", "--ledger", "plain")
+    assert (done["key"], done["before"]) == (prepared, before)
+    assert ask("log", "status", "--ledger", "plain")["key"] == prepared
+    assert ask("verify", plain / "plain")["trusted"]
+    run(
+        "log",
+        "witness",
+        "--name",
+        "auditor.example/w",
+        "--next",
+        "other.example/log+00000000+AA==",
+        exit_code=3,
+    )
