@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
+import urllib.parse
 
 import psycopg
 import pytest
+import servers
+from typer.testing import CliRunner
 
 import counterfoil as cf
+from counterfoil.cli import app
 from counterfoil.cluster import Cluster, create_log, leader, schema, state
 from counterfoil.cluster.address import parse_address
 from counterfoil.cluster.database import Database
@@ -21,6 +26,7 @@ from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.merkle import EMPTY_ROOT, Hash
 from counterfoil.core.note import parse_note
 from counterfoil.core.receipt import check_receipt
+from counterfoil.core.statement import Subject
 from counterfoil.core.tile import parse_tile_path
 from counterfoil.errors import (
     ConflictError,
@@ -287,6 +293,7 @@ def test_address_is_read():
     assert address.conninfo["host"] == "h1,h2"
     assert address.conninfo["password"] == SECRET
     assert address.conninfo["target_session_attrs"] == "read-write"
+    assert address.conceal(f"{SECRET} is wrong") == "… is wrong"
     assert SECRET not in repr(address) + address.name + address.url
     assert parse_address(address.url).tiles == address.tiles
 
@@ -324,8 +331,6 @@ def test_folder_store_syncs_what_it_makes(tmp_path):
 
 def test_server_that_does_not_sync_is_refused(make_store):
     """PostgreSQL with fsync off forgets commits in a power cut, so nothing is kept there."""
-    import servers  # noqa: PLC0415 only here
-
     careless = servers.Postgres(fsync="off")
     try:
         store = make_store("postgres-files")
@@ -353,6 +358,56 @@ def test_everyday_words_work_on_a_shared_ledger(make_store):
         assert again.size == size
         checkpoint = open_checkpoint(again.checkpoint, again.key)
         assert checkpoint.origin.startswith("counterfoil.local/ledgers-")
+
+
+def test_index_outlives_a_writer_who_lags(shared, monkeypatch):
+    """Two writers of one machine share an index; one who has not heard of the newest keeps it."""
+    with shared.open() as ahead, shared.open() as behind:
+        ahead.attest([Subject("s", {"sha256": "ab" * 32})], "approval", {})
+        behind.append(b"x")
+        monkeypatch.setattr(behind._tree, "take", lambda _: None)  # deaf from here on
+        ahead.attest([Subject("s", {"sha256": "ab" * 32})], "approval", {"note": "later"})
+        assert [found.index for found in ahead.find(subject="s")] == [0, 2]
+        file = ahead.places.index
+        before = file.stat().st_ino
+        assert [found.index for found in behind.find(subject="s")] == [0]
+        assert file.stat().st_ino == before
+
+
+def test_command_line_moves_and_shows(make_store, run_cli):
+    """The commands take a URL wherever they take a folder, and never show its password."""
+    old, new = make_store("embedded"), make_store("postgres-files")
+    shown = run_cli("init", old.location)
+    run_cli("log", "move", old.location, new.location)
+    for words in (
+        ("log", "status", "--ledger", new.location),
+        ("log", "audit", "--ledger", new.location),
+        ("verify", new.location),
+        ("init", new.location),
+    ):
+        answer = run_cli(*words)
+        assert shown["origin"] in str(answer)
+    answer = run_cli("log", "status", "--ledger", new.location)
+    assert (answer["shared"], answer["writer"], answer["size"]) == (True, None, shown["size"])
+    refused = run_cli("policy", "key", "x", "--ledger", old.location)
+    assert refused is not None
+    back = run_cli("log", "move", new.location, old.location)
+    assert back["ledger"] == old.location
+    assert back["left"].startswith("postgresql://127.0.0.1:")
+
+
+@pytest.fixture
+def run_cli():
+    """Runs a command with `--json`; what it answers, which never has the password in it."""
+
+    def run(*words):
+        result = CliRunner().invoke(app, [*words, "--json"])
+        assert result.exit_code == 0, result.output
+        assert servers.PASSWORD not in result.output
+        assert urllib.parse.quote(servers.PASSWORD, safe="") not in result.output
+        return json.loads(result.stdout)
+
+    return run
 
 
 def test_missing_objects_are_said_to_be_missing(shared):

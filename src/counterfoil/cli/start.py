@@ -23,10 +23,10 @@ Organisation = Annotated[
 ]
 DemoFolder = Annotated[Path, typer.Option(metavar="PATH", help="Where everything it makes goes.")]
 What = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="WHAT",
-        help="An evidence file, a receipt, a ledger's folder, data or a model's file.",
+        help="An evidence file, a receipt, a ledger's folder or URL, data or a model's file.",
     ),
 ]
 Trust = Annotated[
@@ -40,7 +40,7 @@ Entry = Annotated[
     Path | None, typer.Option(metavar="FILE", help="For a receipt: the entry that it is about.")
 ]
 InLedger = Annotated[
-    Path | None,
+    str | None,
     typer.Option(metavar="PATH", help="For a data set or a model's file: the ledger it is in."),
 ]
 Rpc = Annotated[

@@ -491,10 +491,10 @@ class Log:
             )
 
     def _root_at(self, size: int) -> Hash | None:
-        """Give the root at `size`; None where a reader cannot tell, as the log may have grown."""
+        """Give the root at `size`; None where one cannot tell, as others may have appended."""
         if size <= self.size:
             return self._tree.root(size)
-        return None if self._writer is None else EMPTY_ROOT
+        return None if self._writer is None or self.engine.is_shared else EMPTY_ROOT
 
     def _read_checked(self, start: int, stop: int) -> Iterator[bytes]:
         """Read entries [start, stop), each compared with its leaf."""
