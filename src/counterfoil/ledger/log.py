@@ -292,6 +292,11 @@ class Log:
         """Read entries [start, stop), unchecked; `audit` checks them all."""
         return self._tree.bodies(start, stop)
 
+    @property
+    def proves_entries(self) -> bool:
+        """Whether whatever is read was proven on the way, as of a ledger elsewhere."""
+        return self._tree.proves_entries
+
     def checked(self, start: int, stop: int) -> Iterator[bytes]:
         """Read entries [start, stop), each compared with its leaf.
 

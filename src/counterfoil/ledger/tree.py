@@ -45,6 +45,9 @@ class Tree(ABC):
         name: What errors call it.
     """
 
+    proves_entries = False
+    """Whether `read_run` gives only entries that are proven to be under the published root."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         self._full_tile = lru_cache(maxsize=64)(self._read_full_tile)
@@ -152,7 +155,7 @@ class Tree(ABC):
             if leaf_hash(entry) != leaf:
                 raise VerificationError(
                     f"entry {index} of {self.name} is not the one that was logged",
-                    hint="Restore the folder from a backup; `counterfoil log audit` checks all.",
+                    hint="Restore it from a backup; `counterfoil log audit` checks all.",
                 )
             yield entry
 

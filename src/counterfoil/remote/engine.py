@@ -14,7 +14,7 @@ from counterfoil.core.keys import Algorithm, Signer
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.errors import UnavailableError
 from counterfoil.ledger.countersign import Witnesses
-from counterfoil.ledger.disk import Disk, as_path
+from counterfoil.ledger.disk import Disk, as_path, is_url
 from counterfoil.ledger.engine import Writer
 from counterfoil.ledger.identity import IDENTITY_FILE, read_identity
 from counterfoil.ledger.keyfiles import load_key, load_vkey
@@ -244,6 +244,8 @@ def origin_at(where: str | Path) -> str | None:
     """
     if isinstance(where, str) and is_address(where):
         folder = folder_of(check_address(where))
+    elif is_url(where):
+        return None  # another engine's
     elif (as_path(where) / IDENTITY_FILE).exists():
         return read_identity(as_path(where)).name
     else:

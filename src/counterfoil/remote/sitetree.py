@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -56,13 +57,13 @@ class Bundle(NamedTuple):
     """A bundle that was checked.
 
     Args:
-        data: As it was served.
-        entries: Taken apart.
+        data: As it was served: entries, each behind its length.
+        ends: Where each ends in it.
         leaves: Their leaf hashes, one after another.
     """
 
     data: bytes
-    entries: list[bytes]
+    ends: list[int]
     leaves: bytes
 
 
@@ -70,12 +71,7 @@ class Bundle(NamedTuple):
 class CheckedRun(Run):
     """Entries that were compared with their leaves already."""
 
-    entries: tuple[bytes, ...] = ()
     hashes: bytes = b""
-
-    def bodies(self) -> list[bytes]:
-        """Give the entries."""
-        return list(self.entries)
 
     def leaves(self) -> bytes:
         """Give their leaf hashes."""
@@ -91,6 +87,8 @@ class SiteTree(Tree):
         cache: Where full tiles are kept.
         follow: Finds the newest checkpoint that is to be believed, and shows it; for `refresh`.
     """
+
+    proves_entries = True
 
     def __init__(
         self,
@@ -179,29 +177,21 @@ class SiteTree(Tree):
         numbers = range(start // TILE_WIDTH, (stop - 1) // TILE_WIDTH + 1)
         self._warm(1, range(numbers[0] // TILE_WIDTH, numbers[-1] // TILE_WIDTH + 1))
         bundles = self._each(self._bundle, list(numbers))
-        begin, end = start - numbers[0] * TILE_WIDTH, stop - numbers[0] * TILE_WIDTH
-        entries = [entry for bundle in bundles for entry in bundle.entries][begin:end]
-        leaves = b"".join(bundle.leaves for bundle in bundles)
-        data = b"".join(bundle.data for bundle in bundles)
+        data = b"".join([bundle.data for bundle in bundles])
+        leaves = b"".join([bundle.leaves for bundle in bundles])
         if start == self._next:
             self._look_ahead(numbers, len(data))
         self._next = stop
-        ends = array("Q")
-        at = sum(len(entry) + _LENGTH_BYTES for entry in bundles[0].entries[:begin])
-        first = at
-        for entry in entries:
-            at += len(entry) + _LENGTH_BYTES
-            ends.append(at)
-        return CheckedRun(
-            self._folder,
-            start,
-            data[first:at],
-            first,
-            ends,
-            _LENGTH_BYTES,
-            tuple(entries),
-            leaves[begin * HASH_BYTES : end * HASH_BYTES],
-        )
+        ends, at = array("Q"), 0
+        for bundle in bundles:
+            ends.extend([at + end for end in bundle.ends])
+            at += len(bundle.data)
+        skipped = start - numbers[0] * TILE_WIDTH
+        begin = ends[skipped - 1] if skipped else 0
+        ends = ends[skipped : skipped + stop - start]
+        hashes = leaves[skipped * HASH_BYTES : (skipped + stop - start) * HASH_BYTES]
+        data = data[begin : ends[-1]]
+        return CheckedRun(self._folder, start, data, begin, ends, _LENGTH_BYTES, hashes)
 
     def checked(self, start: int, stop: int) -> Iterator[bytes]:
         """Read entries as `bodies` does: there they are proven already."""
@@ -303,7 +293,7 @@ class SiteTree(Tree):
             return known
         if ahead is not None and not ahead.cancelled():
             bundle = ahead.result()
-            if len(bundle.entries) == width:
+            if len(bundle.ends) == width:
                 return bundle
         return self._fetch_bundle(number, width, edge)
 
@@ -344,18 +334,19 @@ class SiteTree(Tree):
             if not fresh:
                 return Bundle(b"", [], b"")  # a cache's, perhaps: it is asked for once more
             raise VerificationError(f"{self.name}: {path}: {error}", hint=_RESTORE) from error
-        if whole != width:
-            entries = entries[:width]
-            data = data[: sum(len(entry) + _LENGTH_BYTES for entry in entries)]
-        return Bundle(data, entries, leaf_hashes(entries))
+        entries = entries[:width]
+        ends = list(accumulate([len(entry) + _LENGTH_BYTES for entry in entries]))
+        # The entries are taken apart again by whoever wants them: kept, they would cost memory
+        # anew for every bundle.
+        return Bundle(data[: ends[-1]], ends, leaf_hashes(entries))
 
     def _keep(self, number: int, bundle: Bundle) -> None:
         with self._lock:
-            self._bundles[number, len(bundle.entries)] = bundle
-            self._bundles_bytes += 2 * len(bundle.data)
+            self._bundles[number, len(bundle.ends)] = bundle
+            self._bundles_bytes += len(bundle.data)
             while self._bundles_bytes > MAX_BUNDLES_BYTES and len(self._bundles) > 1:
                 _, oldest = self._bundles.popitem(last=False)
-                self._bundles_bytes -= 2 * len(oldest.data)
+                self._bundles_bytes -= len(oldest.data)
 
     def _look_ahead(self, numbers: range, length: int) -> None:
         """Ask for as many full bundles as were read last, while those are used."""

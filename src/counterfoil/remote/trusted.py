@@ -51,8 +51,7 @@ class Trusted:
     def adopt(self, disk: Disk) -> None:
         """Go by the given policy from now on, here and wherever this user verifies."""
         if self._given is not None and self._adopts:
-            if not self.places.trust.exists():
-                keep_policy(self.places.trust, self._given, disk)
+            keep_policy(self.places.trust, self._given, disk)
             self._given = None
 
 
@@ -65,16 +64,13 @@ def trust_policy(file: Path, at: str | None = None) -> tuple[TrustPolicy, Places
 
     Raises:
         FormatError: the file is no trust policy, or that is no address.
-        PolicyError: another one was adopted for that log, and does not follow this one.
+        PolicyError: another one was adopted for that log, and neither follows the other.
     """
     policy = read_policy(file)
     places = Places(policy.log.origin)
     if places.trust.exists():
-        adopted = read_policy(places.trust)
-        _require_same(policy, adopted, places.trust)
-        policy = adopted
-    else:
-        keep_policy(places.trust, policy, Disk())
+        policy = _newer(policy, read_policy(places.trust), places.trust)
+    keep_policy(places.trust, policy, Disk())
     if at is not None:
         at = check_address(at)
         Memory(folder_of(at), Disk()).keep_key(policy.log.key, at)
@@ -109,8 +105,7 @@ def find_trusted(
         origin = parse_checkpoint(parse_note(read_checkpoint(source)).text).origin
     adopted = Places(origin).trust
     if given is not None and adopts and adopted.exists():
-        _require_same(given, read_policy(adopted), adopted)
-        given = None
+        given = _newer(given, read_policy(adopted), adopted)
     trusted = Trusted(origin, given, adopts=adopts)
     keys = trusted.policy().log.keys
     if known is not None and known not in keys.all:
@@ -124,16 +119,26 @@ def find_trusted(
     return trusted
 
 
-def _require_same(given: TrustPolicy, adopted: TrustPolicy, path: Path) -> None:
-    """Refuse a policy beside the adopted one, unless that one follows it."""
-    before = {adopted.previous, *(one.digest for one in adopted.predecessors)}
-    if given.digest != adopted.digest and given.digest.hex() not in before:
-        raise PolicyError(
-            f"another policy was adopted for {shown(adopted.log.origin)}: {path}",
-            have=adopted.digest.hex(),
-            need=given.digest.hex(),
-            hint="Leave `trust` out to go by it; or remove that file if the given one is right.",
-        )
+def _newer(given: TrustPolicy, adopted: TrustPolicy, path: Path) -> TrustPolicy:
+    """Give the one of two policies that follows the other; the user vouches for the given one.
+
+    Raises:
+        PolicyError: neither does.
+    """
+    if given.digest == adopted.digest or given.digest.hex() in _before(adopted):
+        return adopted
+    if adopted.digest.hex() in _before(given):
+        return given
+    raise PolicyError(
+        f"another policy was adopted for {shown(adopted.log.origin)}: {path}",
+        have=adopted.digest.hex(),
+        need=given.digest.hex(),
+        hint="Leave `trust` out to go by it; or remove that file if the given one is right.",
+    )
+
+
+def _before(policy: TrustPolicy) -> set[str]:
+    return {policy.previous, *(one.digest for one in policy.predecessors)}
 
 
 def _nobody_trusted(origin: str, path: Path) -> PolicyError:

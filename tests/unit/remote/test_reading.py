@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import threading
 import time
@@ -14,6 +15,7 @@ import counterfoil
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import leaf_hash, leaf_hashes
+from counterfoil.core.policy import format_policy
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
 from counterfoil.errors import (
@@ -27,6 +29,7 @@ from counterfoil.errors import (
 from counterfoil.front import Ledger
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import generate_key, load_key
+from counterfoil.ledger.rotation import rotate_key
 from counterfoil.ledger.treestore import TreeStore
 from counterfoil.remote.engine import Remote
 from counterfoil.remote.sitetree import MAX_FETCHES
@@ -205,6 +208,37 @@ def test_another_policy_is_not_slipped_in(site, policy):
     with pytest.raises(PolicyError, match="another policy was adopted"):
         counterfoil.open(site.url, trust=changed)
     counterfoil.open(site.url, trust=policy).close()
+
+
+def test_a_policy_that_follows_takes_the_place_of_the_adopted_one(local, site, policy, tmp_path):
+    """A user who got the next policy goes by it; an older one given again changes nothing."""
+    counterfoil.open(site.url, trust=policy).close()
+    following = tmp_path / "next.toml"
+    following.write_text(format_policy(local.policy.show().followed_by(quorum=1)))
+    with counterfoil.open(site.url, trust=following) as remote:
+        assert remote.policy.show().version == 2
+    with counterfoil.open(site.url, trust=policy) as remote:
+        assert remote.policy.show().version == 2
+
+
+def test_a_log_goes_on_with_its_next_key(local, site, policy, tmp_path, monkeypatch):
+    """After a hand-over, who has the policy that names both keys reads on; others are refused."""
+    counterfoil.open(site.url, trust=policy).close()
+    reader = os.environ["COUNTERFOIL_HOME"]
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / "counterfoil-home"))
+    local.close()
+    with counterfoil.open(local.folder) as ledger:
+        rotate_key(ledger)
+    with counterfoil.open(local.folder) as ledger:
+        ledger.append(b"by the next key")
+        publish(ledger, site)
+        size = ledger.size
+    monkeypatch.setenv("COUNTERFOIL_HOME", reader)
+    with pytest.raises(SignatureError):
+        opened(site, None)
+    with counterfoil.open(site.url, trust=local.folder / "trust.toml") as remote:
+        assert remote.size == size
+        assert remote.audit().size == size
 
 
 def test_a_log_of_another_name_is_refused(local, site, policy):
