@@ -28,9 +28,10 @@ from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit
 from counterfoil.ledger.disk import as_path, is_url, read_file, reported
-from counterfoil.ledger.log import Found, Log
+from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
+from counterfoil.ledger.reading import Found
 from counterfoil.ledger.status import check_memory
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
