@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import authorities
 import jsonschema
 import pytest
 from eth_keys.datatypes import PrivateKey
@@ -14,10 +15,12 @@ from eth_keys.datatypes import PrivateKey
 import counterfoil as cf
 from counterfoil.chain.header import Header, format_header, parse_header
 from counterfoil.chain.qbft import MIX_HASH, ExtraData, format_extra, seal_hash
+from counterfoil.core.authority import Authority
 from counterfoil.core.canonical import format_json
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.errors import CounterfoilError, FormatError, UnavailableError, VerificationError
 from counterfoil.evidence.anchor import collect_anchor
+from counterfoil.ledger.stamping import stamp_log
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "docs" / "reference" / "evidence.schema.json").read_bytes()
@@ -281,3 +284,23 @@ def test_without_the_extra_the_rest_is_verified_all_the_same(bank, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     verdict = verify(body, bank.policy)
     assert any("install 'counterfoil[chain]'" in one for one in verdict.not_checked)
+
+
+def test_a_log_is_stamped_and_anchored_and_each_says_its_own(bank, node):
+    """Evidence of version 3 carries both; and neither takes the other for news, without end."""
+    tsa = authorities.Authority()
+    with authorities.serve(tsa) as url:
+        notary = Authority("notary", "Notary Ltd", tsa.pem, url)
+        bank.ledger.policy.adopt(bank.policy.followed_by(authorities=(notary,)))
+        bank.policy = bank.ledger.policy.show()
+        batch = decide(bank)
+        for _ in range(3):
+            stamp_log(bank.ledger)
+            bank.anchoring().run()
+        assert (tsa.asked, len(bank.stated())) == (1, 1)
+    body = batch[1].evidence().body
+    assert body["counterfoil"] == "evidence/v3"
+    jsonschema.validate(json.loads(format_json(dict(body))), SCHEMA)
+    verdict = verify(body, bank.policy, rpc=node.url)
+    assert verdict.grades == ("time-stamped", "anchored")
+    assert cf.verify(bank.ledger.folder, trust=bank.policy).grades == ("time-stamped",)

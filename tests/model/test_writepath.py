@@ -12,6 +12,7 @@ import os
 import queue
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ class Held(leading.Leader):
         self.orders = queue.SimpleQueue()
         self.reports = queue.SimpleQueue()
         self.connection = None
-        self.dies_after = self.is_finishing = False
+        self.dies_after = self.is_finishing = self.is_publishing = False
 
     def run(self):
         try:
@@ -76,10 +77,17 @@ class Held(leading.Leader):
         finally:
             self.reports.put("ended")
 
-    def _finish(self, connection):
+    def _finish(self, *words, **more):
         self.is_finishing = True
-        super()._finish(connection)
-        self.is_finishing = False
+        try:
+            super()._finish(*words, **more)
+        finally:
+            self.is_finishing = False
+
+    def _go_on_from(self, committed):
+        if not self.is_finishing:
+            self.end_step()
+        super()._go_on_from(committed)
 
     def step(self, what, work, *, ends=True):
         """Do a step as ordered; `ends` is false where the model's step goes on after it."""
@@ -91,6 +99,7 @@ class Held(leading.Leader):
         try:
             done = work()
         except rows.FencedError:
+            self.is_publishing = False
             self.end_step()
             raise
         if ends:
@@ -106,25 +115,31 @@ def held():
     return threading.current_thread()
 
 
+def put_gate(monkeypatch, owner, name, what, *, connection=False, ends=True):
+    """Have a thread that is held stop before a function, and be told what to do."""
+    real = getattr(owner, name)
+
+    def gated(*words, **more):
+        me = held()
+        if not isinstance(me, Held) or me.is_publishing:
+            return real(*words, **more)  # what one transaction does is one step
+        # Who takes over also publishes what witnesses say of the size that is published.
+        if what == "publish":
+            if not me.is_finishing:
+                return real(*words, **more)
+            me.is_publishing = True
+        if connection:
+            me.connection = words[0]
+            me.backend = me.connection.info.backend_pid
+        return me.step(what, lambda: real(*words, **more), ends=ends)
+
+    monkeypatch.setattr(owner, name, gated)
+
+
 @pytest.fixture(autouse=True)
 def gates(monkeypatch):
     """Put a gate before every step, in whichever thread it is taken."""
-
-    def gate(owner, name, what, *, connection=False, ends=True):
-        real = getattr(owner, name)
-
-        def gated(*words, **more):
-            me = held()
-            # Who takes over also publishes what witnesses say of the size that is published.
-            if not isinstance(me, Held) or (what == "publish" and not me.is_finishing):
-                return real(*words, **more)
-            if connection:
-                me.connection = words[0]
-                me.backend = me.connection.info.backend_pid
-            return me.step(what, lambda: real(*words, **more), ends=ends)
-
-        monkeypatch.setattr(owner, name, gated)
-
+    gate = partial(put_gate, monkeypatch)
     gate(rows, "try_lock", "lead", connection=True, ends=False)
     real_lead = rows.lead
 
@@ -136,10 +151,20 @@ def gates(monkeypatch):
 
     monkeypatch.setattr(rows, "lead", lead)
     gate(leading, "take", "take")
-    gate(rows, "swap", "swap")
+    gate(rows, "swap", "swap", ends=False)
     gate(TileTree, "store", "store")
     gate(Witnesses, "countersign", "witness")
-    gate(rows, "publish", "publish")
+    gate(rows, "publish", "publish", ends=False)
+    real_take = TileTree.take
+
+    def take(tree, head):
+        me = held()
+        if isinstance(me, Held) and me.is_publishing:
+            me.is_publishing = False
+            me.end_step()  # the transaction is over
+        real_take(tree, head)
+
+    monkeypatch.setattr(TileTree, "take", take)
     monkeypatch.setattr(leading, "_RETRY_S", 0.0)
     monkeypatch.setattr(leading, "_IDLE_S", 0.001)
     monkeypatch.setattr(leading, "STANDBY_S", 0.001)

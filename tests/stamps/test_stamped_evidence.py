@@ -15,7 +15,7 @@ from authorities import DAY_S
 import counterfoil as cf
 from counterfoil.core.authority import Authority
 from counterfoil.core.canonical import format_json
-from counterfoil.core.instant import format_instant
+from counterfoil.core.instant import format_instant, parse_instant
 from counterfoil.core.policy import format_policy, parse_policy, policy_from_json, policy_to_json
 from counterfoil.core.predicates import PREDICATES
 from counterfoil.core.quorum import Witness
@@ -31,6 +31,7 @@ from counterfoil.ledger import stamping
 from counterfoil.ledger.stamping import stamp_log
 from counterfoil.ledger.stamps import kept_stamps, read_stamp
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "stamped"
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 SCHEMA = json.loads((REFERENCE / "evidence.schema.json").read_bytes())
 POLICY_SCHEMA = json.loads((REFERENCE / "trust-policy.schema.json").read_bytes())
@@ -282,6 +283,26 @@ def test_a_renewal_that_came_too_late_renews_nothing(ledger, batch, verify, cloc
         verify(body)
 
 
+def test_a_renewal_names_the_very_stamp_that_it_renews(ledger, batch, verify, clock, tsa):
+    """Whatever else the log states about time-stamps, renews others."""
+    for number in range(3):
+        clock.ahead_s = number * 100 * DAY_S
+        tsa.renew(ends=clock() + 365 * DAY_S)
+        ledger.data.add([{"a": number}], name="rows")
+        stamp_log(ledger)
+    body = body_of(batch)
+    (chain,) = body["stamps"]
+    assert verify(body).grade == "time-stamped"
+    newest = read_stamp(ledger, "notary", kept_stamps(ledger, "notary")[-1])
+    said = ledger.find(predicate="timestamp")[1].index
+    chain["renewals"][0]["entry"] = format_base64(ledger.entry(said))
+    chain["renewals"][0]["receipt"] = format_receipt(
+        ledger.receipt_under(said, newest.note)
+    ).decode()
+    with pytest.raises(VerificationError, match="does not name it"):
+        verify(body)
+
+
 def test_renewing_with_the_same_certificate_is_not_kept(ledger, clock):
     """A stamp that ends no later renews nothing, and would be made again every time."""
     stamp_log(ledger)
@@ -333,3 +354,15 @@ def test_a_ledger_without_an_authority_says_how_to_get_one(tmp_path):
     """Nothing to ask."""
     with cf.init(tmp_path / "other") as other, pytest.raises(PolicyError, match="no time-stamping"):
         stamp_log(other)
+
+
+def test_stamped_evidence_of_version_3_verifies_for_ever():
+    """A file that was made with the first version that stamps, judged in another year."""
+    body = json.loads((GOLDEN / "renewed.json").read_bytes())
+    jsonschema.validate(body, SCHEMA)
+    now = parse_instant("2028-01-01T00:00:00Z", "now")
+    verdict = cf.verify(GOLDEN / "renewed.json", trust=GOLDEN / "trust.toml", now=now)
+    assert verdict.grades == ("time-stamped",)
+    assert any("renewed once" in one for one in verdict.proved)
+    later = cf.verify(GOLDEN / "renewed.json", trust=GOLDEN / "trust.toml", now=now + 365 * DAY_S)
+    assert later.grades == ("self-witnessed",)

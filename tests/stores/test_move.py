@@ -154,6 +154,27 @@ def test_other_history_is_not_continued(make_store, tmp_path, signer):
     assert caught.value.a == note
 
 
+def test_log_is_moved_away_under_load(make_store):
+    """Others append without a pause; the move gets its turn, and they are told where to go on."""
+    old, new = make_store("postgres-files"), make_store("embedded")
+    old.make()
+    code = (
+        "from counterfoil.errors import ConflictError\n"
+        "try:\n"
+        "    while True: print(log.append(b'x').index, flush=True)\n"
+        "except ConflictError as error: print(error, flush=True)"
+    )
+    busy = [old.in_process(code) for _ in range(2)]
+    for process in busy:
+        process.stdout.readline()
+    moved = move_log(old.location, new.location)
+    told = [process.communicate(timeout=60)[0].split("\n") for process in busy]
+    assert all("was moved to" in lines[-2] for lines in told)
+    assert {int(line) for lines in told for line in lines[:-2]} <= set(range(moved.size))
+    with new.open() as log:
+        assert log.append(b"on").index == moved.size
+
+
 STEPS = (
     (FolderObjects, "create"),
     (FolderObjects, "replace"),

@@ -8,11 +8,13 @@ import threading
 
 import pytest
 
+import counterfoil as cf
 from counterfoil.core.checkpoint import open_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import EMPTY_ROOT, check_extension
 from counterfoil.core.note import parse_note
+from counterfoil.core.quorum import Witness
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
 from counterfoil.errors import (
@@ -251,6 +253,28 @@ def test_local_witness_cosigns(store):
         log.append_many(entries_of(3))
         key = load_vkey(Places(log.origin).witness / "key.vkey")
         assert find_cosignatures(parse_note(log.checkpoint), (key,))
+
+
+def test_without_a_quorum_nothing_is_published_and_nothing_is_lost(make_store, kind):
+    """Entries whose checkpoint lacks its witnesses wait, and are in once it has them."""
+    store = make_store(kind)
+    with cf.init(store.location) as ledger:
+        ledger.append(b"before")
+        size, policy = ledger.size, ledger.policy.show()
+        key = generate_key("gone.example", Algorithm.COSIGNATURE_ED25519).key
+        gone = Witness("gone", key, "Elsewhere", url="http://127.0.0.1:1")
+        demanding = policy.followed_by(witnesses=(*policy.witnesses, gone), quorum=2)
+        with pytest.raises(UnavailableError, match="not published"):
+            ledger.policy.adopt(demanding)
+        # The refused policy is not gone by, and what it left is published under the old one.
+        assert ledger.append(b"after").index == size + 1
+        assert [found.index for found in ledger.find(predicate="policy")][-1] == size
+
+
+@pytest.fixture(params=["embedded", "postgres-files"])
+def kind(request):
+    """A kind of store, empty."""
+    return request.param
 
 
 def test_nobody_appends_without_the_key(store):

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
+import urllib.parse
 
 import psycopg
 import pytest
+import servers
+from typer.testing import CliRunner
 
 import counterfoil as cf
+from counterfoil.cli import app
 from counterfoil.cluster import Cluster, create_log, leader, schema, state
 from counterfoil.cluster.address import parse_address
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.objects import FolderObjects
-from counterfoil.cluster.queue import take
+from counterfoil.cluster.queue import join_entries, stage, take
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.merkle import EMPTY_ROOT, Hash
 from counterfoil.core.note import parse_note
 from counterfoil.core.receipt import check_receipt
+from counterfoil.core.statement import Subject
 from counterfoil.core.tile import parse_tile_path
 from counterfoil.errors import (
     ConflictError,
@@ -287,6 +293,7 @@ def test_address_is_read():
     assert address.conninfo["host"] == "h1,h2"
     assert address.conninfo["password"] == SECRET
     assert address.conninfo["target_session_attrs"] == "read-write"
+    assert address.conceal(f"{SECRET} is wrong") == "… is wrong"
     assert SECRET not in repr(address) + address.name + address.url
     assert parse_address(address.url).tiles == address.tiles
 
@@ -324,8 +331,6 @@ def test_folder_store_syncs_what_it_makes(tmp_path):
 
 def test_server_that_does_not_sync_is_refused(make_store):
     """PostgreSQL with fsync off forgets commits in a power cut, so nothing is kept there."""
-    import servers  # noqa: PLC0415 only here
-
     careless = servers.Postgres(fsync="off")
     try:
         store = make_store("postgres-files")
@@ -355,6 +360,56 @@ def test_everyday_words_work_on_a_shared_ledger(make_store):
         assert checkpoint.origin.startswith("counterfoil.local/ledgers-")
 
 
+def test_index_outlives_a_writer_who_lags(shared, monkeypatch):
+    """Two writers of one machine share an index; one who has not heard of the newest keeps it."""
+    with shared.open() as ahead, shared.open() as behind:
+        ahead.attest([Subject("s", {"sha256": "ab" * 32})], "approval", {})
+        behind.append(b"x")
+        monkeypatch.setattr(behind._tree, "take", lambda _: None)  # deaf from here on
+        ahead.attest([Subject("s", {"sha256": "ab" * 32})], "approval", {"note": "later"})
+        assert [found.index for found in ahead.find(subject="s")] == [0, 2]
+        file = ahead.places.index
+        before = file.stat().st_ino
+        assert [found.index for found in behind.find(subject="s")] == [0]
+        assert file.stat().st_ino == before
+
+
+def test_command_line_moves_and_shows(make_store, run_cli):
+    """The commands take a URL wherever they take a folder, and never show its password."""
+    old, new = make_store("embedded"), make_store("postgres-files")
+    shown = run_cli("init", old.location)
+    run_cli("log", "move", old.location, new.location)
+    for words in (
+        ("log", "status", "--ledger", new.location),
+        ("log", "audit", "--ledger", new.location),
+        ("verify", new.location),
+        ("init", new.location),
+    ):
+        answer = run_cli(*words)
+        assert shown["origin"] in str(answer)
+    answer = run_cli("log", "status", "--ledger", new.location)
+    assert (answer["shared"], answer["writer"], answer["size"]) == (True, None, shown["size"])
+    refused = run_cli("policy", "key", "x", "--ledger", old.location)
+    assert refused is not None
+    back = run_cli("log", "move", new.location, old.location)
+    assert back["ledger"] == old.location
+    assert back["left"].startswith("postgresql://127.0.0.1:")
+
+
+@pytest.fixture
+def run_cli():
+    """Runs a command with `--json`; what it answers, which never has the password in it."""
+
+    def run(*words):
+        result = CliRunner().invoke(app, [*words, "--json"])
+        assert result.exit_code == 0, result.output
+        assert servers.PASSWORD not in result.output
+        assert urllib.parse.quote(servers.PASSWORD, safe="") not in result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
 def test_missing_objects_are_said_to_be_missing(shared):
     """A tile that is gone is named by whoever needs it, and nothing is made up for it."""
     with shared.open() as log:
@@ -380,3 +435,21 @@ def test_an_idle_leader_asks_silent_witnesses_by_itself(shared, monkeypatch):
         while not find_cosignatures(parse_note(log.checkpoint), [key]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_whoever_is_in_doubt_finds_out(shared, database):
+    """Appending nothing waits until all that was queued before is published, and can be found."""
+    with shared.open() as log:
+        log.append(b"first")
+        writer = log.engine.write()
+        try:
+            with database.transaction("queueing as a process that then died") as connection:
+                for number in range(3):
+                    stage(connection, database, [(1, join_entries([b"orphan %d" % number]))])
+            assert list(writer.append(())) == []
+            assert writer.tree.size == 4
+        finally:
+            writer.close()
+        log.append_many(())
+        assert log.size == 4
+        assert {log.entry(at) for at in range(1, 4)} == {b"orphan %d" % at for at in range(3)}

@@ -63,9 +63,9 @@ def find_postgres() -> Path:
 class Postgres:
     """A PostgreSQL server with a database `ledgers`, its data in a folder of its own."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, place: Path | None = None, **settings: str) -> None:
         self._programs = find_postgres()
-        self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-postgres-", dir=place))
         self.port = free_port()
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -136,6 +136,10 @@ class Postgres:
 
         with psycopg.connect(self.url_at(self.port, database), autocommit=True) as connection:
             connection.execute(query.encode())
+
+    def is_running(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """End it as a power cut would, as far as its processes go."""

@@ -11,7 +11,8 @@ every kind of step. `test_writepath.py` sends the real engine down these ways.
     swap      compare-and-swap: epoch and head; the new head, signed, is durable with its calls
     store     tiles and bundles are put into the store
     witness   the witness is asked
-    publish   readers see the head, and callers are told
+    publish   readers see the head, and callers are told; a leader that has been at it commits
+              what has come meanwhile in the same transaction: it is a take and a swap, too
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Process:
     epoch: int = 0
     head: Log = ()  # what it takes for committed
     taken: Log = ()
+    is_lasting: bool = False  # it has finished what the last leader left
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +132,10 @@ def _done(state: State, what: str, who: int) -> State:
         case "lead":
             epoch = state.epoch + 1
             at = READY if state.published == state.committed else SWAPPED
-            leading = Process(at, epoch, state.committed)
+            leading = Process(at, epoch, state.committed, is_lasting=at == READY)
             return replace(_with(state, who, leading), holder=who, epoch=epoch)
         case "take":
-            taken = tuple(call for call in state.queue if call not in state.committed)
+            taken = _waiting(state)
             return _with(state, who, replace(process, at=TAKEN if taken else READY, taken=taken))
         case "swap":
             if (state.epoch, state.committed) != (process.epoch, head):
@@ -151,10 +153,22 @@ def _done(state: State, what: str, who: int) -> State:
         case _:
             if state.epoch != process.epoch:
                 return _fenced(state, who)
-            shown = _with(state, who, replace(process, at=READY))
-            return replace(
-                shown, published=head, told=state.told | set(head), seen=state.seen | {head}
+            taken = _waiting(state) if process.is_lasting else ()
+            upcoming = replace(
+                process, at=SWAPPED if taken else READY, head=head + taken, is_lasting=True
             )
+            return replace(
+                _with(state, who, upcoming),
+                published=head,
+                committed=head + taken,
+                told=state.told | set(head),
+                seen=state.seen | {head},
+            )
+
+
+def _waiting(state: State) -> Log:
+    """The calls in the queue that have no place yet."""
+    return tuple(call for call in state.queue if call not in state.committed)
 
 
 def _fenced(state: State, who: int) -> State:

@@ -52,7 +52,8 @@ from counterfoil.errors import (
     VerificationError,
 )
 from counterfoil.ledger.localwitness import RememberedError
-from counterfoil.ledger.log import Attested, Found, Log
+from counterfoil.ledger.log import Attested, Log
+from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import Trust, heard_in, newest_heard
 
 

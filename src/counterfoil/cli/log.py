@@ -130,8 +130,10 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "cosigned": list(found.cosigned),
             "silent": list(found.silent),
             "witness": _witness_body(witness),
+            "next": None if found.following is None else ledgers.format_vkey(found.following),
             "stamps": [asdict(one) for one in found.stamps],
             "writer": found.writer,
+            "shared": found.is_shared,
             "policy": None
             if policy is None
             else {
@@ -146,6 +148,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "origin": found.origin,
                 "size": output.count(found.size, "entry", "entries"),
                 "root": found.root.hex(),
+                "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
                 "cosigned by": ", ".join(found.cosigned) or None,
                 "not by": f"{', '.join(found.silent)}; ask again: counterfoil log cosign"
@@ -159,7 +162,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                     for one in found.stamps
                 )
                 or None,
-                "writer": "nobody now" if found.writer is None else f"process {found.writer}",
+                "writer": _writer_line(found),
                 "policy": "none adopted" if policy is None else policy.digest.hex(),
                 "gates": None
                 if policy is None
@@ -261,9 +264,10 @@ def export(
 
 @verb(app, "move", "counterfoil log move ./ledger 'postgresql://host/db?tiles=s3://bucket/log'")
 def move(source: Place, target: NewPlace, *, as_json: AsJson = False) -> None:
-    """Move the log to PostgreSQL and an object store, or back to a folder; receipts stay valid.
+    """Move the log to PostgreSQL and an object store, or back to a folder.
 
-    Nobody can append at the old place afterwards. Broken off, the same command goes on.
+    Every receipt stays valid. Nobody can append at the old place afterwards. Broken off, the same
+    command goes on.
     """
     with output.progress("copying and hashing entries") as progress:
         moved = cluster.move_log(source, target, progress)
@@ -376,6 +380,12 @@ def _audit_anchors(opened: counterfoil.Ledger, rpc: str | None) -> dict[str, Any
         "chain_id": rules.id,
         "contract": rules.contract,
     }
+
+
+def _writer_line(found: ledgers.Status) -> str:
+    if found.is_shared:
+        return "any number of processes may"
+    return "nobody now" if found.writer is None else f"process {found.writer}"
 
 
 def _anchors_line(found: dict[str, Any]) -> str:

@@ -111,7 +111,7 @@ def serve_witness(own: ledgers.OwnWitness, listen: str, *, as_json: bool) -> Non
 def _look(settings: Settings) -> dict[str, Any]:
     """See that the ledger can be opened as it will be; say what will be open to whom."""
     with counterfoil.open(settings.ledger) as opened:
-        if settings.workers > 1 and not (settings.read_only or opened.engine.many_writers):
+        if settings.workers > 1 and not (settings.read_only or opened.engine.is_shared):
             raise FormatError(
                 "this ledger has one writer at a time, and so one worker",
                 hint="Leave --workers out, or serve it --read-only.",

@@ -26,7 +26,7 @@ What = Annotated[
     str,
     typer.Argument(
         metavar="WHAT",
-        help="An evidence file, a receipt, a ledger's folder or address, data or a model's file.",
+        help="An evidence file, a receipt, a ledger's folder or URL, data or a model's file.",
     ),
 ]
 Trust = Annotated[

@@ -3,6 +3,7 @@
 engine      the log at an address            address     one URL for both
 writer      a process that appends           waiting     its callers
 leader      who gives entries their place    edge        the right edge it goes on from
+tidy        what follows, beside it
 queue       calls that wait for a place      state       how far the log is, under the fence
 tiletree    the tree in the store            objects     made once, in a folder
 remote      the same in an S3 store          blobs       statements too large for an entry

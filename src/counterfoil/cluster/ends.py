@@ -18,8 +18,8 @@ from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.edge import Edge
 from counterfoil.cluster.engine import Cluster, open_objects
-from counterfoil.cluster.leader import CHECKPOINT_PATH
 from counterfoil.cluster.schema import migrate
+from counterfoil.cluster.tidy import CHECKPOINT_PATH
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import VerifierKey
@@ -204,10 +204,11 @@ class SharedEnd:
     def freeze(self, to: str) -> None:
         """Mark it when all that was queued is published; a writer of ours sees to that."""
         until = time.monotonic() + _FREEZE_WITHIN_S
-        with self.open() as log:
+        with self.open() as log, self._database.session("leaving the log") as connection:
             writer = log.engine.write()
             try:
-                while not self._mark(to):
+                state.keep_callers_out(connection, self._database)
+                while not state.mark_moved(connection, to):
                     if time.monotonic() > until:
                         raise UnavailableError(
                             f"{self.name}: what is committed does not get published",
@@ -260,10 +261,6 @@ class SharedEnd:
         """Close the connections."""
         self._objects.close()
         self._database.close()
-
-    def _mark(self, to: str) -> bool:
-        with self._database.transaction("marking the log as moved") as connection:
-            return state.mark_moved(connection, self._database, to)
 
 
 def end_at(where: str | Path, disk: Disk) -> FolderEnd | SharedEnd:

@@ -45,7 +45,7 @@ class Cluster:
     def __init__(self, url: str, disk: Disk) -> None:
         self.address = parse_address(url)
         self.name = self.address.name
-        self.many_writers = True
+        self.is_shared = True
         self.objects = open_objects(self.address, disk)
         self.blobs = ObjectBlobs(self.objects)
         database = Database(self.address)

@@ -31,6 +31,7 @@ from counterfoil.cluster.edge import Edge, Growth
 from counterfoil.cluster.objects import Objects
 from counterfoil.cluster.queue import Call, committed_after, take
 from counterfoil.cluster.state import FencedError
+from counterfoil.cluster.tidy import CHECKPOINT_PATH, Tidier
 from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.waiting import Waiting
 from counterfoil.core.checkpoint import (
@@ -40,7 +41,6 @@ from counterfoil.core.checkpoint import (
     sign_checkpoint,
 )
 from counterfoil.core.keys import Signer
-from counterfoil.core.tile import TILE_WIDTH
 from counterfoil.errors import (
     ConflictError,
     CounterfoilError,
@@ -50,7 +50,6 @@ from counterfoil.errors import (
 )
 from counterfoil.ledger.countersign import Witnesses
 
-CHECKPOINT_PATH = "checkpoint"
 MAX_CHECKPOINT_BYTES = 1 << 20
 """Longest checkpoint that is read from the object store."""
 
@@ -162,26 +161,32 @@ class Leader(threading.Thread):
                 return
         channel = sql.Identifier(state.channel(self._database, state.QUEUED))
         connection.execute(sql.SQL("LISTEN {}").format(channel))
+        tidier = Tidier(self._database, self._objects)
         try:
-            self._take_over(connection)
+            self._take_over(connection, tidier)
             while not self._stopped.is_set():
                 self._progress = time.monotonic()
                 if self._unfinished is None:
-                    self._ask_again(connection, is_idle=False)
+                    self._ask_again(connection, tidier, is_idle=False)
                     calls = take(connection)
                     if not calls:
-                        self._ask_again(connection, is_idle=True)
+                        self._ask_again(connection, tidier, is_idle=True)
                         for _ in connection.notifies(timeout=_IDLE_S, stop_after=1):
                             pass
                         continue
-                    self._commit(connection, calls)
-                self._finish(connection)
+                    self._witnesses.refresh()
+                    with connection.transaction():
+                        upcoming = self._swap(connection, calls)
+                    self._go_on_from(upcoming)
+                self._finish(connection, tidier, is_lasting=True)
         except CounterfoilError as error:
             if not connection.broken:
                 state.report_trouble(connection, self._database, self._epoch, str(error))
             raise
+        finally:
+            tidier.close()
 
-    def _take_over(self, connection: Connection) -> None:
+    def _take_over(self, connection: Connection, tidier: Tidier) -> None:
         """Begin an epoch, and finish what the last one left."""
         found = state.lead(connection, self._database, f"{socket.gethostname()} {os.getpid()}")
         self._epoch, self._committed = found.epoch, found.committed
@@ -208,20 +213,21 @@ class Leader(threading.Thread):
         self._edge = edge
         shown = self._require_newest()
         if self._unfinished is not None:
-            self._finish(connection)
+            self._finish(connection, tidier, is_lasting=False)
         self._meet(connection)
         if self._tree.head != shown:
-            self._objects.replace(CHECKPOINT_PATH, self._tree.head)
+            tidier.follow(tree_head(self._tree), [])
 
     def _meet(self, connection: Connection) -> None:
         """Find out what witnesses remember, and publish what they have cosigned since."""
         note = self._witnesses.meet(self._tree)
         if note != self._tree.head:
             head = tree_head(self._tree)._replace(checkpoint=note)
-            state.publish(connection, self._database, self._epoch, head)
+            with connection.transaction():
+                state.publish(connection, self._database, self._epoch, head)
             self._tree.take(head)
 
-    def _ask_again(self, connection: Connection, *, is_idle: bool) -> None:
+    def _ask_again(self, connection: Connection, tidier: Tidier, *, is_idle: bool) -> None:
         """Ask about the newest checkpoint: for who wants it now, or as some have been silent."""
         callers = []
         while not self._asking.empty():
@@ -234,7 +240,7 @@ class Leader(threading.Thread):
         try:
             self._meet(connection)
             if self._tree.head != shown:
-                self._objects.replace(CHECKPOINT_PATH, self._tree.head)
+                tidier.follow(tree_head(self._tree), [])
         except Exception as error:
             for one in callers:
                 one.set_exception(error)
@@ -270,9 +276,8 @@ class Leader(threading.Thread):
             )
         return note
 
-    def _commit(self, connection: Connection, calls: list[Call]) -> None:
-        """Give calls their place, durably: the second step."""
-        self._witnesses.refresh()
+    def _swap(self, connection: Connection, calls: list[Call]) -> _Unfinished:
+        """Give calls their place: the second step, durable when the transaction is."""
         growth = self._edge.grow([entry for call in calls for entry in call.entries])
         size, root = growth.edge.size, growth.edge.frontier.root()
         checkpoint = Checkpoint(self._signer.key.name, size, root)
@@ -285,30 +290,44 @@ class Leader(threading.Thread):
         # If the connection ends in here, it is not known which head is committed. It is read again
         # by whoever leads next, and the one signed here is seen by nobody unless that is it.
         state.swap(connection, self._epoch, self._committed, head, places)
-        self._committed, self._edge = head, growth.edge
         firsts = {number: place for number, (place, _) in places.items()}
-        self._unfinished = _Unfinished(head, growth, firsts)
+        return _Unfinished(head, growth, firsts)
 
-    def _finish(self, connection: Connection) -> None:
-        """Publish what is committed: the steps from the third on."""
+    def _go_on_from(self, committed: _Unfinished) -> None:
+        """Take over what a transaction has made durable."""
+        self._committed, self._edge = committed.head, committed.growth.edge
+        self._unfinished = committed
+
+    def _finish(self, connection: Connection, tidier: Tidier, *, is_lasting: bool) -> None:
+        """Publish what is committed: the steps from the third on.
+
+        Args:
+            connection: The leader's.
+            tidier: Does what nobody waits for.
+            is_lasting: Whether calls that wait are committed in the transaction that publishes:
+                one sync of the database's disk less for each commit under load.
+        """
         unfinished = self._unfinished
         assert unfinished is not None  # noqa: S101 asked for by our own code only
-        head, growth, places = unfinished.head, unfinished.growth, unfinished.places
+        head, growth = unfinished.head, unfinished.growth
         self._tree.store(growth.objects, head.size)
         self._progress = time.monotonic()
         head = head._replace(checkpoint=self._witnesses.countersign(self._tree, head.checkpoint))
-        state.publish(connection, self._database, self._epoch, head)
+        upcoming = None
+        with connection.transaction():
+            state.publish(connection, self._database, self._epoch, head)
+            calls = take(connection) if is_lasting else []
+            if calls:
+                upcoming = self._swap(connection, calls)
         self._unfinished = None
         self._tree.take(head)
         self._waiting.note_trouble("")
-        self._waiting.resolve(places)
-        # Nobody waits for what follows. If we stop here, the next leader shows the checkpoint, the
-        # next full bundle prunes the queue, and some partial tiles stay that nobody needs.
-        self._objects.replace(CHECKPOINT_PATH, head.checkpoint)
-        for prefix in growth.outgrown:
-            self._objects.remove_below(prefix)
-        if growth.outgrown:
-            state.prune(connection, head.size - head.size % TILE_WIDTH)
+        self._waiting.resolve(unfinished.places)
+        if upcoming is not None:
+            self._go_on_from(upcoming)
+        # If we stop here, the next leader shows the checkpoint, the next full bundle has the queue
+        # emptied, and some partial tiles stay that nobody needs.
+        tidier.follow(head, growth.outgrown)
 
 
 def tree_head(tree: TileTree) -> Head:

@@ -131,6 +131,22 @@ def committed_after(connection: Connection, size: int, stop: int) -> list[Call]:
     return calls
 
 
+def newest(connection: Connection) -> int:
+    """Give the number of the newest call in the queue; 0 if there is none."""
+    (number,) = connection.execute("SELECT coalesce(max(id), 0) FROM queue").fetchone() or (0,)
+    return int(number)
+
+
+def is_published_to(connection: Connection, number: int) -> bool:
+    """Whether every call up to a number, as far as it is in the queue, is published."""
+    found = connection.execute(
+        "SELECT FROM published, queue LEFT JOIN placed USING (id) WHERE queue.id <= %s"
+        " AND (placed.id IS NULL OR placed.first + placed.count > published.size) LIMIT 1",
+        (number,),
+    )
+    return found.rowcount == 0
+
+
 def places_of(connection: Connection, ids: Iterable[int], size: int) -> dict[int, int]:
     """Look up where calls came to stand, as far as they stand below `size`."""
     rows = connection.execute(

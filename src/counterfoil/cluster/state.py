@@ -110,13 +110,17 @@ def read_moved(connection: Connection) -> str:
     return "" if row is None else str(row[0])
 
 
-def mark_moved(connection: Connection, database: Database, to: str) -> bool:
+def keep_callers_out(connection: Connection, database: Database) -> None:
+    """Let nobody queue anything until this connection ends; a leader goes on."""
+    connection.execute("SELECT pg_advisory_lock(%s)", (_moving_key(database),))
+
+
+def mark_moved(connection: Connection, to: str) -> bool:
     """Say that the log lives elsewhere; no leader commits anything from here on.
 
     Returns:
         Whether that was possible: not while something is queued or committed and not published.
     """
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_moving_key(database),))
     done = connection.execute(
         "UPDATE log SET moved_to = %s, epoch = epoch + 1 FROM published"
         " WHERE log.size = published.size AND NOT EXISTS (SELECT FROM queue"
@@ -197,7 +201,7 @@ def swap(
     """Compare and swap the committed head, and place the calls that it covers, all or nothing.
 
     Args:
-        connection: The leader's.
+        connection: The leader's, in a transaction.
         epoch: The leader's.
         old: What it goes on from.
         new: What is committed now.
@@ -206,35 +210,33 @@ def swap(
     Raises:
         FencedError: another leader was faster.
     """
-    with connection.transaction():
-        done = connection.execute(
-            "UPDATE log SET size = %s, root = %s, checkpoint = %s"
-            " WHERE epoch = %s AND size = %s AND root = %s AND moved_to IS NULL",
-            (*new, epoch, old.size, old.root),
-        )
-        if done.rowcount != 1:
-            raise FencedError
-        firsts, counts = [first for first, _ in places.values()], [n for _, n in places.values()]
-        connection.execute(
-            "INSERT INTO placed (id, first, count)"
-            " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::integer[])",
-            ([*places], firsts, counts),
-        )
+    done = connection.execute(
+        "UPDATE log SET size = %s, root = %s, checkpoint = %s"
+        " WHERE epoch = %s AND size = %s AND root = %s AND moved_to IS NULL",
+        (*new, epoch, old.size, old.root),
+    )
+    if done.rowcount != 1:
+        raise FencedError
+    firsts, counts = [first for first, _ in places.values()], [n for _, n in places.values()]
+    connection.execute(
+        "INSERT INTO placed (id, first, count)"
+        " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::integer[])",
+        ([*places], firsts, counts),
+    )
 
 
 def publish(connection: Connection, database: Database, epoch: int, head: Head) -> None:
-    """Show a committed head to readers, and tell those who wait.
+    """Show a committed head to readers, and tell those who wait; in a transaction.
 
     Raises:
         FencedError: another leader has taken over.
     """
-    with connection.transaction():
-        fence = connection.execute("SELECT FROM log WHERE epoch = %s FOR SHARE", (epoch,))
-        if fence.rowcount != 1:
-            raise FencedError
-        connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
-        connection.execute("UPDATE leader SET trouble = '' WHERE trouble <> ''")
-        connection.execute("SELECT pg_notify(%s, '')", (channel(database, PUBLISHED),))
+    fence = connection.execute("SELECT FROM log WHERE epoch = %s FOR SHARE", (epoch,))
+    if fence.rowcount != 1:
+        raise FencedError
+    connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
+    connection.execute("UPDATE leader SET trouble = '' WHERE trouble <> ''")
+    connection.execute("SELECT pg_notify(%s, '')", (channel(database, PUBLISHED),))
 
 
 def report_trouble(connection: Connection, database: Database, epoch: int, trouble: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Sequence
 
 from psycopg import sql
@@ -17,7 +18,7 @@ from counterfoil.cluster import state
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.leader import ASK_AGAIN_S, BEAT_S, Leader
 from counterfoil.cluster.objects import Objects
-from counterfoil.cluster.queue import join_entries, places_of, stage
+from counterfoil.cluster.queue import is_published_to, join_entries, newest, places_of, stage
 from counterfoil.cluster.tiletree import TileTree
 from counterfoil.cluster.waiting import Pending, Waiting
 from counterfoil.core.keys import Signer
@@ -30,6 +31,7 @@ PATIENCE_S = 30.0
 ASKED_WITHIN_S = 15.0
 """How long a call of ask_witnesses waits for the leader: it may have to become one first."""
 
+_POLL_S = 0.05  # between looks into the queue
 _LOOK_S = 1.0  # until one looks what is published without having been told
 _RETRY_S = 0.25  # until one connects again
 
@@ -84,12 +86,33 @@ class ClusterWriter:
             )
         data = join_entries(entries)
         if not entries:
+            self._find_out()
             return range(self.tree.size, self.tree.size)
         pending = Pending(len(entries), data)
         self._waiting.add(pending)
         first = self._waiting.wait(pending, PATIENCE_S)
         self._witnesses.warn_of_silence(stacklevel=4)
         return range(first, first + len(entries))
+
+    def _find_out(self) -> None:
+        """Wait until all that is in the queue now is published, so that one can look it up.
+
+        Raises:
+            UnavailableError: it is not, in time.
+        """
+        until = time.monotonic() + PATIENCE_S
+        with self._database.transaction("looking into the queue") as connection:
+            number = newest(connection)
+        while True:
+            with self._database.transaction("looking into the queue") as connection:
+                if is_published_to(connection, number):
+                    break
+            if self._stopped.wait(_POLL_S) or time.monotonic() > until:
+                raise UnavailableError(
+                    "entries of before are queued durably, and not published yet",
+                    hint="A leader publishes them as soon as it can; ask again then.",
+                )
+        self.tree.refresh()
 
     def ask_witnesses(self) -> None:
         """Have the leader ask again, if it is in this process.

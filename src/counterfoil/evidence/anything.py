@@ -28,9 +28,10 @@ from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit
 from counterfoil.ledger.disk import as_path, is_url, read_file, reported
-from counterfoil.ledger.log import Found, Log
+from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
+from counterfoil.ledger.reading import Found
 from counterfoil.ledger.status import check_memory
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
@@ -127,6 +128,7 @@ def _verify_ledger(
         confirmed = confirm_log(log, policy, newest_said(log), now)
     return Verdict(
         what=f"ledger {report.origin}",
+        grade=confirmed.labels[-1],
         grades=confirmed.labels,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
@@ -177,6 +179,7 @@ def _verify_thing(
     exactly = "byte for byte" if kind == "model" else "part for part"
     return Verdict(
         what=f"{kind} {name}",
+        grade=confirmed.labels[-1],
         grades=confirmed.labels,
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
@@ -270,6 +273,7 @@ def _verify_receipt(
     confirmed = confirm_checkpoint(receipt.checkpoint, policy)
     return Verdict(
         what=f"entry {receipt.index} of {origin}",
+        grade=confirmed.labels[-1],
         grades=confirmed.labels,
         trusted=True,
         policy=policy.digest.hex(),
@@ -301,6 +305,7 @@ def _verify_carried(
     since = ", then of ".join(checkpoint.origin for checkpoint in covering[1:])
     return Verdict(
         what=f"entry {receipt.index} of {own.origin}",
+        grade=confirmed.labels[-1],
         grades=confirmed.labels,
         trusted=True,
         policy=policy.digest.hex(),
@@ -381,5 +386,5 @@ def _other_log(key: VerifierKey, policy: TrustPolicy) -> PolicyError:
         f"this ledger signs with {key.label}; the trust policy knows {policy.log.key.label}",
         have=key.label,
         need=policy.log.key.label,
-        hint="It is another ledger, or the policy is of another one.",
+        hint="It is another ledger, or the policy is of another one, or older than the key.",
     )

@@ -47,34 +47,36 @@ class Verdict:
 
     Args:
         what: Kind and name of what was verified, such as `decision 17 of credit`.
-        grades: How far it stands without the log operator's word, lowest first, such as
-            `witnessed`; each is reached by itself, and does not include those before it.
+        grade: How far it stands without the log operator's word, such as `witnessed`: the highest
+            grade that it reaches.
         trusted: Whether it was judged under a trust policy that came from elsewhere.
         policy: SHA-256 of that policy in hex; None without one.
         proved: What is proved, one sentence each.
         not_checked: What was not checked or cannot be, one sentence each.
         trust: Whom one still has to trust, and for what, one sentence each.
         facts: The proven values.
+        grades: All grades that it reaches, lowest first, where there are several. Each is reached
+            by itself, and does not include those before it.
     """
 
     what: str
-    grades: tuple[str, ...]
+    grade: str
     trusted: bool
     policy: str | None
     proved: tuple[str, ...]
     not_checked: tuple[str, ...]
     trust: tuple[str, ...]
     facts: Mapping[str, JsonValue]
+    grades: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # A trusted verdict that cannot name its policy is our own bug, not a property of a file.
         if self.trusted != (self.policy is not None):
             raise AssertionError("a verdict is trusted exactly where it names a policy")
-
-    @property
-    def grade(self) -> str:
-        """The highest grade that it reaches."""
-        return self.grades[-1]
+        if not self.grades:
+            object.__setattr__(self, "grades", (self.grade,))
+        if self.grade != self.grades[-1]:
+            raise AssertionError("the grade of a verdict is the highest of its grades")
 
     @property
     def exit_code(self) -> int:

@@ -122,6 +122,7 @@ def verify_evidence(
     system = named(declaration.system)
     return Verdict(
         what=f"decision {receipt.index} of {system}",
+        grade=grades[-1].label,
         grades=tuple(one.label for one in grades),
         trusted=policy is not None,
         policy=policy.digest.hex() if policy is not None else None,
@@ -230,7 +231,8 @@ def _log_keys(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> 
             f"knows {policy.log.key.label}",
             have=claimed.label,
             need=policy.log.key.label,
-            hint="It proves nothing to you: anybody can make a log of their own.",
+            hint="It proves nothing to you: anybody can make a log of their own. If this one has a "
+            "new key, get its newest trust policy.",
         )
     return policy.log.keys
 

@@ -144,6 +144,7 @@ class Watched:
     """
 
     def __init__(self, app: ASGIApp) -> None:
+        logging.captureWarnings(True)
         self._app = app
         self._watcher = os.getppid()
 

@@ -17,15 +17,18 @@ from starlette.requests import Request
 
 import counterfoil
 from counterfoil import ledger as ledgers
-from counterfoil.errors import CounterfoilError
 from counterfoil.http.callers import Callers, Who, unauthenticated
 from counterfoil.http.intake import Intake
 from counterfoil.http.limits import Limits
 from counterfoil.http.metrics import Metrics
+from counterfoil.http.problems import busy
 from counterfoil.http.settings import Settings
 
 READ_THREADS = 8
 """Threads that read: a disk that is slow for one caller is not slow for all."""
+
+MAX_SEARCHES = 64
+"""Searches that wait for each other."""
 
 POLICY_EVERY_S = 1.0
 """How often it is seen whether another trust policy was adopted."""
@@ -52,6 +55,8 @@ class Service:
         self.limits = Limits(settings.rate, settings.concurrency)
         self.intake = Intake(log, self.metrics)
         self._readers = ThreadPoolExecutor(READ_THREADS, "reading")
+        self._searcher = ThreadPoolExecutor(1, "searching")
+        self._searches = 0
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -70,6 +75,7 @@ class Service:
                 await self._watching
         await self.intake.close()
         self._readers.shutdown()
+        self._searcher.shutdown()
         await asyncio.to_thread(self.log.close)
 
     async def read(
@@ -78,6 +84,20 @@ class Service:
         """Run something that reads, in a thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, lambda: function(*args, **named))
+
+    async def search(self, function: Callable[[], Result]) -> Result:
+        """Run something that searches: one after another, as they share an index with appending.
+
+        Raises:
+            Problem: 503, as too many wait.
+        """
+        if self._searches >= MAX_SEARCHES:
+            raise busy(503, "too many searches are under way")
+        self._searches += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._searcher, function)
+        finally:
+            self._searches -= 1
 
     def require_reader(self, request: Request) -> None:
         """Let a request read.
@@ -98,5 +118,5 @@ class Service:
             await asyncio.sleep(POLICY_EVERY_S)
             try:
                 await self.read(self.callers.reload)
-            except CounterfoilError:
-                _LOG.exception("the trust policy cannot be read")
+            except Exception:  # noqa: BLE001 a watch that ended would see nothing any more
+                _LOG.exception("the trust policy cannot be read")  # and is looked at again

@@ -1,6 +1,7 @@
 """The ledger: where statements live.
 
-log         append, receipts, find             sequencer     the one writer
+log         appended to, for receipts          reading       proven, and found again
+sequencer   the one writer in a folder
 engine      where the entries live             embedded      in a folder
 tree        proofs and entries as published    treeview      read from a folder
 treestore   a durable tree in a folder
@@ -48,11 +49,11 @@ if TYPE_CHECKING:
     from counterfoil.ledger.export import export_site as export_site
     from counterfoil.ledger.export import prune_site as prune_site
     from counterfoil.ledger.gate import Clearance as Clearance
-    from counterfoil.ledger.log import Found as Found
     from counterfoil.ledger.log import Log as Log
     from counterfoil.ledger.nextkey import prepare_next_key as prepare_next_key
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
     from counterfoil.ledger.places import make_principal_key as make_principal_key
+    from counterfoil.ledger.reading import Found as Found
     from counterfoil.ledger.resources import BUNDLES as BUNDLES
     from counterfoil.ledger.resources import read_resource as read_resource
     from counterfoil.ledger.rotation import rotate_key as rotate_key
@@ -87,7 +88,7 @@ _HOMES = {
     "BUNDLES": ".resources",
     "Caller": ".signedrequests",
     "Clearance": ".gate",
-    "Found": ".log",
+    "Found": ".reading",
     "Log": ".log",
     "MAX_ENVELOPE_BYTES": "..core.envelope",
     "MAX_WITNESS_REQUEST_BYTES": ".witness:MAX_REQUEST_BYTES",

@@ -42,12 +42,11 @@ class Embedded:
 
     def __init__(self, folder: Path, disk: Disk) -> None:
         self.name = str(folder)
-        self._ledger = folder
+        self.is_shared = False
         self.blobs = FolderBlobs(folder / "blobs", disk)
         self._ledger = folder
         self._folder = folder / "log"
         self._disk = disk
-        self.many_writers = False
         keys = self.keys
         self._places = Places(keys.name)
         self.witnesses = Witnesses(keys, self._places)

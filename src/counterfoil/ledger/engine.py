@@ -57,8 +57,8 @@ class Engine(Protocol):
         """The log's, as they are now; their name is the origin."""
 
     @property
-    def many_writers(self) -> bool:
-        """Whether several processes may be writers at the same time."""
+    def is_shared(self) -> bool:
+        """Whether others may append while this process does."""
 
     @property
     def blobs(self) -> Blobs:

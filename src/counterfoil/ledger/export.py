@@ -88,7 +88,7 @@ def prune_site(log: Log, folder: Path, older_than_s: float, now: float | None = 
     count = 0
     with reported(f"cannot prune {folder}"):
         _check_published(log, folder / "checkpoint")
-        # The full tile has to be there for who reads the site, not only for us.
+        # An export that was stopped has left full tiles which the checkpoint does not call for.
         size = open_checkpoint((folder / "checkpoint").read_bytes(), log.keys).size
         for edge in sorted((folder / "tile").rglob("*.p")):
             for path in sorted(edge.iterdir()) if edge.is_dir() else ():

@@ -28,6 +28,11 @@ def prepare_next_key(places: Places) -> PrivateKey:
     return load_key(path)
 
 
+def is_prepared(places: Places) -> bool:
+    """Whether the next key was made beforehand, so that others can have been told of it."""
+    return (places.keys / f"{_NEXT}.pem").exists()
+
+
 def install_next_key(places: Places, key: VerifierKey, disk: Disk) -> None:
     """Put the next key into the place of the log's, if that is the key in force.
 

@@ -24,10 +24,10 @@ from dataclasses import dataclass, replace
 
 from counterfoil.core.checkpoint import Checkpoint, LogKeys
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.errors import ConflictError, UnavailableError
+from counterfoil.errors import ConflictError, RefusedError, UnavailableError
 from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.nextkey import install_next_key, prepare_next_key
+from counterfoil.ledger.nextkey import install_next_key, is_prepared, prepare_next_key
 from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.trust import Trust
 from counterfoil.ledger.witness import know_next
@@ -57,6 +57,7 @@ def rotate_key(log: Log, *, by: tuple[str, ...] = ("operator",)) -> Rotation:
 
     Raises:
         ConflictError: somebody writes here, or the folder is behind its witness.
+        RefusedError: the policy counts on witnesses of others, and the key was not prepared.
         PolicyError: too few of those who may replace the policy would sign; nothing was done.
         UnavailableError: the disk refuses, or the policy's quorum does not cosign.
     """
@@ -66,6 +67,13 @@ def rotate_key(log: Log, *, by: tuple[str, ...] = ("operator",)) -> Rotation:
         return Rotation(log.keys, None)
     policy = Trust(log).show()
     if policy.log.keys == log.keys:
+        asked = [one.name for one in policy.witnesses if one.url]
+        if policy.quorum and asked and not is_prepared(log.places):
+            raise RefusedError(
+                "witnesses of others refuse a key that they do not know, and would stop the log",
+                reasons=tuple(f"{name} has not been told" for name in asked),
+                hint="`counterfoil log rotate --prepare` makes the key; have them take it first.",
+            )
         new = prepare_next_key(log.places).key
         Trust(log).require_successor(_naming(policy, log.keys.followed_by(new, log.size)), by=by)
         _hand_over(log)

@@ -26,6 +26,7 @@ from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.sharding import shard_after
 from counterfoil.ledger.stamps import kept_stamps, read_stamp
 from counterfoil.ledger.trust import Trust
 
@@ -94,10 +95,12 @@ class Status:
         cosigned: Names of the policy's witnesses who have cosigned the newest checkpoint.
         silent: Names of the others; those with an address, and a local one, can be asked again.
         writer: Number of the process that writes here; None if nobody does, or it cannot be told.
+        is_shared: Whether several processes may append at a time; then `writer` is None.
         policy: The adopted policy; None if none was adopted on this machine.
         witness: What the local witness remembers; None if there is none.
         stamps: For each authority of the policy the newest time-stamp that is kept; nothing in it
             is checked here.
+        following: Key of the log that goes on, if this one has ended.
     """
 
     origin: str
@@ -110,9 +113,11 @@ class Status:
     cosigned: tuple[str, ...]
     silent: tuple[str, ...]
     writer: int | None
+    is_shared: bool
     policy: TrustPolicy | None
     witness: Memory | None
     stamps: tuple[KeptStamp, ...] = ()
+    following: VerifierKey | None = None
 
 
 def read_status(log: Log) -> Status:
@@ -141,9 +146,11 @@ def read_status(log: Log) -> Status:
         cosigned=tuple(one.name for one in witnesses if keys.issuperset(one.keys)),
         silent=tuple(one.name for one in witnesses if not keys.issuperset(one.keys)),
         writer=_find_writer(log.folder / "log" / "writer.lock"),
+        is_shared=log.engine.is_shared,
         policy=policy,
         witness=_read_memory(log),
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
+        following=shard_after(log),
     )
 
 
@@ -166,7 +173,7 @@ def check_memory(log: Log) -> None:
     while _compare(log, memory.checkpoint) is Standing.BEHIND:
         if time.monotonic() > until:
             raise VerificationError(
-                f"{log.folder} has {log.size} entries, and the witness on this machine has "
+                f"{log.engine.name} has {log.size} entries, and the witness on this machine has "
                 f"cosigned {memory.checkpoint.size} of this log: this is a restored snapshot, or a "
                 "copy of a folder that went on",
                 hint="Verify the newest copy. If a process was killed while it wrote here, any "
@@ -176,8 +183,8 @@ def check_memory(log: Log) -> None:
         log.refresh()
     if _compare(log, memory.checkpoint) is Standing.CONTRADICTS:
         raise SplitViewError(
-            f"{log.folder} has another history than the witness on this machine cosigned at size "
-            f"{memory.checkpoint.size}",
+            f"{log.engine.name} has another history than the witness on this machine cosigned "
+            f"at size {memory.checkpoint.size}",
             a=log.checkpoint,
             b=memory.note,
             hint="Entries were rewritten, or two copies went on separately; keep both "

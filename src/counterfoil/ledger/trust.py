@@ -30,8 +30,9 @@ from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
 from counterfoil.core.testimony import check_attestation, hear, short_predicate, stated_types
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import reported
-from counterfoil.ledger.log import Found, Log
+from counterfoil.ledger.log import Log
 from counterfoil.ledger.policyfile import format_adopted, keep_policy, read_policy
+from counterfoil.ledger.reading import Found
 
 PRODUCTION = "production"
 

@@ -20,7 +20,8 @@ from counterfoil.data.datasets import Dataset, Datasets, check_name
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
-from counterfoil.ledger.log import Attested, Found, Log
+from counterfoil.ledger.log import Attested, Log
+from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import PRODUCTION, Trust, heard_in
 from counterfoil.models.approval import approval_of
 from counterfoil.models.evaluate import evaluate

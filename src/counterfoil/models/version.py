@@ -10,7 +10,7 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.testimony import stated_types
 from counterfoil.errors import FormatError
-from counterfoil.ledger.log import Found
+from counterfoil.ledger.reading import Found
 from counterfoil.models.explain import Explainer
 from counterfoil.models.predict import Predictor, as_predictor
 from counterfoil.models.terms import Terms

@@ -78,7 +78,7 @@ class SiteEngine:
             source, self._memory, self._policy, settle_within_s=settle_within_s
         )
 
-    many_writers = True
+    is_shared = True
     """Whoever appends asks the server, which puts all in one order."""
 
     @property

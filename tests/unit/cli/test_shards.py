@@ -18,10 +18,12 @@ def plain(place):
     return place
 
 
-def test_a_receipt_is_carried_and_verified(ask, plain):
+def test_a_receipt_is_carried_and_verified(ask, run, plain):
     """By the new ledger's trust.toml and the file alone."""
     said = ask("log", "shard", "next", "--ledger", "plain")
     assert said["size"] == 3
+    assert ask("log", "status", "--ledger", "plain")["next"].startswith(said["begun"])
+    assert f"goes on as {said['begun']}" in run("log", "status", "--ledger", "plain").stdout
     assert ask("log", "carry", 1, "--ledger", "plain", "--to", "next")["file"] == "1.carried.json"
     Path("entry").write_bytes(b"an entry")
     verdict = ask("verify", "1.carried.json", "--entry", "entry", "--trust", "next/trust.toml")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from counterfoil.core.envelope import check_envelope, sign_envelope
+from counterfoil.core.envelope import check_envelope, format_envelope, sign_envelope
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.principals import Compromise
 from counterfoil.core.statement import Statement, format_statement, parse_statement
@@ -13,6 +13,7 @@ from counterfoil.core.testimony import (
     find_permitted,
     find_signers,
     hear,
+    is_confirmation,
     with_compromises,
 )
 from counterfoil.errors import FormatError, PolicyError, SignatureError
@@ -182,3 +183,11 @@ def test_hearing_keeps_what_does_not_count_and_says_why(bank):
     )
     with pytest.raises(FormatError):
         hear(bank.policy(), sign_envelope(b"{}", bank.key("risk-a")), 3)
+
+
+def test_what_only_confirms_the_log_is_told_from_news(bank):
+    """Anchors and time-stamps are no reason to confirm it again; everything else is."""
+    for name, expected in (("anchor", True), ("timestamp", True), ("approval", False)):
+        entry = format_envelope(bank.says("risk-a", name, {}))
+        assert is_confirmation(entry) == expected
+    assert not is_confirmation(b"an entry of somebody else")

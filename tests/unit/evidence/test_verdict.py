@@ -12,7 +12,7 @@ DIGEST = "ab" * 32
 def verdict(**changes):
     values = {
         "what": "decision 17 of credit",
-        "grades": ("self-witnessed",),
+        "grade": "self-witnessed",
         "trusted": True,
         "policy": DIGEST,
         "proved": ("Every value shown is what was recorded.",),
@@ -91,3 +91,13 @@ def test_long_sentences_fit_a_terminal():
 def test_empty_sections_are_left_out():
     """A heading without a sentence below it is not printed."""
     assert "Not checked" not in str(verdict(not_checked=()))
+
+
+def test_every_grade_that_is_reached_is_told():
+    """Each with what it means; the highest is the grade."""
+    both = verdict(grade="time-stamped", grades=("witnessed", "time-stamped"))
+    assert both.as_dict()["grades"] == ["witnessed", "time-stamped"]
+    text = str(both)
+    assert text.index("witnessed. Independent") < text.index("time-stamped. An authority")
+    with pytest.raises(AssertionError):
+        verdict(grade="witnessed", grades=("witnessed", "time-stamped"))

@@ -9,7 +9,13 @@ import pytest
 import counterfoil as cf
 from counterfoil.core.envelope import format_envelope, sign_envelope
 from counterfoil.core.principals import Permission
-from counterfoil.core.statement import Subject, format_statement, parse_statement
+from counterfoil.core.statement import (
+    Statement,
+    Subject,
+    format_statement,
+    parse_statement,
+    predicate_type,
+)
 from counterfoil.ledger import Admission
 from counterfoil.ledger.disk import Disk
 
@@ -136,3 +142,26 @@ def test_appending_nothing_finds_out_what_became_of_a_failure(ledger, envelope):
         assert log.size == size
         assert len(log.append_many(())) == 0
         assert log.positions_of([envelope]) == [size]
+
+
+def test_a_search_can_be_given_up(ledger):
+    """What two things have in common may take long to find; whoever serves others bounds that."""
+    signer = ledger.principal_key("operator")
+    for name in ("approval", "dataset"):
+        statements = [
+            Statement((Subject(f"{name} {n}", {"sha256": "ab" * 32}),), predicate_type(name), {})
+            for n in range(1500)
+        ]
+        ledger.append_many(
+            [format_envelope(sign_envelope(format_statement(one), signer)) for one in statements]
+        )
+    label = signer.key.label
+    found = ledger.find(issuer=label, predicate="approval", last=2)
+    assert [one.statement.subjects[0].name for one in found] == ["approval 1498", "approval 1499"]
+    assert len(ledger.find(issuer=label, predicate="dataset", within_s=30)) == 1500
+    with pytest.raises(cf.UnavailableError, match="took longer"):
+        ledger.find(issuer=label, predicate="evaluation", within_s=-1)
+    assert ledger.find(issuer=label, predicate="evaluation", within_s=30) == []
+    digest = "ab" * 32
+    assert len(ledger.find(issuer=label, subject=digest, predicate="dataset", last=7)) == 7
+    assert len(ledger.find(last=1, within_s=-1)) == 1

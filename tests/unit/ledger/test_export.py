@@ -211,6 +211,21 @@ def test_pruning_leaves_alone_what_is_not_a_tile(make_log, tmp_path):
         assert (site / "tile" / "entries" / "000.p" / "3").exists()
 
 
+def test_pruning_goes_by_the_checkpoint_that_is_shown(make_log, tmp_path):
+    """An export that was stopped before its checkpoint leaves the old one, and what that needs."""
+    site = tmp_path / "site"
+    with Log(make_log()) as log:
+        fill(log, 200)
+        export_site(log, site)
+        before = (site / "checkpoint").read_bytes()
+        fill(log, 300)
+        export_site(log, site)
+        (site / "checkpoint").write_bytes(before)
+        assert prune_site(log, site, older_than_s=0) == 0
+        export_site(log, site)
+        assert prune_site(log, site, older_than_s=0) == 2
+
+
 def test_pruning_the_site_of_another_log_is_refused(make_log, tmp_path):
     """It would take away what that one's readers need."""
     with Log(make_log()) as log:

@@ -18,11 +18,13 @@ from counterfoil.core.checkpoint import (
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.note import open_note
 from counterfoil.core.policy import format_policy, parse_policy, policy_from_json, policy_to_json
+from counterfoil.core.quorum import Witness
 from counterfoil.core.receipt import check_receipt, format_receipt
 from counterfoil.errors import (
     ConflictError,
     FormatError,
     PolicyError,
+    RefusedError,
     SignatureError,
     UnavailableError,
     VerificationError,
@@ -231,3 +233,22 @@ def test_a_witness_of_others_is_told_the_next_key(folder):
             own.add_checkpoint(ledger.size, (), stolen)
     with pytest.raises(FormatError, match="does not know"):
         own.know_next(generate_key("stranger.example/log", Algorithm.ED25519).key)
+
+
+def test_a_log_that_others_witness_is_not_rotated_by_surprise(folder):
+    """They would refuse the new key, and the log could publish nothing more."""
+    key = generate_key("auditor.example/witness", Algorithm.COSIGNATURE_ED25519).key
+    with cf.open(folder) as ledger:
+        policy = ledger.policy.show()
+        auditor = Witness("auditor", key, "Auditor LLP", url="http://127.0.0.1:9")
+        draft = policy.followed_by(witnesses=(*policy.witnesses, auditor), quorum=1)
+        with pytest.warns(UserWarning, match="auditor"):
+            ledger.policy.adopt(draft)
+    with cf.open(folder) as ledger, pytest.raises(RefusedError):
+        rotate_key(ledger)
+    assert read_identity(folder).earlier == ()
+    with cf.open(folder) as ledger:
+        prepare_next_key(ledger.places)
+        with pytest.warns(UserWarning, match="auditor"):
+            rotate_key(ledger)
+        assert len(ledger.keys.earlier) == 1

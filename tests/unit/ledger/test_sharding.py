@@ -113,6 +113,10 @@ def test_a_carried_receipt_that_was_changed_is_none(old, new):
         covering = check_carried(b"one", carried, following.keys)
         assert [one.origin for one in covering] == [ledger.origin, following.origin]
         (step,) = carried.takeovers
+        again = following.append(step[0])  # the same words later, as anybody can say them again
+        late = step[0], format_receipt(following.receipt(again.index))
+        with pytest.raises(ProofError, match="a takeover stands at"):
+            check_carried(b"one", replace(carried, takeovers=(late,)), following.keys)
         second = following.entry(1), format_receipt(following.receipt(1))
         for changed in (
             replace(carried, takeovers=()),
@@ -168,10 +172,11 @@ def test_only_the_log_itself_can_close_it(old):
             (handover_statement(ledger.origin, following.key, ledger.size + 1), following),
             (handover_statement(ledger.origin, following.key, ledger.size + 7), signer),
             (handover_statement("other.example/log", following.key, ledger.size + 3), signer),
+            (handover_statement(ledger.origin, following.key, ledger.size + 4), following),
         ):
             ledger.append(format_envelope(sign_envelope(format_statement(said), by)))
+            assert shard_after(ledger) is None
     with cf.open(old) as ledger:
-        assert shard_after(ledger) is None
         ledger.append(b"it goes on")
 
 
