@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -91,12 +92,16 @@ def mirror(
     as_json: AsJson = False,
 ) -> None:
     """Keep a verified copy of a log, as files for any web server."""
-    copy = remote.Mirror(url, folder, trust=trust)
-    try:
+    with contextlib.ExitStack() as held:
+        opened: list[remote.Mirror] = []  # one, once the log could be opened
 
         def once() -> None:
+            if not opened:
+                copy = remote.Mirror(url, folder, trust=trust)
+                held.callback(copy.close)
+                opened.append(copy)
             with output.progress("verifying entries") as progress:
-                found = copy.update(progress)
+                found = opened[0].update(progress)
             body = {
                 "folder": str(folder),
                 "origin": found.origin,
@@ -114,8 +119,6 @@ def mirror(
             )
 
         repeat(once, every)
-    finally:
-        copy.close()
 
 
 def import_site(

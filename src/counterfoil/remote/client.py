@@ -30,6 +30,7 @@ APPEND_WITHIN_S = 60.0
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_LEAST_S = 0.1  # for a last question, when the time is almost up
 # No such host, or one that cannot show a certificate: asking again is of no use.
 _HOPELESS = (socket.gaierror, ssl.SSLCertVerificationError)
 _WHO = 401
@@ -77,13 +78,13 @@ class Client:
             url,
             what="ledger",
             hint="Check the address and the server, then try again; nothing was half-done.",
-            within_s=max(read_within_s, 0.1),
+            within_s=max(read_within_s, _LEAST_S),
         )
         self._appends = Peer(
             url,
             what="ledger",
             hint="The entries may be in or not; appending them again is safe, each is taken once.",
-            within_s=max(append_within_s, 0.1),
+            within_s=max(append_within_s, _LEAST_S),
         )
 
     def get(self, path: str, most: int, *, fresh: bool = False) -> bytes | None:
@@ -139,7 +140,10 @@ class Client:
                 sent = self._sign(method, f"{self.url}/{path}", headers, body)
             wanted = 0.0
             try:
-                answer = peer.request(method, f"/{path}", body, sent, doing=doing, max_bytes=most)
+                left = max(until - time.monotonic(), _LEAST_S)
+                answer = peer.request(
+                    method, f"/{path}", body, sent, doing=doing, max_bytes=most, within_s=left
+                )
             except OversizedError:
                 raise
             except UnavailableError as error:
