@@ -57,9 +57,7 @@ def test_a_principal_reads_and_writes(serve, place, reader):
 
 
 def test_a_stranger_is_told_what_it_takes(serve, place, reader):
-    """Without a key, reading is refused with the server's own words; with the address, a key of
-    one's own can be made before the first reading.
-    """
+    """Reading without a key is refused; the log's name is known before the first reading."""
     served = serve()
     reader(place)
     trust = place.folder / "trust.toml"
