@@ -170,24 +170,6 @@ def init(
     return ledger
 
 
-def _make(folder: Path, clock: Callable[[], float], random: Callable[[int], bytes]) -> None:
-    """Make an empty ledger with its keys and a local witness; no policy is adopted yet."""
-    name = folder.absolute().name.lower()[:_READABLE_CHARACTERS]
-    readable = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-")
-    origin = f"counterfoil.local/{readable or 'ledger'}-{random(4).hex()}"
-    signer = generate_key(origin, Algorithm.ED25519)
-    places = Places(origin)
-    save_key(places.keys / "log.pem", signer)
-    for name in (OPERATOR, TICKET_KEY):
-        save_key(places.keys / f"{name}.pem", generate_key(name, Algorithm.ED25519))
-    witness = generate_key("witness.local", Algorithm.COSIGNATURE_ED25519)
-    save_key(places.witness / "key.pem", witness)
-    LocalWitness(places.witness, witness, clock=clock).know(signer.key)
-    # If we stop before the next line, the keys are of no ledger, and the next try makes new
-    # ones under another origin.
-    Log.create(folder, signer)
-
-
 def open_ledger(
     url: str | Path,
     *,

@@ -207,8 +207,14 @@ TARGETS = (
             + b'"}'
         ],
         "json",
+        tries=300,
     ),
-    Target("vkey-file", take_vkey_file, lambda: [format_vkey(key("a").key).encode() + b"\n"]),
+    Target(
+        "vkey-file",
+        take_vkey_file,
+        lambda: [format_vkey(key("a").key).encode() + b"\n"],
+        tries=300,
+    ),
     Target("policy-file", take_policy_file, lambda: [format_adopted(seeds.policy())], tries=100),
     Target("journal", take_journal, lambda: [frame()], tries=500),
     Target("head", take_head, lambda: [encode_head(11, LEAF, seeds.checkpoint(11))], tries=50),

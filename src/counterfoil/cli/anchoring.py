@@ -9,7 +9,6 @@ import typer
 
 import counterfoil
 from counterfoil import chain as chains
-from counterfoil import ledger as ledgers
 from counterfoil.cli import members, output
 from counterfoil.cli.accounts import (
     AccountName,
@@ -23,8 +22,9 @@ from counterfoil.cli.accounts import (
     connect,
     node_url,
 )
+from counterfoil.cli.cadence import confirm
 from counterfoil.cli.options import LEDGER, OPERATOR, AsJson, By, Ledger, signers
-from counterfoil.cli.run import until_stopped, verb
+from counterfoil.cli.run import verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,25 +175,13 @@ def anchor(
         _show(standing, made, as_json=as_json)
         return size
 
-    def size() -> int:
-        with counterfoil.open(ledger) as opened:
-            return opened.size
-
-    if every is None:
-        once()
-        return
-    until_stopped()
-    try:
-        # The ledger is opened for each run, so that others can write to it in between.
-        ledgers.keep_confirming(
-            once,
-            size,
-            every_s=every,
-            max_entries=max_entries,
-            report=lambda error: output.remark("warning", str(error)),
-        )
-    except KeyboardInterrupt:
-        output.remark("note", "anchoring has ended; the next run goes on where this one stopped")
+    confirm(
+        once,
+        ledger,
+        every_s=every,
+        max_entries=max_entries,
+        ended="anchoring has ended; the next run goes on where this one stopped",
+    )
 
 
 def _show(standing: Standing, made: Sequence[Any], *, as_json: bool) -> None:

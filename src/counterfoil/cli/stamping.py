@@ -9,8 +9,9 @@ import typer
 import counterfoil
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
+from counterfoil.cli.cadence import confirm
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
-from counterfoil.cli.run import until_stopped, verb
+from counterfoil.cli.run import verb
 
 if TYPE_CHECKING:
     from counterfoil.ledger import Stamping
@@ -42,24 +43,12 @@ def stamp(
         _show(found, as_json=as_json)
         return found.size
 
-    def size() -> int:
-        with counterfoil.open(ledger) as opened:
-            return opened.size
-
-    if every is None:
-        once()
-        return
-    until_stopped()
-    try:
-        # The ledger is opened for each run, so that others can write to it in between.
-        ledgers.keep_confirming(
-            once,
-            size,
-            every_s=every,
-            report=lambda error: output.remark("warning", str(error)),
-        )
-    except KeyboardInterrupt:
-        output.remark("note", "time-stamping has ended; the next run goes on from here")
+    confirm(
+        once,
+        ledger,
+        every_s=every,
+        ended="time-stamping has ended; the next run goes on from here",
+    )
 
 
 def _show(found: Stamping, *, as_json: bool) -> None:
