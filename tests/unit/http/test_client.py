@@ -116,6 +116,7 @@ def test_a_mirror_is_served_like_the_log(serve, place, reader, tmp_path):
         found = mirror.update()
     finally:
         mirror.close()
-    with cf.open(tmp_path / "mirror") as copy, cf.open(served.url) as log:
+    again = serve("--ledger", tmp_path / "mirror", "--read-only", "--public-read")
+    with cf.open(tmp_path / "mirror") as copy, cf.open(again.url) as log:
         assert copy.audit() == log.audit()
         assert found.root == log.root
