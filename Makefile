@@ -5,6 +5,10 @@
 PYTHON ?= python3.13 python3.12 python3.11 python3
 # More words for pytest: `make test ARGS="tests/unit -x"`.
 ARGS ?=
+# Of `make fuzz`: cases of each target, at most how many seconds of each (0: no end), and which ones.
+FUZZ_RUNS ?= 1000000
+FUZZ_SECONDS ?= 0
+FUZZ_TARGETS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +16,10 @@ BIN := $(VENV)/bin
 CONTRACTS := .venv-contracts
 # So do servers that tests talk to.
 PEERS := .venv-peers
+# And another implementation, which needs a Python from 3.12 on.
+AICS := .venv-aics
+# And a fuzzer, which changes how what it runs is compiled.
+FUZZ := .venv-fuzz
 # So do the tools that prove things of the compiled contracts; these also need npm.
 PROOFS := .venv-proofs
 # Answers of a company's own certificate authority are believed where the system believes them.
@@ -21,7 +29,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types ladder contracts test-contracts prove bench soak fuzz lock upgrade clean
+.PHONY: help demo test lint format types ladder contracts test-contracts prove peers bench soak fuzz fuzz-parsers lock upgrade clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,15 +65,22 @@ test-contracts: $(CONTRACTS)/.made ## Run the contracts' tests on two EVMs, in t
 prove: $(PROOFS)/.made ## Prove that the anchor contract only lets logs grow; minutes, needs npm
 	$(PROOFS)/bin/python tests/contracts/proofs/prove.py
 
+peers: $(PEERS)/.made $(AICS)/.made ## Make the environments of what tests are held against
+
 bench: $(VENV)/.test ## Measure side by side with peers; minutes, on a quiet machine
 	@for file in benchmarks/*.py; do $(BIN)/python $$file $(ARGS) || exit; done
 
 soak: $(VENV)/.test ## Kill, fill and corrupt ledgers many more times than a test run does
 	COUNTERFOIL_SOAK=$${COUNTERFOIL_SOAK:-50} $(BIN)/python -m pytest tests/faults $(ARGS)
 
-fuzz: $(VENV)/.test ## Run the property tests with many more examples
+fuzz: $(VENV)/.test $(FUZZ)/.made ## Run the property tests with many more examples, then fuzz; hours
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n auto --maxprocesses 4 tests/properties tests/unit \
 		tests/faults/test_log_machine.py $(ARGS)
+	@$(MAKE) --no-print-directory fuzz-parsers
+
+fuzz-parsers: $(FUZZ)/.made ## Fuzz every parser: FUZZ_RUNS=1000000 cases of each, or FUZZ_SECONDS
+	PYTHONPATH=src $(FUZZ)/bin/python tests/fuzz/run.py $(FUZZ_TARGETS) \
+		--runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
 
 lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.lock $(ARGS)
@@ -74,15 +89,16 @@ lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 		--extra postgres --extra timestamps \
 		--output-file requirements/test.lock $(ARGS)
 	$(COMPILE) requirements/peers.in --output-file requirements/peers.lock $(ARGS)
+	$(subst 3.11,3.12,$(COMPILE)) requirements/aics.in --output-file requirements/aics.lock $(ARGS)
 	$(COMPILE) requirements/contracts.in --output-file requirements/contracts.lock $(ARGS)
 	$(COMPILE) requirements/halmos.in --output-file requirements/halmos.lock $(ARGS)
+	$(COMPILE) pyproject.toml requirements/fuzz.in --extra chain --output-file requirements/fuzz.lock $(ARGS)
 
 upgrade: ## Resolve the locks anew, with the newest versions
 	@$(MAKE) --no-print-directory lock ARGS=--upgrade
 
 clean: ## Remove the environment and everything generated
-	rm -rf $(VENV) $(CONTRACTS) $(PEERS) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -f src/counterfoil/kernel/*.so
+	rm -rf $(VENV) $(CONTRACTS) $(PEERS) $(AICS) $(FUZZ) $(PROOFS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip installs uv and nothing else. A half-made environment leaves no uv, and is made again.
@@ -101,7 +117,7 @@ $(BIN)/uv: requirements/uv.lock
 		"Name yours: make PYTHON=/path/to/python3.12" >&2; exit 1
 
 # The stamps. The project itself is installed editable, by the locked build backend.
-$(VENV)/.demo: $(BIN)/uv requirements/demo.lock pyproject.toml hatch_build.py src/counterfoil/kernel/kernel.c
+$(VENV)/.demo: $(BIN)/uv requirements/demo.lock pyproject.toml
 	@$(INSTALL) --require-hashes --requirement requirements/demo.lock
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -114,6 +130,24 @@ $(PEERS)/.made: $(BIN)/uv requirements/peers.lock
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(PEERS)
 	@$(UV) pip install --quiet --python $(PEERS)/bin/python --compile-bytecode --require-hashes \
 		--requirement requirements/peers.lock
+	@touch $@
+
+# The Pythons of version managers are looked at as well: theirs may be the only new enough one.
+$(AICS)/.made: $(BIN)/uv requirements/aics.lock
+	@for python in python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-3].*/bin/python); do \
+		if $$python -c 'import venv' >/dev/null 2>&1; then \
+			$(UV) venv --quiet --clear --python $$python $(AICS) && \
+			$(UV) pip install --quiet --python $(AICS)/bin/python --compile-bytecode --require-hashes \
+				--requirement requirements/aics.lock && \
+			touch $@; exit; \
+		fi; \
+	done; \
+	echo "aics-tlog needs Python 3.12 or 3.13, and there is none here." >&2; exit 1
+
+$(FUZZ)/.made: $(BIN)/uv requirements/fuzz.lock
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(FUZZ)
+	@$(UV) pip install --quiet --python $(FUZZ)/bin/python --compile-bytecode --require-hashes \
+		--requirement requirements/fuzz.lock
 	@touch $@
 
 $(CONTRACTS)/.made: $(BIN)/uv requirements/contracts.lock

@@ -8,12 +8,17 @@ figures, `--quick` measures less.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import json
 import os
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import counterfoil as cf
@@ -27,11 +32,13 @@ from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Witness
 from counterfoil.ledger.keyfiles import generate_key, save_key
 from counterfoil.ledger.localwitness import LocalWitness
+from counterfoil.ledger.ownwitness import OwnWitness
 from counterfoil.ledger.witness import Witness as Memory
 
 GAS_PRICE_WEI = 10**9  # the price at which costs are stated: 1 gwei
 MEMBERS = ("alpha", "beta", "gamma", "delta", "epsilon")
 THRESHOLD = 3
+SENTENCE = "a long sentence"
 
 
 def main() -> None:
@@ -47,7 +54,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("COUNTERFOIL_BENCH")) as name:
         os.environ["COUNTERFOIL_HOME"] = f"{name}/home"
         with chains.DevChain(Path(name) / "dev") as dev:
-            figures = measure(Path(name), dev, 3 if options.quick else 15, quick=options.quick)
+            rounds = 3 if options.quick else 15
+            figures = measure(Path(name), dev, rounds, quick=options.quick)
+            figures |= measure_http(Path(name), dev, rounds)
     if options.json:
         print(json.dumps(figures, indent=2))
         return
@@ -65,13 +74,7 @@ def measure(folder: Path, dev: chains.DevChain, rounds: int, *, quick: bool) -> 
     with chains.Outbox(dev.connect(), account) as outbox:
         anchoring = chains.Anchoring(ledger, outbox, members)
         anchoring.run()
-        times, sent = [], []
-        for _ in range(rounds):
-            began = time.perf_counter()
-            ledger.append_many([os.urandom(300) for _ in range(100)])
-            (made,) = anchoring.run()
-            times.append(time.perf_counter() - began)
-            sent.append(made.statement.predicate["gas"])
+        times = anchor_again(ledger, anchoring, rounds)
         figures["append to final anchor, 3 of 5 members: s, median"] = statistics.median(times)
         figures["the same, largest"] = max(times)
         figures["anchors of one log after another: /s"] = 1 / statistics.median(times)
@@ -90,6 +93,105 @@ def measure(folder: Path, dev: chains.DevChain, rounds: int, *, quick: bool) -> 
         member.witness.close()
     ledger.close()
     return figures
+
+
+def measure_http(folder: Path, dev: chains.DevChain, rounds: int) -> dict[str, float]:
+    """Anchor likewise, by three members who are servers: witnesses of the log, too."""
+    account = chains.LocalAccount(b"\7" * 32)
+    dev.grant(account.address)
+    with (
+        cf.init(folder / "another", organisation="Bench") as ledger,
+        serving(folder, ledger) as witnesses,
+        chains.Outbox(dev.connect(), account) as outbox,
+    ):
+        old = ledger.policy.show()
+        drafted = old.followed_by(witnesses=(*old.witnesses, *witnesses))
+        address = chains.deploy(outbox, "CheckpointAnchor").address
+        contract = chains.CheckpointAnchor.open(outbox.chain, address)
+        rules = rules_for(drafted, outbox.chain, contract, threshold=THRESHOLD, operators=MEMBERS)
+        ledger.policy.adopt(old.followed_by(witnesses=drafted.witnesses, chain=rules))
+        policy = ledger.policy.show()
+        for name in MEMBERS[:THRESHOLD]:
+            with at_home(folder / f"{name}-home"):
+                chains.agree(policy)
+        with chains.members_here(policy, account) as members:
+            anchoring = chains.Anchoring(ledger, outbox, members)
+            anchoring.run()
+            times = anchor_again(ledger, anchoring, rounds)
+    return {
+        "append to final anchor, 3 members over HTTP: s, median": statistics.median(times),
+        "the same over HTTP, largest": max(times),
+    }
+
+
+def anchor_again(ledger: cf.Ledger, anchoring: chains.Anchoring, rounds: int) -> list[float]:
+    """Append and anchor, and say how long each time took."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        ledger.append_many([os.urandom(300) for _ in range(100)])
+        anchoring.run()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+@contextlib.contextmanager
+def at_home(home: Path) -> Iterator[None]:
+    """Be on another machine: one with a home of its own."""
+    before, os.environ["COUNTERFOIL_HOME"] = os.environ["COUNTERFOIL_HOME"], str(home)
+    try:
+        yield
+    finally:
+        os.environ["COUNTERFOIL_HOME"] = before
+
+
+@contextlib.contextmanager
+def serving(folder: Path, ledger: cf.Ledger) -> Iterator[list[Witness]]:
+    """Run three members as server processes, and give them as a policy lists them."""
+    os.environ["COUNTERFOIL_PASSPHRASE"] = SENTENCE
+    listed, ports, servers = [], [], []
+    try:
+        for name in MEMBERS[:THRESHOLD]:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                ports.append(free.getsockname()[1])
+            with at_home(folder / f"{name}-home"):
+                account = chains.create_account(chains.account_path(name), SENTENCE)
+                own = OwnWitness.make(f"{name}.example/served")
+                own.know(ledger.key)
+                chains.seat_witness(own, account, name=name)
+                listed.append(own.listed(name, f"http://127.0.0.1:{ports[-1]}"))
+                command = f"-m granian --interface asgi --factory --no-log --port {ports[-1]}"
+                servers.append(
+                    subprocess.Popen(
+                        [sys.executable, *command.split(), "counterfoil.http.witness:own_app"],
+                        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                    )
+                )
+        for port in ports:
+            wait_for(port)
+        yield listed
+    finally:
+        for server in servers:
+            server.terminate()
+        for server in servers:
+            server.wait()
+
+
+def wait_for(port: int) -> None:
+    """Wait until a server answers."""
+    deadline = time.monotonic() + 60
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        try:
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        finally:
+            connection.close()
+        time.sleep(0.1)
 
 
 def join(

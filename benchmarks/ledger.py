@@ -2,28 +2,24 @@
 
 Figures are medians; ratios are what to look at, as they move less from machine to machine than
 seconds do. What waits for the disk is measured by the clock, what only computes by the processor
-time it takes, which other programs disturb less. Where there is a kernel, what it is for is
-measured with it and, in turns, without. `--json` prints the figures, `--quick` measures less.
+time it takes, which other programs disturb less. `--json` prints the figures, `--quick` measures
+less.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import resource
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from counterfoil import kernel
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import (
     Frontier,
@@ -57,7 +53,7 @@ def main() -> None:
         os.environ["COUNTERFOIL_HOME"] = f"{folder}/home"
         warm(Path(folder))
         figures: dict[str, float] = {}
-        for measure in (growing, appending, single, proving, auditing, recording, starting):
+        for measure in (appending, single, proving, auditing, recording, starting):
             found = measure(Path(folder), scale)
             figures.update(found)
             if not options.json:
@@ -74,16 +70,6 @@ def warm(folder: Path) -> None:
         for _ in range(WARM_MIB):
             file.write(bytes(1 << 20))
     path.unlink()
-
-
-@contextlib.contextmanager
-def without_kernel() -> Iterator[None]:
-    """Hash with hashlib for a while, as where the kernel was not built."""
-    kernel.load("off")
-    try:
-        yield
-    finally:
-        kernel.load(os.environ.get("COUNTERFOIL_KERNEL", ""))
 
 
 def make_log(folder: Path, name: str) -> Log:
@@ -112,37 +98,34 @@ def appending(folder: Path, scale: int) -> dict[str, float]:
         with database:
             database.executemany("INSERT INTO entries (entry) VALUES (?)", [(e,) for e in batch])
 
-    pure_log = make_log(folder, "pure-batches")
-
     ways = {
         "ours": log.append_many,
-        "pure": pure_log.append_many,
         "SQLite": plain,
         "pymerkle": _pymerkle(folder),
+        "aics-tlog": _aics_tlog(folder),
     }
     # In turns, so that all meet the same moments of a shared machine.
     turns: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(1 + 4 * scale):
         for way, append in ways.items():
-            with without_kernel() if way == "pure" else contextlib.nullcontext():
-                start = time.perf_counter()
-                for batch in batches if append else ():
-                    append(batch)
-                turns[way].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            for batch in batches if append else ():
+                append(batch)
+            turns[way].append(time.perf_counter() - start)
     log.close()
-    pure_log.close()
     database.close()
-    ours, without, sqlite, pymerkle = (statistics.median(times[1:]) for times in turns.values())
+    ours, sqlite, pymerkle, aics = (statistics.median(times[1:]) for times in turns.values())
     found = {
         "append, batches of 1,000: entries/s": BATCH * TURN / ours,
-        "  append without the kernel: entries/s": BATCH * TURN / without,
-        "  append: ratio to without the kernel": without / ours,
         "  plain SQLite, WAL, synchronous=FULL: rows/s": BATCH * TURN / sqlite,
         "  ratio to plain SQLite": sqlite / ours,
     }
     if ways["pymerkle"] is not None:
         found["  pymerkle SqliteTree: entries/s"] = BATCH * TURN / pymerkle
         found["  ratio to pymerkle"] = pymerkle / ours
+    if ways["aics-tlog"] is not None:
+        found["  aics-tlog: entries/s"] = BATCH * TURN / aics
+        found["  ratio to aics-tlog"] = aics / ours
     return found
 
 
@@ -153,6 +136,39 @@ def _pymerkle(folder: Path):  # noqa: ANN202
         return None
     tree = SqliteTree(str(folder / "pymerkle.sqlite"))
     return tree.append_entries
+
+
+# In their own Python: a batch from standard input, durably, with a signed checkpoint.
+AICS_TLOG = """
+import sys
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from aics_tlog import Checkpoint, DirectoryTileStore, IncrementalTileWriter, sign_checkpoint
+key = Ed25519PrivateKey.generate()
+store = DirectoryTileStore(sys.argv[1])
+writer = IncrementalTileWriter(store)
+width, count = int(sys.argv[2]), int(sys.argv[3])
+while data := sys.stdin.buffer.read(width * count):
+    writer.append([data[at : at + width] for at in range(0, len(data), width)])
+    head = Checkpoint("bench.example/aics", writer.size, writer.root())
+    store.write_checkpoint(sign_checkpoint(head, key, head.origin).to_bytes())
+    sys.stdout.write("k")
+    sys.stdout.flush()
+"""
+
+
+def _aics_tlog(folder: Path):  # noqa: ANN202
+    python = Path(__file__).parents[1] / ".venv-aics" / "bin" / "python"
+    if not python.exists():  # `make peers` makes it
+        return None
+    words = [str(python), "-c", AICS_TLOG, str(folder / "aics"), str(ENTRY_BYTES), str(BATCH)]
+    peer = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def append(batch: list[bytes]) -> None:
+        peer.stdin.write(b"".join(batch))
+        peer.stdin.flush()
+        assert peer.stdout.read(1) == b"k"
+
+    return append
 
 
 def single(folder: Path, scale: int) -> dict[str, float]:
@@ -198,7 +214,7 @@ def proving(folder: Path, scale: int) -> dict[str, float]:  # noqa: ARG001
     received = [
         (i, b"".join(prove_inclusion(i, size, lambda level, n: layers[level][n]))) for i in picked
     ]
-    ours = without = bare = 0.0
+    ours = bare = 0.0
     for first in range(0, len(received), 100):
         # As a verifier has them: just read from a receipt, not scattered over a whole tree.
         paths = [
@@ -208,21 +224,14 @@ def proving(folder: Path, scale: int) -> dict[str, float]:  # noqa: ARG001
         start = time.process_time()
         for index, path in paths:
             check_inclusion(leaves[index], index, size, path, root)
-        ours += time.process_time() - start
-        with without_kernel():
-            start = time.process_time()
-            for index, path in paths:
-                check_inclusion(leaves[index], index, size, path, root)
-            without += time.process_time() - start
-        start = time.process_time()
+        middle = time.process_time()
         for _index, path in paths:
             for sibling in path:
                 sha256(b"\x01" + sibling + root).digest()
-        bare += time.process_time() - start
+        bare += time.process_time() - middle
+        ours += middle - start
     return {
         "inclusion checks at size 1,000,000: /s": len(received) / ours,
-        "  checks without the kernel: /s": len(received) / without,
-        "  checks: ratio to without the kernel": without / ours,
         "  only their hashes: /s": len(received) / bare,
         "  checks: time relative to only hashing": ours / bare,
     }
@@ -235,15 +244,11 @@ def auditing(folder: Path, scale: int) -> dict[str, float]:
     for start in range(0, count, 5000):
         log.append_many(entries(min(5000, count - start)))
     data = [os.urandom(ENTRY_BYTES) for _ in range(10_000)]
-    ours, without, bare = [], [], []
+    ours, bare = [], []
     for _ in range(5):
         start_s = time.process_time()
         audit(log)
         ours.append(count / (time.process_time() - start_s))
-        with without_kernel():
-            start_s = time.process_time()
-            audit(log)
-            without.append(count / (time.process_time() - start_s))
         start_s = time.process_time()
         for entry in data:
             sha256(b"\x00" + entry).digest()
@@ -252,33 +257,9 @@ def auditing(folder: Path, scale: int) -> dict[str, float]:
     log.close()
     return {
         "audit: entries/s": statistics.median(ours),
-        "  audit without the kernel: entries/s": statistics.median(without),
-        "  audit: ratio to without the kernel": statistics.median(ours)
-        / statistics.median(without),
         "  only their two hashes each: /s": statistics.median(bare),
         "  audit: time relative to only hashing": statistics.median(bare) / statistics.median(ours),
     }
-
-
-def growing(folder: Path, scale: int) -> dict[str, float]:
-    """Cost of an append and memory, at 10**4 and at 10**6 entries (10**5 with --quick)."""
-    log = make_log(folder, "growth")
-    sizes = (10_000, 1_000_000 if scale > 1 else 100_000)
-    found: dict[str, float] = {}
-    for size in sizes:
-        while log.size < size:
-            log.append_many([i.to_bytes(8, "big") * 8 for i in range(min(5000, size - log.size))])
-        times = []
-        for _ in range(300):
-            start = time.perf_counter()
-            log.append(b"x" * 64)
-            times.append(time.perf_counter() - start)
-        found[f"one append at {size:,} entries: µs"] = statistics.median(times) * 1e6
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        found[f"  peak memory so far: MiB at {size:,}"] = peak / 1024
-    log.close()
-    first, last = (found[f"one append at {size:,} entries: µs"] for size in sizes)
-    return {**found, "  ratio, large to small": last / first}
 
 
 def recording(folder: Path, scale: int) -> dict[str, float]:

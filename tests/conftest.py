@@ -16,11 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+import servers
 from hypothesis import HealthCheck, settings
 
-from counterfoil import kernel
+Server = TypeVar("Server", servers.Postgres, servers.Moto)
 
 # The contracts' tests need other versions of packages: `make test-contracts` runs them, apart.
 collect_ignore = ["contracts"]
@@ -49,16 +51,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["kernel", "hashlib"])
-def hashing(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both ways to hash, one after the other; where no kernel was built, that half is skipped."""
-    kernel.load("" if request.param == "kernel" else "off")
-    if request.param == "kernel" and not kernel.is_native():
-        pytest.skip("THE KERNEL IS NOT TESTED: it was not built, or this processor cannot run it")
-    yield request.param
-    kernel.load(os.environ.get("COUNTERFOIL_KERNEL", ""))
-
-
 @pytest.fixture(scope="session")
 def anvil_program() -> Path:
     """The program that runs a development chain; without one, whatever needs it is skipped."""
@@ -81,6 +73,28 @@ def anvil(anvil_program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, and found by what is tested."""
     monkeypatch.setenv("COUNTERFOIL_ANVIL", str(anvil_program))
     return anvil_program
+
+
+def run_server(server: type[Server]) -> Iterator[Server]:
+    """Run a server, or skip loudly what needs it."""
+    try:
+        running = server()
+    except servers.MissingError as error:
+        pytest.skip(str(error))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """A PostgreSQL server; whoever stops it starts it again."""
+    yield from run_server(servers.Postgres)
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[servers.Moto]:
+    """What stands for S3; whoever stops it starts it again."""
+    yield from run_server(servers.Moto)
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import urllib.parse
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from counterfoil.core.keys import Algorithm, VerifierKey
+from counterfoil import cluster
+from counterfoil.core.keys import Algorithm, Signer, VerifierKey
 from counterfoil.core.policy import Succession, TrustPolicy
 from counterfoil.core.principals import Permission, Principal, check_text
 from counterfoil.core.quorum import LogIdentity, Witness
@@ -21,15 +23,16 @@ from counterfoil.decisions.stream import TICKET_KEY
 from counterfoil.errors import ConflictError, FormatError, RefusedError
 from counterfoil.evidence.evidence import Evidence
 from counterfoil.ledger.audit import AuditReport, Progress, audit
-from counterfoil.ledger.disk import as_path, reported
+from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.places import Places
+from counterfoil.ledger.places import Places, make_principal_key
 from counterfoil.ledger.sharding import hand_over_to
 from counterfoil.ledger.trust import PRODUCTION, Trust
 from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
 from counterfoil.models.registry import Models
+from counterfoil.remote.engine import is_site, open_site
 
 OPERATOR = "operator"
 POLICY_YEARS = 1
@@ -107,7 +110,7 @@ class Ledger(Log):
         if not (folder / "ledger.json").exists():
             with reported(f"cannot make a ledger in {folder}"):
                 folder.mkdir(parents=True, exist_ok=True)
-            _make(folder, self.clock, self.random)
+            Log.create(folder, _make_keys(folder.absolute().name, self.clock, self.random))
         with Log(folder, clock=self.clock, random=self.random) as following:
             hand_over_to(self, following)
         return init(folder, organisation=organisation, clock=self.clock, random=self.random)
@@ -119,10 +122,7 @@ class Ledger(Log):
             ConflictError: there is one of that name.
             FormatError: it is no name for one.
         """
-        path = self.places.key(name)
-        key = generate_key(name, Algorithm.ED25519)
-        save_key(path, key)
-        return key.key
+        return make_principal_key(self.places, name)
 
 
 def init(
@@ -135,8 +135,8 @@ def init(
     """Make a ledger with its keys, a local witness and a policy in observe mode; safe to repeat.
 
     Args:
-        path: The ledger's folder. Keys, witness and the adopted policy go elsewhere: see
-            `ledger.places`.
+        path: The ledger's folder, or a URL as `open_ledger` takes it. Keys, witness and the adopted
+            policy go elsewhere: see `ledger.places`.
         organisation: Who operates it, as verdicts will say.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.
@@ -146,14 +146,21 @@ def init(
         FormatError: the path is empty, or the organisation is no line of printable text.
         UnavailableError: the disk refuses.
     """
-    folder = as_path(path)
     check_text(organisation, "organisation")
-    # First of all: where there can be no folder, no keys are made for it.
-    with reported(f"cannot make a ledger in {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "ledger.json").exists():
-        _make(folder, clock, random)
-    ledger = Ledger(folder, clock=clock, random=random)
+    if isinstance(path, str) and is_url(path):
+        if not cluster.holds_log(path):
+            name = urllib.parse.urlsplit(path).path
+            cluster.create_log(path, _make_keys(name, clock, random))
+    else:
+        folder = as_path(path)
+        # First of all: where there can be no folder, no keys are made for it.
+        with reported(f"cannot make a ledger in {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "ledger.json").exists():
+            # If we stop before the log is made, the keys are of no ledger, and the next try makes
+            # new ones under another origin.
+            Log.create(folder, _make_keys(folder.absolute().name, clock, random))
+    ledger = _open(path, None, clock, random)
     try:
         if not ledger.places.trust.exists() and (ledger.places.keys / "log.pem").exists():
             ledger.policy.adopt(first_policy(ledger, organisation))
@@ -184,28 +191,72 @@ def _make(folder: Path, clock: Callable[[], float], random: Callable[[int], byte
 def open_ledger(
     url: str | Path,
     *,
+    trust: str | Path | None = None,
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = os.urandom,
 ) -> Ledger:
     """Open a ledger that exists; exported as `counterfoil.open`.
 
+    A ledger elsewhere is believed in nothing: all that it gives was verified against the adopted
+    trust policy and the checkpoint seen last. So is a copy of one, a site in a folder, which can
+    only be read.
+
     Args:
-        url: Its folder.
+        url: Its folder, or `https://…` (`http://` to this machine alone); or
+            `postgresql://…?tiles=…`, where it is shared by several machines.
+        trust: Of a ledger elsewhere that was not opened here before: its trust policy, which is
+            adopted once the ledger has proven to be the one that it names.
         clock: POSIX time in seconds.
         random: Gives that many random bytes.
 
     Raises:
         FormatError: there is none there; names `init`.
+        PolicyError: no trust policy was adopted for a ledger elsewhere, or it asks for more.
+        UnavailableError: the server or the database does not answer, or the extra `postgres` is
+            missing.
+        VerificationError: what a ledger elsewhere shows is not true.
     """
-    if isinstance(url, str) and "://" in url:
-        raise FormatError(
-            f"{url} is no folder, and only folders can be opened yet", hint="Give a path."
-        )
-    ledger = Ledger(as_path(url), clock=clock, random=random)
+    ledger = _open(url, trust, clock, random)
     # An erasure that a crash interrupted is finished first; if somebody else writes, it is theirs.
     with contextlib.suppress(ConflictError):
         ledger.people.finish()
     return ledger
+
+
+def _open(
+    url: str | Path,
+    trust: str | Path | None,
+    clock: Callable[[], float],
+    random: Callable[[int], bytes],
+) -> Ledger:
+    if is_site(url):
+        site = open_site(url, trust=trust)
+        return Ledger(site.folder, engine=site, clock=clock, random=random)
+    if trust is not None:
+        raise FormatError(
+            "this is a ledger of your own, and goes by the policy adopted for it",
+            hint="`counterfoil policy adopt FILE` states another one.",
+        )
+    if isinstance(url, str) and is_url(url):
+        shared = cluster.Cluster(url, Disk())
+        return Ledger(shared.folder, engine=shared, clock=clock, random=random)
+    return Ledger(as_path(url), clock=clock, random=random)
+
+
+def _make_keys(name: str, clock: Callable[[], float], random: Callable[[int], bytes]) -> Signer:
+    """Make the keys of a new log, and its local witness; return the log's own."""
+    name = name.lower()[:_READABLE_CHARACTERS]
+    readable = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-")
+    origin = f"counterfoil.local/{readable or 'ledger'}-{random(4).hex()}"
+    signer = generate_key(origin, Algorithm.ED25519)
+    places = Places(origin)
+    save_key(places.keys / "log.pem", signer)
+    for one in (OPERATOR, TICKET_KEY):
+        save_key(places.keys / f"{one}.pem", generate_key(one, Algorithm.ED25519))
+    witness = generate_key("witness.local", Algorithm.COSIGNATURE_ED25519)
+    save_key(places.witness / "key.pem", witness)
+    LocalWitness(places.witness, witness, clock=clock).know(signer.key)
+    return signer
 
 
 def first_policy(ledger: Ledger, organisation: str) -> TrustPolicy:

@@ -41,7 +41,8 @@ class Node:
     """An anvil with all its methods, that can be killed and started again with its state."""
 
     def __init__(self, program, folder, *arguments):
-        self.command = [program, "--silent", "--chain-id", str(CHAIN_ID), *map(str, arguments)]
+        chain = [] if "--chain-id" in arguments else ["--chain-id", str(CHAIN_ID)]
+        self.command = [program, "--silent", *chain, *map(str, arguments)]
         self.folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

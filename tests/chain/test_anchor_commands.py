@@ -68,23 +68,29 @@ def test_a_ledger_is_anchored_by_three_commands(machine):
     assert ask("log", "audit")["anchors"] is None
 
 
-def test_two_organisations_hand_files_around(machine, tmp_path):
-    """The auditor makes its keys and signs with its own policy; the bank's next run goes on."""
-    key = ask("log", "status")["key"]
-    machine("auditor")
-    block = ask("chain", "member", "auditor", "--log", key, "--operator", "Auditor LLP")["toml"]
-    machine("bank")
+def name_in_policy(folder, block):
+    """Adopt the next policy of the bank's ledger, with the lines of another member in it."""
     with cf.open("ledger") as ledger:
         policy = ledger.policy.show()
         text = (ledger.folder / "trust.toml").read_text()
     text = text.replace("version = 1", "version = 2")
     text = text.replace('previous = ""', f'previous = "{policy.digest.hex()}"')
     text = re.sub(r"\n\[\[principal\]\]", f"\n{block}\n\n[[principal]]", text, count=1)
-    (tmp_path / "trust.toml").write_text(text)
+    (folder / "trust.toml").write_text(text)
     ask("policy", "adopt", "trust.toml")
-    joined = ask(
-        "chain", "join", "--threshold", "2", "--operator", "Bank", "--operator", "Auditor LLP"
-    )
+
+
+BOTH_RUN_IT = ("--threshold", "2", "--operator", "Bank", "--operator", "Auditor LLP")
+
+
+def test_two_organisations_hand_files_around(machine, tmp_path):
+    """The auditor makes its keys and signs with its own policy; the bank's next run goes on."""
+    key = ask("log", "status")["key"]
+    machine("auditor")
+    block = ask("chain", "member", "auditor", "--log", key, "--operator", "Auditor LLP")["toml"]
+    machine("bank")
+    name_in_policy(tmp_path, block)
+    joined = ask("chain", "join", *BOTH_RUN_IT)
     assert sorted(joined["members"]) == ["auditor", "local"]
     waiting = ask("chain", "anchor", "--exchange", "to-sign", exit_code=11)
     assert "1 of the 2 members" in waiting["message"]
@@ -92,10 +98,52 @@ def test_two_organisations_hand_files_around(machine, tmp_path):
     trust = tmp_path / "ledger" / "trust.toml"
     machine("auditor")
     ask("chain", "sign", request, exit_code=3)  # whose policy? it has adopted none
-    signed = ask("chain", "sign", request, "--trust", trust)
+    assert ask("chain", "agree", trust)["witness"] == "auditor"
+    signed = ask("chain", "sign", request)
     assert signed["size"] == 3
     machine("bank")
     assert ask("chain", "anchor", "--exchange", "to-sign")["size"] == 3
+
+
+def test_two_organisations_anchor_over_http(machine, tmp_path, monkeypatch, serve_asgi):
+    """One process of the auditor is witness and member; the bank only runs `chain anchor`."""
+    key = ask("log", "status")["key"]
+    machine("auditor")
+    (tmp_path / "passphrase").write_text("a long sentence\n")
+    member = (
+        *("chain", "member", "auditor.example/w", "--log", key, "--operator", "Auditor LLP"),
+        *("--passphrase-file", "passphrase", "--url"),
+    )
+    ask(*member, "http://127.0.0.1:1")
+    with monkeypatch.context() as patch:
+        patch.delenv("COUNTERFOIL_PASSPHRASE")  # the server finds the file
+        port = serve_asgi("from counterfoil.http.witness import own_app\napp = own_app()\n")
+    made = ask(*member, f"http://127.0.0.1:{port}")  # again: the same keys, another address
+    assert (
+        ask("log", "witness", "--name", "auditor.example/w", "--operator", "x")["witness"]["anchor"]
+        == made["witness"]["anchor"]
+    )
+    machine("bank")
+    name_in_policy(tmp_path, made["toml"])
+    assert len(ask("chain", "join", *BOTH_RUN_IT)["members"]) == 2
+    refused = ask("chain", "anchor", exit_code=11)
+    assert "no trust policy was adopted here" in refused["message"]
+    trust = tmp_path / "ledger" / "trust.toml"
+    assert "runs the log" in ask("chain", "agree", trust, exit_code=3)["message"]
+    machine("auditor")
+    agreed = ask("chain", "agree", trust)
+    assert (agreed["witness"], agreed["log"]) == ("auditor.example/w", key)
+    machine("bank")
+    assert ask("chain", "anchor")["size"] == 3
+    # The same member signs a file, with the memory of its server.
+    with cf.open("ledger") as ledger:
+        ledger.append(b"news")
+    ask("chain", "anchor", "--exchange", "to-sign", exit_code=11)
+    (request,) = (tmp_path / "to-sign").glob("*.request.json")
+    machine("auditor")
+    signed = ask("chain", "sign", request)
+    machine("bank")
+    assert ask("chain", "anchor", "--exchange", "to-sign")["size"] == signed["size"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -18,9 +18,14 @@ from counterfoil.chain.anchor import CheckpointAnchor
 from counterfoil.chain.anchored import kept_anchors
 from counterfoil.chain.anchoring import Anchoring
 from counterfoil.chain.audit import audit_anchors
+from counterfoil.chain.contracts import deploy
 from counterfoil.chain.join import rules_for
 from counterfoil.chain.member import FileMember, LocalMember, request_path, write_answer
+from counterfoil.chain.node import connect
+from counterfoil.chain.outbox import Outbox
+from counterfoil.chain.profile import ChainProfile
 from counterfoil.chain.request import parse_request
+from counterfoil.core.anchoring import Finality
 from counterfoil.core.principals import Permission
 from counterfoil.errors import (
     ConflictError,
@@ -167,6 +172,24 @@ def test_members_follow_from_whatever_size_they_remember(bank):
     assert bank.stated() == [newest]
 
 
+def test_a_request_made_anew_keeps_the_answers_to_the_same_checkpoint(bank):
+    """From where it is proven is not what they signed, so nobody's word undoes their work."""
+    with pytest.raises(UnavailableError, match="2 of the 3 members"):
+        bank.anchoring("alpha", "beta").run()
+    bank.anchoring()._renew(1)
+    assert len(bank.anchoring("gamma").run()) == 1
+
+
+def test_answers_to_an_older_checkpoint_are_not_taken_for_a_newer_one(bank):
+    """What was signed was another size."""
+    with pytest.raises(UnavailableError, match="2 of the 3 members"):
+        bank.anchoring("alpha", "beta").run()
+    bank.grow()
+    bank.anchoring()._renew(1)
+    with pytest.raises(UnavailableError, match="1 of the 3 members"):
+        bank.anchoring("gamma").run()
+
+
 STEPS = {
     "asked": ("counterfoil.chain.desk.Desk.ask", "after"),
     "answered": ("counterfoil.chain.desk.Desk.keep", "after"),
@@ -297,6 +320,21 @@ def test_another_contract_is_not_taken_for_the_policys(bank):
         audit_anchors(bank.ledger, bank.outbox.chain, nobody)
 
 
+def test_an_outbox_on_another_chain_is_refused_at_the_start(bank, start_node):
+    """Both chains are named, and nobody there is paid for what would not count."""
+    other = start_node("--chain-id", "9999")
+    chain = connect(other.url, ChainProfile("other", 9999, Finality.IMMEDIATE))
+    with Outbox(chain, bank.outbox.account) as outbox:
+        # The same contract at the same address: only the chain is another one.
+        deployed = deploy(outbox, "CheckpointAnchor")
+        assert deployed.address.lower() == bank.policy.chain.contract
+        with pytest.raises(PolicyError, match="9999") as refused:
+            Anchoring(bank.ledger, outbox, [bank.member(name) for name in NAMES])
+    assert "4711" in str(refused.value)
+    assert chain.nonce(outbox.account.address) == 1
+    assert not list(bank.clients["alpha"].folder.glob("*.checkpoint"))
+
+
 def test_a_split_view_stops_the_log(bank):
     """Two roots of one size, signed by a quorum: shown by anyone, and nothing more is anchored."""
     anchoring = bank.anchoring()
@@ -366,7 +404,8 @@ def test_clocks_that_disagree_anchor_all_the_same(bank, node):
     node("evm_setNextBlockTimestamp", 2_500_000_000)
     bank.anchoring().run()
     (stated,) = [one.statement.predicate["block"] for one in bank.ledger.find(predicate="anchor")]
-    assert stated["time"] == 2_500_000_000
+    # A busy machine may come to it a block later, which is a second by the chain's clock.
+    assert 0 <= stated["time"] - 2_500_000_000 < 60
     now = [bank.ledger.clock()]
 
     def backwards():

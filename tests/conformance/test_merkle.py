@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 
-import pytest
-
 from counterfoil.core.merkle import (
     Hash,
     check_consistency,
@@ -17,8 +15,6 @@ from counterfoil.core.merkle import (
     root_of,
 )
 from counterfoil.errors import FormatError, VerificationError
-
-pytestmark = pytest.mark.usefixtures("hashing")
 
 INCLUSION_CASES = 98
 CONSISTENCY_CASES = 98

@@ -13,8 +13,6 @@ from counterfoil.ledger.keyfiles import generate_key, save_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 
-pytestmark = pytest.mark.usefixtures("hashing")
-
 ENTRIES = [b"entry %d" % number for number in range(600)]
 SIZES = [1, 2, 3, 7, 8, 255, 256, 257, 511, 512, 513, 600]  # around the edges of stored tiles
 

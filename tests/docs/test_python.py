@@ -69,7 +69,7 @@ def test_every_method_is_documented_with_its_arguments(noun: type):
 def test_no_row_is_about_what_is_gone():
     """A method that the page shows exists."""
     known = {called(one) for noun in NOUNS for one in methods(noun)}
-    known |= {"init(path, *, organisation, clock, random)", "open(url, *, clock, random)"}
+    known |= {"init(path, *, organisation, clock, random)", "open(url, *, trust, clock, random)"}
     known.add(called(counterfoil.verify))
     assert set(re.findall(r"^\| `(\w+\([^`]*\))` \|", PAGE, re.MULTILINE)) <= known
 

@@ -112,6 +112,24 @@ class LogMachine(RuleBasedStateMachine):
         self.commit(count, length, lambda batch: self.open().append_many(batch), fault)
         self.aftermath(nested, cut)
 
+    @rule(fault=IN_COMMIT, nested=IN_COMMIT, cut=CUTS)
+    def ask_again(self, fault, nested, cut):
+        """Asked again, a witness cosigns what is published, and nothing else changes."""
+
+        def act():
+            self.open().ask_witnesses()
+            return True
+
+        if self.attempt(act, fault):
+            self.wrote()
+            is_there = (self.places.witness / "key.pem").exists()
+            lines = find_cosignatures(parse_note(self.log.checkpoint), [self.witness_key])
+            assert lines or not is_there
+        else:
+            self.recover(nested)
+        if cut is not None:
+            self.die(cut)
+
     @precondition(lambda self: self.log is not None)
     @rule(is_killed=st.booleans(), fault=IN_CLOSING, cut=CUTS)
     def stop(self, is_killed, fault, cut):

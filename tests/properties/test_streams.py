@@ -45,8 +45,6 @@ from counterfoil.core.stream import (
 )
 from counterfoil.errors import CounterfoilError, FormatError, VerificationError
 
-pytestmark = pytest.mark.usefixtures("hashing")
-
 MAX = 2**53 - 1
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 hashes = st.binary(min_size=32, max_size=32).map(Hash)

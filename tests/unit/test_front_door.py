@@ -55,12 +55,12 @@ def test_an_interrupted_init_is_completed_by_the_next(tmp_path, ledger):
 
 
 def test_opening_nothing_names_init(tmp_path):
-    """The error says how to make one; a URL is said to be none of ours yet."""
+    """The error says how to make one; a URL of another kind is said to be none of ours."""
     with pytest.raises(cf.FormatError, match="no ledger") as caught:
         cf.open(tmp_path / "nothing")
     assert "init" in caught.value.hint
-    with pytest.raises(cf.FormatError, match="no folder"):
-        cf.open("postgresql://somewhere/x")
+    with pytest.raises(cf.FormatError, match="no address of a log on PostgreSQL"):
+        cf.open("mysql://somewhere/x")
 
 
 def test_any_predictor_is_recorded_and_its_letter_verifies(ledger, tmp_path):

@@ -13,7 +13,7 @@ import counterfoil
 from counterfoil import errors
 
 DOORS = ["counterfoil", *(f"counterfoil.{part}" for part in ("ledger", "data", "models"))]
-DOORS += ["counterfoil.decisions", "counterfoil.evidence", "counterfoil.chain"]
+DOORS += [f"counterfoil.{part}" for part in ("decisions", "evidence", "chain", "cluster")]
 
 
 @pytest.mark.parametrize("package", DOORS)

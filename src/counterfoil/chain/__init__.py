@@ -9,7 +9,8 @@ registries  of issuers, models and consents           typed         what members
 anchoring   a log's checkpoints reach its chain       desk          what is being asked just now
 member      who signs, here or elsewhere              request       what they are asked and answer
 join        a log gets a place on a chain             binding       two keys of one witness
-here        members on this machine
+here        members on this machine                   served      a witness of ours that does
+httpmember  asked over HTTP                           answering     who answers there
 place       where a policy's log is anchored          audit         all anchors against the log
 anchored    proofs kept with the log                  authenticate  who vouches for their blocks
 anchorproof a root in a contract's storage, offline   fetchproof    collected from a node
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from counterfoil.chain.account import create_account as create_account
     from counterfoil.chain.account import import_account as import_account
     from counterfoil.chain.account import load_account as load_account
+    from counterfoil.chain.account import read_passphrase as read_passphrase
     from counterfoil.chain.account import stated_address as stated_address
     from counterfoil.chain.anchor import Anchor as Anchor
     from counterfoil.chain.anchor import CheckpointAnchor as CheckpointAnchor
@@ -99,6 +101,9 @@ if TYPE_CHECKING:
     from counterfoil.chain.registries import ModelRegistry as ModelRegistry
     from counterfoil.chain.request import parse_request as parse_request
     from counterfoil.chain.rpc import Rpc as Rpc
+    from counterfoil.chain.served import agree as agree
+    from counterfoil.chain.served import open_desk as open_desk
+    from counterfoil.chain.served import seat_witness as seat_witness
     from counterfoil.chain.shelf import Pending as Pending
     from counterfoil.chain.shelf import Settled as Settled
     from counterfoil.chain.transaction import Call as Call
@@ -145,6 +150,7 @@ _HOMES = {
     "Standing": ".anchoring",
     "UnauthenticatedAnchor": ".anchorproof",
     "account_path": ".account",
+    "agree": ".served",
     "audit_anchors": ".audit",
     "check_anchor_proof": ".anchorproof",
     "check_creation": ".contracts",
@@ -169,6 +175,7 @@ _HOMES = {
     "make_node_key": ".besufiles",
     "make_trial": ".besufiles",
     "members_here": ".here",
+    "open_desk": ".served",
     "parse_address": ".answers",
     "parse_anchor_proof": ".anchorproof",
     "parse_finality": ".profile",
@@ -177,7 +184,9 @@ _HOMES = {
     "parse_request": ".request",
     "policy_for": ".here",
     "read_outbox": ".outbox",
+    "read_passphrase": ".account",
     "require_chain": ".place",
+    "seat_witness": ".served",
     "sign_request": ".here",
     "stated_address": ".account",
     "write_network": ".besufiles",

@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from eth_keys.datatypes import PrivateKey
 
@@ -41,8 +42,10 @@ from counterfoil.ledger.places import file_name
 MAX_SCRYPT_N = 2**20
 """Largest cost of a key file that is opened: a gibibyte of memory for some seconds."""
 
+_PASSPHRASE = "COUNTERFOIL_PASSPHRASE"  # noqa: S105 the name of an environment variable
 _SCRYPT_N = 2**18  # what geth takes, and OWASP's upper row; about a second
-_MAX_SCRYPT_RP = 64  # r times p: with n, what bounds time and memory
+_SCRYPT_R = 8  # what everybody takes; 128 bytes for each of r times n are needed at once
+_MAX_SCRYPT_RP = 64  # r times p: with n, what bounds time
 _MAX_PBKDF2_ROUNDS = 10_000_000
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _KEY_BYTES = 32
@@ -179,6 +182,29 @@ class RemoteAccount:
         return _check_signer(signature, text_digest(text), self.address)
 
 
+def read_passphrase(file: Path | None) -> str | None:
+    """Find the passphrase of an account where nobody sits: in a file, or in the environment.
+
+    Args:
+        file: Holds it, and perhaps a line feed at its end; None for the environment.
+
+    Returns:
+        None if there is none.
+
+    Raises:
+        FormatError: the file is not UTF-8.
+        UnavailableError: it cannot be read.
+    """
+    if file is None:
+        return os.environ.get(_PASSPHRASE)
+    with reported(f"cannot read {file}"), file.open("rb") as opened:
+        data = opened.read(MAX_PASSPHRASE_BYTES + 2)  # longer ones are refused by who uses them
+    try:
+        return data.decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{file} is not UTF-8", hint="Write the passphrase anew.") from error
+
+
 def account_path(name: str) -> Path:
     """Say where the key of a local account lies.
 
@@ -243,7 +269,7 @@ def stated_address(path: Path) -> str:
         FormatError: it is no key file, or does not say.
         UnavailableError: there is none, or it cannot be read.
     """
-    stated = _check_box(_read(path), str(path)).get("address")
+    stated = _check_box(_read(path), str(path)).address
     if not isinstance(stated, str):
         raise _no_box(str(path))
     return parse_address("0x" + stated.removeprefix("0x").lower(), str(path))
@@ -265,16 +291,16 @@ def _read(path: Path) -> bytes:
 
 
 def _open(box: bytes, passphrase: str, what: str) -> LocalAccount:
-    fields = _check_box(box, what)
+    read = _check_box(box, what)
     _check_passphrase(passphrase)
     try:
-        account = LocalAccount(bytes(Keystore.decrypt(dict(fields), passphrase)))
+        account = LocalAccount(bytes(Keystore.decrypt(dict(read.locked), passphrase)))
     except (ValueError, TypeError, KeyError) as error:
         raise FormatError(
             f"{what} does not open: the passphrase is wrong, or the file damaged",
             hint="Check the passphrase, or restore the file from a backup.",
         ) from error
-    stated = fields.get("address")
+    stated = read.address
     if stated is not None and str(stated).lower() != account.address[2:].lower():
         raise FormatError(
             f"{what} names the account {stated!r:.50}, and holds the key of {account.address}",
@@ -283,31 +309,71 @@ def _open(box: bytes, passphrase: str, what: str) -> LocalAccount:
     return account
 
 
-def _check_box(box: bytes, what: str) -> dict[str, JsonValue]:
-    """Read a key file as far as it can be without its passphrase, and bound what opening costs."""
-    fields = parse_json(box, what=what, max_bytes=MAX_KEY_FILE_BYTES)
-    match fields:
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A key file, read as far as that goes without its passphrase.
+
+    Args:
+        locked: What it takes to open it, and nothing else: the library takes `N` for `n` and
+            what comes later for what came before, so what was not looked at must not reach it.
+        address: Whose key it says it holds, if it does.
+    """
+
+    locked: Mapping[str, JsonValue]
+    address: object
+
+
+def _check_box(box: bytes, what: str) -> _Box:
+    """Read a key file, and bound what opening it costs."""
+    match parse_json(box, what=what, max_bytes=MAX_KEY_FILE_BYTES):
         case {
             "version": 3,
-            "crypto": {"cipher": "aes-128-ctr", "kdf": str(kdf), "kdfparams": dict(costs)},
-        }:
-            found = [costs.get(name, 1) for name in ("n", "r", "p", "c")]
-            if not all(isinstance(one, int) and one > 0 for one in found):
-                raise _no_box(what)
-            n, r, p, rounds = (int(str(one)) for one in found)
-            if (
-                kdf not in {"scrypt", "pbkdf2"}
-                or n > MAX_SCRYPT_N
-                or r * p > _MAX_SCRYPT_RP
-                or rounds > _MAX_PBKDF2_ROUNDS
-            ):
-                raise FormatError(
-                    f"{what} would cost more to open than is spent on a key file",
-                    hint=f"scrypt with n of at most {MAX_SCRYPT_N}, as geth writes it.",
-                )
-            assert isinstance(fields, dict)  # noqa: S101 matched above
-            return fields
+            "crypto": {
+                "cipher": "aes-128-ctr",
+                "cipherparams": {"iv": str(iv)},
+                "ciphertext": str(ciphertext),
+                "mac": str(mac),
+                "kdf": "scrypt" | "pbkdf2" as kdf,
+                "kdfparams": {"salt": str(salt), "dklen": 32, **costs},
+            },
+            **more,
+        } if kdf == "scrypt" or costs.get("prf") == "hmac-sha256":
+            known: dict[str, JsonValue] = dict(_check_costs(kdf, costs, what))
+            if kdf == "pbkdf2":
+                known["prf"] = "hmac-sha256"
+            crypto: dict[str, JsonValue] = {
+                "cipher": "aes-128-ctr",
+                "cipherparams": {"iv": iv},
+                "ciphertext": ciphertext,
+                "mac": mac,
+                "kdf": kdf,
+                "kdfparams": {**known, "salt": salt, "dklen": _KEY_BYTES},
+            }
+            return _Box({"version": 3, "crypto": crypto}, more.get("address"))
     raise _no_box(what)
+
+
+def _check_costs(kdf: str, costs: Mapping[Any, Any], what: str) -> dict[str, int]:
+    names = ("n", "r", "p") if kdf == "scrypt" else ("c",)
+    known = {
+        name: value
+        for name in names
+        if isinstance(value := costs.get(name), int) and not isinstance(value, bool) and value > 0
+    }
+    if len(known) != len(names):
+        raise _no_box(what)
+    n, r, p, rounds = (known.get(name, 1) for name in ("n", "r", "p", "c"))
+    if (
+        n > MAX_SCRYPT_N
+        or n * r > MAX_SCRYPT_N * _SCRYPT_R
+        or r * p > _MAX_SCRYPT_RP
+        or rounds > _MAX_PBKDF2_ROUNDS
+    ):
+        raise FormatError(
+            f"{what} would cost more to open than is spent on a key file",
+            hint=f"scrypt with n of at most {MAX_SCRYPT_N}, as geth writes it.",
+        )
+    return known
 
 
 def _check_passphrase(passphrase: str) -> None:

@@ -23,11 +23,13 @@ only what stands in a block that they sealed is stated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from counterfoil.chain.anchor import Anchor
 from counterfoil.chain.anchored import keep_anchor
 from counterfoil.chain.anchorproof import format_anchor_proof
+from counterfoil.chain.answers import MAX_WORD
 from counterfoil.chain.authenticate import validators_of
 from counterfoil.chain.desk import Desk
 from counterfoil.chain.fetchproof import fetch_anchor_proof
@@ -39,16 +41,19 @@ from counterfoil.chain.shelf import Settled
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.statement import RFC9162_SHA256, Subject
 from counterfoil.core.testimony import is_confirmation
+from counterfoil.core.text import parse_decimal
 from counterfoil.errors import (
     ConflictError,
     CounterfoilError,
+    FormatError,
     PolicyError,
     RefusedError,
     UnavailableError,
     VerificationError,
 )
 from counterfoil.ledger.localwitness import RememberedError
-from counterfoil.ledger.log import Attested, Found, Log
+from counterfoil.ledger.log import Attested, Log
+from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import Trust, heard_in, newest_heard
 
 
@@ -80,7 +85,8 @@ class Anchoring:
         members: Who is asked to sign. Those the committee does not have are not asked.
 
     Raises:
-        PolicyError: the policy names no chain, or an anchor key is not its witness's.
+        PolicyError: the policy names no chain, or another than the outbox sends to; or an anchor
+            key is not its witness's.
         VerificationError: on the chain is another contract than the policy names.
         UnavailableError: the chain does not answer.
     """
@@ -213,8 +219,10 @@ class Anchoring:
                 break
             try:
                 answers.append(self._ask(address, request))
-            except RememberedError:
-                raise
+            except RememberedError as error:
+                if error.size <= self._log.size:
+                    raise
+                lacking.append(str(error))  # a new request could not prove from there
             except CounterfoilError as error:  # one member must not keep the others from signing
                 lacking.append(f"{error}{f' ({error.hint})' if error.hint else ''}")
         if len(answers) < committee.threshold:
@@ -382,5 +390,6 @@ def cost_of(body: Mapping[str, JsonValue]) -> int:
     """Compute what an anchor cost, from its statement; wei, 0 where it does not say."""
     match body:
         case {"gas": int(gas), "price_wei": str(price)}:
-            return gas * int(price)
+            with suppress(FormatError):
+                return gas * parse_decimal(price, "price_wei", MAX_WORD)
     return 0

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from counterfoil.chain.account import Account
-from counterfoil.chain.here import policy_for
 from counterfoil.chain.member import LocalMember
 from counterfoil.chain.request import MAX_REQUEST_BYTES, format_answer, parse_request
+from counterfoil.core.policy import TrustPolicy
 from counterfoil.errors import (
     FormatError,
     PolicyError,
     SignatureError,
-    UnavailableError,
     VerificationError,
 )
-from counterfoil.ledger.localwitness import RememberedError, WitnessClient
+from counterfoil.ledger.localwitness import RememberedError
+from counterfoil.ledger.ownwitness import OwnWitness
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.policyfile import read_policy
 from counterfoil.ledger.witness import (
     STATUS_CONFLICT,
     STATUS_FORBIDDEN,
@@ -22,14 +24,12 @@ from counterfoil.ledger.witness import (
     STATUS_UNPROVEN,
 )
 
-_STATUS_UNAVAILABLE = 503
-
 
 class AnchorDesk:
     """Answers requests for signatures, in the name of one member.
 
-    It signs only for logs whose trust policy was adopted on this machine, and for the chain and
-    the contract that are named there.
+    It signs only for logs whose trust policy was adopted on this machine and names this witness
+    with this account, and for the chain and the contract that are named there.
 
     Args:
         witness: Its check and its memory.
@@ -38,21 +38,26 @@ class AnchorDesk:
 
     max_bytes = MAX_REQUEST_BYTES
 
-    def __init__(self, witness: WitnessClient, account: Account) -> None:
+    def __init__(self, witness: OwnWitness, account: Account) -> None:
         self._witness = witness
         self._account = account
 
     def answer(self, data: bytes) -> tuple[int, bytes]:
-        """Answer a request: HTTP status and body."""
+        """Answer a request: HTTP status and body.
+
+        What is wrong with this machine, such as a policy that was damaged since, is raised: it is
+        for its operator alone.
+        """
         try:
             request = parse_request(data)
         except FormatError as error:
             return STATUS_MALFORMED, f"{error}\n".encode()
-        try:
-            policy = policy_for(data, None)
-        except FormatError:
+        path = Places(request.checkpoint.origin).trust
+        if not path.exists():
             return STATUS_FORBIDDEN, b"no trust policy was adopted here for this log\n"
+        policy = read_policy(path)
         try:
+            self._require_seat(policy)
             member = LocalMember(policy, self._witness, self._account)
             return STATUS_OK, format_answer(member.sign(request))
         except RememberedError as remembered:
@@ -61,6 +66,18 @@ class AnchorDesk:
             return STATUS_FORBIDDEN, f"{error}\n".encode()
         except VerificationError as error:
             return STATUS_UNPROVEN, f"{error}\n".encode()
-        except UnavailableError:
-            # What is wrong with this machine is for its operator alone.
-            return _STATUS_UNAVAILABLE, b"this member cannot sign now\n"
+
+    def _require_seat(self, policy: TrustPolicy) -> None:
+        """Refuse where the policy has this account beside another witness, or none.
+
+        One account with two memories could be led to sign two roots of one size.
+        """
+        key, address = self._witness.signers[0].key, self._account.address.lower()
+        if not any(
+            one.key == key and one.anchor is not None and one.anchor.address == address
+            for one in policy.witnesses
+        ):
+            raise PolicyError(
+                f"the trust policy adopted here does not name {key.label} with {address}",
+                hint="Adopt the policy that names this member: counterfoil chain agree.",
+            )

@@ -76,8 +76,9 @@ class Desk:
             log.checkpoint,
             {size: log.consistency(size, checkpoint.size) for size in proven},
         )
-        # The answers first: left behind, they would be to another request.
-        self._forget("answer.*.json")
+        if old is None or _asks(old) != _asks(request):
+            # The answers first: left behind, they would be to another request.
+            self._forget("answer.*.json")
         self._write("request.json", format_request(request))
         return request
 
@@ -106,3 +107,8 @@ class Desk:
         with reported(f"cannot remove {pattern} from {self._folder}"):
             for path in self._folder.glob(pattern):
                 path.unlink(missing_ok=True)
+
+
+def _asks(request: AnchorRequest) -> tuple[object, ...]:
+    """Give what members sign; from which sizes it is proven makes no other answer."""
+    return request.chain_id, request.contract, request.log, request.epoch, request.note

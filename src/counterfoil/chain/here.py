@@ -11,11 +11,12 @@ from counterfoil.chain.httpmember import HttpMember
 from counterfoil.chain.member import FileMember, LocalMember, Member, write_answer
 from counterfoil.chain.request import MAX_REQUEST_BYTES, parse_request
 from counterfoil.core.policy import TrustPolicy, parse_policy
-from counterfoil.core.toml import MAX_TOML_BYTES
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import read_file
 from counterfoil.ledger.localwitness import LocalWitness
+from counterfoil.ledger.ownwitness import OwnWitness
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.policyfile import read_policy
 
 
 @contextlib.contextmanager
@@ -26,12 +27,13 @@ def members_here(
 
     Args:
         policy: Names the witnesses and their anchor keys.
-        account: This machine's anchor key, beside its local witness.
+        account: This machine's anchor key, beside the witness of ours that the policy has it with,
+            or the local one.
         exchange: Where requests to all others are put, and their answers looked for; without it,
             those whose witness has an address are asked there.
     """
-    witness = LocalWitness(Places(policy.log.origin).witness)
-    own = LocalMember(policy, witness, account)
+    local = LocalWitness(Places(policy.log.origin).witness)
+    own = LocalMember(policy, _served_here(policy, account) or local, account)
     others = [
         (one.anchor.address, one.url)
         for one in policy.witnesses
@@ -45,9 +47,17 @@ def members_here(
     try:
         yield [own, *by_file, *by_http]
     finally:
-        witness.close()
+        local.close()
         for one in by_http:
             one.close()
+
+
+def _served_here(policy: TrustPolicy, account: Account) -> OwnWitness | None:
+    """Find the witness of ours that an account is bound to: a signature takes its memory."""
+    for one in policy.witnesses:
+        if one.anchor is not None and one.anchor.address == account.address.lower():
+            return OwnWitness.find(one.key)
+    return None
 
 
 def policy_for(request: bytes, given: bytes | None) -> TrustPolicy:
@@ -59,6 +69,7 @@ def policy_for(request: bytes, given: bytes | None) -> TrustPolicy:
 
     Raises:
         FormatError: none was adopted here, or a file is damaged.
+        VerificationError: the file is not what was adopted.
     """
     if given is not None:
         return parse_policy(given)
@@ -69,7 +80,7 @@ def policy_for(request: bytes, given: bytes | None) -> TrustPolicy:
             f"no trust policy was adopted here for {origin}",
             hint="Give yours with --trust; whoever asks for a signature must not choose it.",
         )
-    return parse_policy(read_file(path, MAX_TOML_BYTES))
+    return read_policy(path)
 
 
 def sign_request(path: Path, policy: TrustPolicy, account: Account) -> Path:

@@ -87,7 +87,9 @@ class HttpMember:
     def _remembers(self, body: bytes, request: AnchorRequest) -> RememberedError | UnavailableError:
         """Believe it once that it remembers another size: then a request proves from there.
 
-        More often, or a size from which was proven, it would only keep the others from signing.
+        A larger one than the request is for, too: as a witness it may have cosigned what the log
+        published since. More often, or a size from which was proven, it would only keep the others
+        from signing.
         """
         doing = f"the signature of {self.address}"
         try:
@@ -96,7 +98,7 @@ class HttpMember:
         except FormatError as error:
             return self._peer.unavailable(doing, f"nonsense: {error}")
         newest = request.checkpoint.size
-        if self._has_said_another_size or size > newest or size in {0, newest, *request.proofs}:
+        if self._has_said_another_size or size in {0, newest, *request.proofs}:
             return self._peer.unavailable(doing, f"it says that it remembers {size} entries")
         self._has_said_another_size = True
         return RememberedError(size, f"{self.address} remembers {size} entries")

@@ -53,10 +53,18 @@ def open_contract(chain: Chain, rules: ChainRules) -> CheckpointAnchor:
     """Take the policy's contract, if its code is that of this release and of the policy.
 
     Raises:
-        PolicyError: the policy is about the contract of another release.
+        PolicyError: the policy is about another chain, or the contract of another release.
         VerificationError: on the chain is another contract, or none.
         UnavailableError: no answer.
     """
+    # A contract may stand at one address on many chains, and signatures name the policy's.
+    if chain.chain_id != rules.id:
+        raise PolicyError(
+            f"the node serves chain {chain.chain_id}, and the trust policy anchors on {rules.id}",
+            have=f"chain {chain.chain_id}",
+            need=f"chain {rules.id}",
+            hint="Connect to a node of the policy's chain; nothing was sent.",
+        )
     contract = CheckpointAnchor.open(chain, rules.contract)
     have = (contract.artifact.code_hash.hex(), contract.artifact.slots["roots"])
     if have != (rules.code_hash, rules.slot):

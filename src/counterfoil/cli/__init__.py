@@ -5,6 +5,7 @@ options   what several commands take          views    what several commands sho
 files     what they read and write
 start     init, demo, verify                  policy, log, chain   operations
 data, model, decision, stream, evidence, person   things
+serve     over HTTP
 accounts  of chains                           anchoring, genesis   of the group chain
 
 Each command opens the ledger, calls what a user would call in Python, and prints the result. What
@@ -31,6 +32,7 @@ from counterfoil.cli import (
     output,
     person,
     policy,
+    serve,
     start,
     stream,
 )
@@ -48,6 +50,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 start.add_to(app, FIRST_STEPS)
+serve.add_to(app, FIRST_STEPS)
 stream.add_to(decision.app)
 for name, group in (
     ("data", data.app),

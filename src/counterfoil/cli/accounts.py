@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from counterfoil import chain as chains
-from counterfoil.cli import files, output
+from counterfoil.cli import output
 from counterfoil.errors import FormatError
 
 if TYPE_CHECKING:
     from counterfoil.chain import Account, Chain
 
-PASSPHRASE_VARIABLE = "COUNTERFOIL_PASSPHRASE"  # noqa: S105 its name
 RPC_VARIABLE = "COUNTERFOIL_RPC"
 SIGNER_VARIABLE = "COUNTERFOIL_SIGNER"
 
@@ -115,18 +113,13 @@ def passphrase(name: str, file: Path | None, *, is_new: bool) -> str:
     Raises:
         FormatError: there is none.
     """
-    if file is not None:
-        try:
-            return files.read_file(file).decode().removesuffix("\n")
-        except UnicodeDecodeError as error:
-            raise FormatError(f"{file} is not UTF-8", hint="Write the passphrase anew.") from error
-    given = os.environ.get(PASSPHRASE_VARIABLE)
+    given = chains.read_passphrase(file)
     if given is not None:
         return given
     if not sys.stdin.isatty():
         raise FormatError(
             f"there is no passphrase for the account {name}",
-            hint=f"Set {PASSPHRASE_VARIABLE}, give --passphrase-file, or run it in a terminal.",
+            hint="Set COUNTERFOIL_PASSPHRASE, give --passphrase-file, or run it in a terminal.",
         )
     asked: str = typer.prompt(
         f"Passphrase of {output.plain(name)}",

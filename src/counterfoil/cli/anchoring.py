@@ -1,4 +1,4 @@
-"""Anchoring from the command line: a ledger joins a chain, members sign, checkpoints get there."""
+"""Anchoring from the command line: a ledger joins a chain, and its checkpoints get there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 import counterfoil
 from counterfoil import chain as chains
 from counterfoil import ledger as ledgers
-from counterfoil.cli import files, output
+from counterfoil.cli import members, output
 from counterfoil.cli.accounts import (
     AccountName,
     Address,
@@ -73,33 +73,17 @@ Wait = Annotated[
         metavar="SECONDS", min=0, help="How long to wait until it is final. [default: half an hour]"
     ),
 ]
-Request = Annotated[Path, typer.Argument(metavar="FILE", help="The request, as handed over.")]
-Trust = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Your own trust policy. [default: what you adopted for that log]"
-    ),
-]
-WitnessName = Annotated[
-    str, typer.Argument(metavar="NAME", help="Of the witness, as the trust policy will name it.")
-]
-LogKey = Annotated[
-    str | None,
-    typer.Option("--log", metavar="VKEY", help="The log's key. [default: that of --ledger]"),
-]
-Organisation = Annotated[
-    str, typer.Option("--operator", metavar="NAME", help="The organisation that runs the witness.")
-]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the group `chain`."""
     verb(app, "join", "counterfoil chain join --rpc http://127.0.0.1:8545")(join)
     verb(app, "member", "counterfoil chain member auditor --log VKEY --operator 'Auditor LLP'")(
-        member
+        members.member
     )
+    verb(app, "agree", "counterfoil chain agree trust.toml")(members.agree)
     verb(app, "anchor", "counterfoil chain anchor --exchange ./to-sign")(anchor)
-    verb(app, "sign", "counterfoil chain sign anchor-1024.request.json")(sign)
+    verb(app, "sign", "counterfoil chain sign anchor-1024.request.json")(members.sign)
 
 
 def join(
@@ -135,11 +119,11 @@ def join(
             by=signers(by),
         )
     rules = chains.require_chain(policy)
-    members = [one.name for one in policy.witnesses if one.anchor is not None]
+    names = [one.name for one in policy.witnesses if one.anchor is not None]
     output.show(
         {
             "chain": rules.to_json(),
-            "members": members,
+            "members": names,
             "policy": policy.digest.hex(),
             "version": policy.version,
         },
@@ -147,42 +131,12 @@ def join(
         output.fields(
             {
                 "log": rules.log,
-                "members": f"{rules.threshold} of {', '.join(members)} sign",
+                "members": f"{rules.threshold} of {', '.join(names)} sign",
                 "chain run by": ", ".join(rules.operators),
                 "policy": f"version {policy.version}, {policy.digest.hex()}",
             }
         ),
         "next: counterfoil chain anchor",
-        as_json=as_json,
-    )
-
-
-def member(
-    name: WitnessName,
-    *,
-    log: LogKey = None,
-    operator: Organisation,
-    account_name: AccountName = OPERATOR,
-    passphrase_file: PassphraseFile = None,
-    signer: Signer = None,
-    address: Address = None,
-    ledger: Ledger = LEDGER,
-    as_json: AsJson = False,
-) -> None:
-    """Make this machine a witness of a log that signs its anchors, too."""
-    if log is None:
-        with counterfoil.open(ledger) as opened:
-            key = opened.key
-    else:
-        key = ledgers.parse_vkey(log)
-    who = account(account_name, passphrase_file, signer, address)
-    made = chains.make_member(name, key, who, operator)
-    text = ledgers.format_witness(made)
-    output.show(
-        {"witness": made.to_json(), "toml": text, "log": key.name},
-        *map(output.plain, text.splitlines()),
-        "",
-        f"next: send these lines to whoever writes the trust policy of {output.plain(key.name)}",
         as_json=as_json,
     )
 
@@ -211,10 +165,10 @@ def anchor(
             chain = chains.connect_to(chains.require_chain(policy), url)
             with (
                 chains.Outbox(chain, who) as outbox,
-                chains.members_here(policy, who, exchange) as members,
+                chains.members_here(policy, who, exchange) as reached,
                 output.working("waiting until it is final"),
             ):
-                anchoring = chains.Anchoring(opened, outbox, members)
+                anchoring = chains.Anchoring(opened, outbox, reached)
                 made = anchoring.run(chains.FINAL_WITHIN_S if wait is None else wait)
                 standing = anchoring.standing()
             size = opened.size
@@ -240,48 +194,6 @@ def anchor(
         )
     except KeyboardInterrupt:
         output.remark("note", "anchoring has ended; the next run goes on where this one stopped")
-
-
-def sign(
-    file: Request,
-    *,
-    trust: Trust = None,
-    name: AccountName = OPERATOR,
-    passphrase_file: PassphraseFile = None,
-    signer: Signer = None,
-    address: Address = None,
-    as_json: AsJson = False,
-) -> None:
-    """Sign a checkpoint that is to be anchored, as a member."""
-    data = files.read_file(file)
-    policy = chains.policy_for(data, None if trust is None else files.read_file(trust))
-    who = account(name, passphrase_file, signer, address)
-    answer = chains.sign_request(file, policy, who)
-    request = chains.parse_request(data)
-    checkpoint = request.checkpoint
-    output.show(
-        {
-            "file": str(answer),
-            "origin": checkpoint.origin,
-            "size": checkpoint.size,
-            "root": checkpoint.root.hex(),
-            "chain_id": request.chain_id,
-            "contract": request.contract,
-            "epoch": request.epoch,
-            "address": who.address.lower(),
-        },
-        f"signed {output.count(checkpoint.size, 'entry', 'entries')} of "
-        f"{output.plain(checkpoint.origin)}; this witness remembers them now",
-        output.fields(
-            {
-                "root": checkpoint.root.hex(),
-                "for": f"{request.contract} on chain {request.chain_id}, epoch {request.epoch}",
-                "answer": answer,
-            }
-        ),
-        f"next: hand {output.plain(answer.name)} back",
-        as_json=as_json,
-    )
 
 
 def _show(standing: Standing, made: Sequence[Any], *, as_json: bool) -> None:

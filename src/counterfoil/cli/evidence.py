@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import counterfoil
+from counterfoil import ledger as ledgers
 from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, AsJson, Index, Ledger, System
 from counterfoil.cli.run import noun, verb
@@ -43,6 +44,7 @@ def make(
     with counterfoil.open(ledger) as opened:
         decision = opened.decisions.show(system, index)
         evidence = opened.evidence.make(decision, withhold=tuple(withhold or ()))
+        silent = ledgers.read_status(opened).silent
     evidence.save(path)
     said: Any = evidence.body["statements"]
     withheld = [name for name in decision.values if name not in evidence.facts]
@@ -55,12 +57,17 @@ def make(
             "statements": len(said),
             "disclosed": list(evidence.facts),
             "withheld": withheld,
+            "silent": list(silent),
         },
         f"wrote {output.plain(str(path))}: decision {index} of {output.plain(decision.system)}",
         output.fields(
             {
                 "rests on": output.count(len(said), "statement"),
                 "withheld": ", ".join(withheld) or None,
+                "not cosigned": f"by {', '.join(silent)}; to have it so: counterfoil log cosign, "
+                "then make it again"
+                if silent
+                else None,
                 "note": "hand out trust.toml another way; evidence does not certify itself",
             }
         ),

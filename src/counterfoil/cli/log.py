@@ -1,4 +1,4 @@
-"""The log: how it stands, audited, exported for a web server, and its witness."""
+"""The log: how it stands, audited, exported for a web server, moved, and its witness."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from typing import Annotated, Any
 import typer
 
 import counterfoil
+from counterfoil import cluster
 from counterfoil import ledger as ledgers
-from counterfoil.cli import output
+from counterfoil.cli import copies, output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.rotating import add_to as add_rotate
 from counterfoil.cli.run import noun, verb
+from counterfoil.cli.serve import serve_witness
 from counterfoil.cli.sharding import add_to as add_shard
 from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
 from counterfoil.errors import ConflictError, FormatError, SplitViewError
 
-app = noun("The log: its state, audit, export and witness.")
+app = noun("The log: its state, audit, export and witness, and copies of it.")
 
+Place = Annotated[str, typer.Argument(metavar="FROM", help="The ledger's folder or URL now.")]
+NewPlace = Annotated[str, typer.Argument(metavar="TO", help="Its folder or URL from now on.")]
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the site's files go.")]
 Prune = Annotated[
     float | None,
@@ -77,6 +81,10 @@ Operator = Annotated[
 Url = Annotated[
     str, typer.Option("--url", metavar="URL", help="Where others reach it: https://host/path.")
 ]
+Listen = Annotated[
+    str | None,
+    typer.Option("--listen", metavar="HOST:PORT", help="Serve our witness there, until stopped."),
+]
 PostQuantum = Annotated[bool, typer.Option("--post-quantum", help="Cosign with ML-DSA-44, too.")]
 
 # What `Standing` means, in words, and what the command exits with.
@@ -119,10 +127,13 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "root": found.root.hex(),
             "grade": found.grade,
             "lacking": found.lacking,
+            "cosigned": list(found.cosigned),
+            "silent": list(found.silent),
             "witness": _witness_body(witness),
             "next": None if found.following is None else ledgers.format_vkey(found.following),
             "stamps": [asdict(one) for one in found.stamps],
             "writer": found.writer,
+            "shared": found.is_shared,
             "policy": None
             if policy is None
             else {
@@ -139,6 +150,10 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "root": found.root.hex(),
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
+                "cosigned by": ", ".join(found.cosigned) or None,
+                "not by": f"{', '.join(found.silent)}; ask again: counterfoil log cosign"
+                if found.silent
+                else None,
                 "witness": "none"
                 if witness is None
                 else f"remembers {remembered or 0:,}: {_STANDINGS[witness.standing][0]}",
@@ -147,11 +162,40 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                     for one in found.stamps
                 )
                 or None,
-                "writer": "nobody now" if found.writer is None else f"process {found.writer}",
+                "writer": _writer_line(found),
                 "policy": "none adopted" if policy is None else policy.digest.hex(),
                 "gates": None
                 if policy is None
                 else ", ".join(f"{stage.name}: {stage.mode.value}" for stage in policy.stages),
+            }
+        ),
+        as_json=as_json,
+    )
+
+
+@verb(app, "cosign", "counterfoil log cosign")
+def cosign(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
+    """Ask the witnesses that have not cosigned the newest checkpoint."""
+    with counterfoil.open(ledger) as opened:
+        reasons = opened.ask_witnesses()
+        found = ledgers.read_status(opened)
+    # Who has no address was not asked, and is no news.
+    silent = {name: reasons[name] for name in found.silent if name in reasons}
+    output.show(
+        {
+            "size": found.size,
+            "root": found.root.hex(),
+            "grade": found.grade,
+            "lacking": found.lacking,
+            "cosigned": list(found.cosigned),
+            "silent": silent,
+        },
+        f"{output.count(found.size, 'entry', 'entries')} cosigned by "
+        + (", ".join(map(output.plain, found.cosigned)) or "nobody"),
+        output.fields(
+            {
+                "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
+                **{f"silent: {name}": why for name, why in silent.items()},
             }
         ),
         as_json=as_json,
@@ -218,6 +262,30 @@ def export(
     )
 
 
+@verb(app, "move", "counterfoil log move ./ledger 'postgresql://host/db?tiles=s3://bucket/log'")
+def move(source: Place, target: NewPlace, *, as_json: AsJson = False) -> None:
+    """Move the log to PostgreSQL and an object store, or back to a folder.
+
+    Every receipt stays valid. Nobody can append at the old place afterwards. Broken off, the same
+    command goes on.
+    """
+    with output.progress("copying and hashing entries") as progress:
+        moved = cluster.move_log(source, target, progress)
+    output.show(
+        {
+            "origin": moved.origin,
+            "size": moved.size,
+            "root": moved.root.hex(),
+            "left": moved.left,
+            "ledger": moved.place,
+        },
+        f"moved {output.count(moved.size, 'entry', 'entries')} to {output.plain(moved.place)}",
+        output.fields({"root": moved.root.hex(), "left": moved.left}),
+        "next: name the new place with --ledger, or in COUNTERFOIL_LEDGER",
+        as_json=as_json,
+    )
+
+
 add_stamp(app)
 add_rotate(app)
 add_shard(app)
@@ -234,12 +302,18 @@ def witness(
     operator: Operator = None,
     url: Url = "",
     post_quantum: PostQuantum = False,
+    listen: Listen = None,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
     """Show the local witness, and what it proves; or be a witness of other logs."""
     if offer is not None and swap is not None:
         raise FormatError("two things at once", hint="First --offer, then --swap.")
+    if listen is not None:
+        if offer or swap or know or following or post_quantum or url:
+            raise FormatError("two things at once", hint="--listen goes with --name alone.")
+        serve_witness(ledgers.OwnWitness.open(name), listen, as_json=as_json)
+        return
     if not (offer or swap or name or know or following or post_quantum):
         _show_local(ledger, as_json=as_json)
         return
@@ -308,6 +382,12 @@ def _audit_anchors(opened: counterfoil.Ledger, rpc: str | None) -> dict[str, Any
     }
 
 
+def _writer_line(found: ledgers.Status) -> str:
+    if found.is_shared:
+        return "any number of processes may"
+    return "nobody now" if found.writer is None else f"process {found.writer}"
+
+
 def _anchors_line(found: dict[str, Any]) -> str:
     stopped = "; STOPPED by a split view" if found["stopped"] else ""
     return (
@@ -327,3 +407,6 @@ def _witness_body(memory: ledgers.Memory | None) -> dict[str, Any] | None:
         "root": None if checkpoint is None else checkpoint.root.hex(),
         "standing": memory.standing.value,
     }
+
+
+copies.add_to(app)

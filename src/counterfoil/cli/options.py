@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,9 +14,19 @@ PRODUCTION = "production"
 
 Ledger = Annotated[
     str,
-    typer.Option("--ledger", metavar="PATH", envvar=LEDGER_VARIABLE, help="The ledger's folder."),
+    typer.Option(
+        "--ledger", metavar="PATH", envvar=LEDGER_VARIABLE, help="The ledger's folder or URL."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+TrustFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        metavar="FILE",
+        help="The log's trust policy, the first time. [default: what you adopted for that log]",
+    ),
+]
 By = Annotated[
     list[str] | None,
     typer.Option(

@@ -9,6 +9,7 @@ import typer
 
 import counterfoil
 from counterfoil import ledger as ledgers
+from counterfoil import remote
 from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, PRODUCTION, AsJson, By, Ledger, Stage, signers
 from counterfoil.cli.run import noun, verb
@@ -23,6 +24,15 @@ Out = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write it there. [default: print it]")
 ]
 Draft = Annotated[Path, typer.Argument(metavar="FILE", help="The next policy, a trust.toml.")]
+TheirPolicy = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, a trust.toml.")]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The ledger's address, if it asks who reads."),
+]
+OwnKey = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Make a key for a principal of that log, on this machine."),
+]
 PrincipalName = Annotated[
     str, typer.Argument(metavar="NAME", help="The principal's name, as trust.toml will have it.")
 ]
@@ -115,6 +125,35 @@ def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJso
         {**_body(policy), "entry": entry, "file": str(copy)},
         f"adopted version {policy.version} (entry {entry})",
         output.fields({"digest": policy.digest.hex(), "gates": _gates(policy), "hand out": copy}),
+        as_json=as_json,
+    )
+
+
+@verb(app, "trust", "counterfoil policy trust their-trust.toml --at https://ledger.example")
+def trust(file: TheirPolicy, *, at: At = None, key: OwnKey = None, as_json: AsJson = False) -> None:
+    """Go by a policy from somebody you trust, for a ledger elsewhere and its evidence."""
+    policy, places = remote.trust_policy(file, at)
+    public = None
+    if key is not None:
+        public = ledgers.format_vkey(ledgers.make_principal_key(places, key))
+    output.show(
+        {
+            **_body(policy),
+            "log": policy.log.origin,
+            "file": str(places.trust),
+            "keys": str(places.keys),
+            "key": public,
+        },
+        f"{output.plain(policy.log.origin)} is held against version {policy.version} of its policy",
+        output.fields(
+            {
+                "digest": policy.digest.hex(),
+                "file": places.trust,
+                "keys": places.keys,
+                "key": public,
+            }
+        ),
+        "next: compare the digest with theirs, by another way than the file came",
         as_json=as_json,
     )
 

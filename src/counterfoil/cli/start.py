@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import counterfoil
+from counterfoil import cluster
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, LEDGER_VARIABLE, AsJson
@@ -22,10 +23,10 @@ Organisation = Annotated[
 ]
 DemoFolder = Annotated[Path, typer.Option(metavar="PATH", help="Where everything it makes goes.")]
 What = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="WHAT",
-        help="An evidence file, a receipt, a ledger's folder, data or a model's file.",
+        help="An evidence file, a receipt, a ledger's folder or URL, data or a model's file.",
     ),
 ]
 Trust = Annotated[
@@ -39,7 +40,7 @@ Entry = Annotated[
     Path | None, typer.Option(metavar="FILE", help="For a receipt: the entry that it is about.")
 ]
 InLedger = Annotated[
-    Path | None,
+    str | None,
     typer.Option(metavar="PATH", help="For a data set or a model's file: the ledger it is in."),
 ]
 Rpc = Annotated[
@@ -64,10 +65,12 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a ledger; it refuses nothing yet. Safe to repeat."""
-    is_new = not (Path(path) / "ledger.json").exists()
+    is_url = "://" in path
+    is_new = not (cluster.holds_log(path) if is_url else (Path(path) / "ledger.json").exists())
     with counterfoil.init(path, organisation=organisation) as ledger:
         status = ledgers.read_status(ledger)
         keys, trust = ledger.places.keys, ledger.places.trust
+        path = ledger.engine.name if is_url else path  # a URL may have a password in it
     policy = status.policy
     modes = {stage.name: stage.mode.value for stage in policy.stages} if policy else {}
     body = {

@@ -10,8 +10,9 @@ prefix, so that it can never pass as a log's signature:
     20852163
     CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 
-for type 04, and for type 06 the binary structure of `_message`, which also names the
-witness.
+for type 04, and for type 06 a binary structure that also names the witness, and a range: a
+checkpoint is the subtree from 0 to its size. Other subtrees can be cosigned as well, without a
+time.
 
 Source:
     C2SP tlog-cosignature.
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 from counterfoil.core.checkpoint import parse_checkpoint
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.note import NoteSignature
+from counterfoil.core.subtree import Subtree
 from counterfoil.core.text import MAX_INTEGER
 from counterfoil.errors import FormatError, SignatureError
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from counterfoil.core.keys import Signer, VerifierKey
+    from counterfoil.core.merkle import Hash
     from counterfoil.core.note import Note
 
 _TIME_BYTES = 8
@@ -91,6 +94,43 @@ def check_cosignature(text: str, signature: NoteSignature, key: VerifierKey) -> 
     return time
 
 
+def cosign_subtree(origin: str, subtree: Subtree, root: Hash, signer: Signer) -> NoteSignature:
+    """Sign that a subtree is consistent with all that was seen of a log; it states no time.
+
+    Whoever calls this has checked a proof that a checkpoint of its own has this subtree.
+
+    Args:
+        origin: The log.
+        subtree: The range.
+        root: Its root.
+        signer: A witness's key of type 06, the only one that can sign subtrees.
+
+    Raises:
+        FormatError: the key is of another type.
+    """
+    key = signer.key
+    signature = signer.sign(_subtree_message(origin, subtree, root, 0, _subtree_cosigner(key)))
+    return NoteSignature(key.name, key.key_id, bytes(_TIME_BYTES) + signature)
+
+
+def check_subtree_cosignature(
+    origin: str, subtree: Subtree, root: Hash, signature: NoteSignature, key: VerifierKey
+) -> None:
+    """Check that `key` signed a subtree by `cosign_subtree`.
+
+    Raises:
+        FormatError: the key is of another type.
+        SignatureError: the line is by another key, or false, or states a time.
+    """
+    _subtree_cosigner(key)
+    stated, signed = signature.signature[:_TIME_BYTES], signature.signature[_TIME_BYTES:]
+    if not signature.is_named_by(key) or stated != bytes(_TIME_BYTES):
+        raise SignatureError(
+            f"this is no cosignature of {key.label} of a subtree", hint="Ask the witness again."
+        )
+    key.verify(_subtree_message(origin, subtree, root, 0, key), signed)
+
+
 def find_cosignatures(
     note: Note, keys: Sequence[VerifierKey]
 ) -> tuple[tuple[VerifierKey, int], ...]:
@@ -124,17 +164,24 @@ def _message(text: str, time: int, key: VerifierKey) -> bytes:
     checkpoint = parse_checkpoint(text)
     if key.algorithm is Algorithm.COSIGNATURE_ED25519:
         return f"{_ED25519_HEADER}time {time}\n{text}".encode()
+    everything = Subtree(0, checkpoint.size)
+    return _subtree_message(checkpoint.origin, everything, checkpoint.root, time, key)
+
+
+def _subtree_message(
+    origin: str, subtree: Subtree, root: Hash, time: int, key: VerifierKey
+) -> bytes:
     # opaque cosigner_name<1..2^8-1> ‖ u64 timestamp ‖ opaque log_origin<1..2^8-1> ‖ u64 start ‖
-    # u64 end ‖ hash. A checkpoint is the subtree from 0 to its size.
+    # u64 end ‖ hash.
     return b"".join(
         (
             _ML_DSA_LABEL,
             _counted(key.name),
             time.to_bytes(8),
-            _counted(checkpoint.origin),
-            (0).to_bytes(8),
-            checkpoint.size.to_bytes(8),
-            checkpoint.root,
+            _counted(origin),
+            subtree.start.to_bytes(8),
+            subtree.end.to_bytes(8),
+            root,
         )
     )
 
@@ -144,6 +191,14 @@ def _cosigner(key: VerifierKey) -> VerifierKey:
         raise FormatError(
             f"{key.label} is not a key for cosignatures",
             hint="A witness's key is of type 04 (Ed25519) or 06 (ML-DSA-44).",
+        )
+    return key
+
+
+def _subtree_cosigner(key: VerifierKey) -> VerifierKey:
+    if key.algorithm is not Algorithm.COSIGNATURE_ML_DSA_44:
+        raise FormatError(
+            f"{key.label} cannot sign subtrees", hint="That takes a key of type 06 (ML-DSA-44)."
         )
     return key
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from struct import iter_unpack
 from typing import NewType, cast
 
-from counterfoil import kernel
 from counterfoil.errors import FormatError, ProofError
 
 HASH_BYTES = 32
@@ -53,7 +53,8 @@ def leaf_hash(entry: bytes) -> Hash:
 
 def leaf_hashes(entries: Sequence[bytes]) -> bytes:
     """Hash many entries, as `leaf_hash` does; their leaf hashes one after another."""
-    return kernel.leaves(entries)
+    sha = sha256
+    return b"".join([sha(b"\x00" + entry).digest() for entry in entries])
 
 
 def split_hashes(joined: bytes) -> list[Hash]:
@@ -66,6 +67,12 @@ def split_hashes(joined: bytes) -> list[Hash]:
 def node_hash(left: bytes, right: bytes) -> Hash:
     """Hash two subtree roots into their parent: SHA-256(01 ‖ left ‖ right)."""
     return Hash(sha256(b"\x01" + left + right).digest())
+
+
+def parent_hashes(row: bytes) -> bytes:
+    """Hash each two of a row of hashes, an even number of them, as `node_hash` does."""
+    sha = sha256
+    return b"".join([sha(b"\x01" + pair).digest() for (pair,) in iter_unpack("64s", row)])
 
 
 class Frontier:
@@ -139,14 +146,14 @@ class Frontier:
                 row = waiting + row
             paired = len(row) - len(row) % (2 * HASH_BYTES)
             self._peaks[level] = Hash(row[paired:]) if paired < len(row) else None
-            row = kernel.parents(row[:paired])
+            row = parent_hashes(row[:paired])
             level += 1
         return completed
 
     def root(self) -> Hash:
         """Compute the root: the peaks folded from right to left."""
         first, *others = self.peaks or (EMPTY_ROOT,)
-        return Hash(kernel.climb(first, others, -1))
+        return _climb(first, others, -1)
 
 
 def root_of(leaves: Sequence[Hash]) -> Hash:
@@ -180,10 +187,10 @@ def prove_inclusion(index: int, size: int, node: NodeReader) -> tuple[Hash, ...]
     while high - low > 1:
         middle = low + _split(high - low)
         if index < middle:
-            path.append(_range_root(middle, high, node))
+            path.append(range_root(middle, high, node))
             high = middle
         else:
-            path.append(_range_root(low, middle, node))
+            path.append(range_root(low, middle, node))
             low = middle
     return tuple(reversed(path))
 
@@ -199,20 +206,37 @@ def prove_consistency(old_size: int, size: int, node: NodeReader) -> tuple[Hash,
     """
     if not 0 <= old_size <= size:
         raise ProofError(f"a tree of {size} cannot extend one of {old_size}")
-    if old_size in {0, size}:
+    return prove_range(0, old_size, size, node)
+
+
+def prove_range(start: int, end: int, size: int, node: NodeReader) -> tuple[Hash, ...]:
+    """Build the proof that leaves [start, end) of the tree with `size` leaves have their root.
+
+    Args:
+        start: Index of the first; aligned, as `subtree` says.
+        end: Index behind the last, at most `size`.
+        size: Number of leaves.
+        node: Gives the roots of complete subtrees below `size`.
+
+    Source:
+        draft-ietf-plants-merkle-tree-certs-05, section 4.4.1, of which RFC 9162 has the case that
+        `start` is 0.
+    """
+    if start == end:
         return ()
     path: list[Hash] = []
-    low, high = 0, size
-    while old_size != high:
+    first, low, high = start, 0, size
+    while (first, end) != (low, high):
         middle = low + _split(high - low)
-        if old_size <= middle:
-            path.append(_range_root(middle, high, node))
+        if end <= middle:
+            path.append(range_root(middle, high, node))
             high = middle
         else:
-            path.append(_range_root(low, middle, node))
+            path.append(range_root(low, middle, node))
+            first = max(first, middle)  # what it loses here is the range's own
             low = middle
-    if low > 0:
-        path.append(_range_root(low, high, node))
+    if first != start:
+        path.append(range_root(low, high, node))
     return tuple(reversed(path))
 
 
@@ -249,7 +273,7 @@ def check_inclusion(leaf: Hash, index: int, size: int, path: Sequence[Hash], roo
             f"not {length}"
         )
     _check_widths(leaf, root, *path)
-    if kernel.climb(leaf, path, index | -1 << inner) != root:
+    if _climb(leaf, path, index | -1 << inner) != root:
         raise ProofError("inclusion proof leads to another root")
 
 
@@ -274,27 +298,48 @@ def check_consistency(
     """
     if not 1 <= old_size <= size <= MAX_SIZE:
         raise ProofError(f"no proof can show that a tree of {size} extends one of {old_size}")
-    _check_widths(old_root, root, *proof)
-    if old_size == size:
-        if proof or old_root != root:
-            raise ProofError(f"two trees of {size} differ, or their proof is not empty")
-        return
-    # The older tree's last complete subtree, 2**shift leaves, is where both ways begin. From
-    # there the proof has the same two halves as an inclusion proof of that subtree.
-    shift = (old_size & -old_size).bit_length() - 1
-    hashes = [old_root, *proof] if old_size == 1 << shift else proof
-    index = (old_size - 1) >> shift
-    inner = (index ^ ((size - 1) >> shift)).bit_length()
-    if len(hashes) != 1 + inner + (index >> inner).bit_count():
+    check_range(range(old_size), old_root, size, root, proof)
+
+
+def check_range(
+    leaves: range, leaves_root: Hash, size: int, root: Hash, proof: Sequence[Hash]
+) -> None:
+    """Check a proof of `prove_range`.
+
+    Args:
+        leaves: At least one, of the tree, and aligned, which are not checked.
+        leaves_root: Their root, 32 bytes.
+        size: Leaves of the tree.
+        root: Its root, 32 bytes.
+        proof: Hashes, 32 bytes each.
+
+    Raises:
+        FormatError: a hash is not 32 bytes long.
+        ProofError: the proof leads to other roots.
+
+    Source:
+        draft-ietf-plants-merkle-tree-certs-05, section 4.4.3.
+    """
+    _check_widths(leaves_root, root, *proof)
+    # The range's last subtree that is complete, or that ends the tree, is where the ways to both
+    # roots begin. From there the proof has the two halves of an inclusion proof of that subtree.
+    first, last, edge = leaves[0], leaves[-1], size - 1
+    while first != last and (last & 1 or last == edge):
+        first, last, edge = first >> 1, last >> 1, edge >> 1
+    hashes = [leaves_root, *proof] if first == last else proof
+    inner = (last ^ edge).bit_length()
+    if len(hashes) != 1 + inner + (last >> inner).bit_count():
         raise ProofError(
-            f"consistency proof from {old_size} to {size} has the wrong length, {len(proof)}"
+            f"the proof of entries {leaves[0]} to {leaves[-1]} in a tree of {size} has the wrong "
+            f"length, {len(proof)}"
         )
-    first, *siblings = hashes
-    left = index | -1 << inner
-    # What stands on the right of the way is not in the older tree.
-    older = [sibling for place, sibling in enumerate(siblings) if left >> place & 1]
-    if kernel.climb(first, older, -1) != old_root or kernel.climb(first, siblings, left) != root:
-        raise ProofError("consistency proof leads to another root")
+    seed, *siblings = hashes
+    left = last | -1 << inner
+    # What stands on the right of the way is not in the range, nor what lies left of its first leaf.
+    own = [sibling for place, sibling in enumerate(siblings) if left >> place & 1]
+    own = own[: (first ^ last).bit_count()]
+    if _climb(seed, own, -1) != leaves_root or _climb(seed, siblings, left) != root:
+        raise ProofError(f"the proof of entries {leaves[0]} to {leaves[-1]} leads to another root")
 
 
 def check_extension(
@@ -321,17 +366,34 @@ def check_extension(
         raise ProofError("the empty tree has another root")
 
 
+def _climb(node: bytes, siblings: Sequence[bytes], left: int) -> Hash:
+    """Hash a node with one sibling after another.
+
+    Args:
+        node: Where the way begins.
+        siblings: 32 bytes each, which is not checked here.
+        left: Bit `i` says that sibling `i` stands on the left; -1, that all do.
+    """
+    for sibling in siblings:
+        pair = sibling + node if left & 1 else node + sibling
+        node = sha256(b"\x01" + pair).digest()
+        left >>= 1
+    return Hash(node)
+
+
 def _split(size: int) -> int:
     """Find the largest power of two below `size`, which is at least 2."""
     return 1 << (size - 1).bit_length() - 1
 
 
-def _range_root(low: int, high: int, node: NodeReader) -> Hash:
+def range_root(low: int, high: int, node: NodeReader) -> Hash:
     """Compute the root of leaves [low, high), a range that a split of the RFC yields.
 
     Such a range begins at a multiple of the power of two that holds it, so it is made of
     complete subtrees, largest first.
     """
+    if low == high:
+        return EMPTY_ROOT
     peaks: list[Hash] = []
     rest = high - low
     while rest:
@@ -340,7 +402,7 @@ def _range_root(low: int, high: int, node: NodeReader) -> Hash:
         low += 1 << level
         rest -= 1 << level
     first, *others = reversed(peaks)
-    return Hash(kernel.climb(first, others, -1))
+    return _climb(first, others, -1)
 
 
 def _check_widths(*hashes: bytes) -> None:

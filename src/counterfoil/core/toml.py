@@ -27,12 +27,18 @@ MAX_DOTS_PER_LINE = 300
 """Dots on a line that is no comment: `tomllib` takes quadratic time over the parts of a key. The
 longest name of a key may be nothing but dots, so it is not less."""
 
+MAX_DOTS_PER_KEY = 32
+"""Dots outside quotes in a key, and in the name of a table: far more than anything here has. Each
+key costs the product of its own parts and those of its table above it."""
+
 MAX_COLUMNS = 80
 """Longest list that is written on one line."""
 
 MAX_INTEGER = 2**53 - 1
 """Largest integer: what the canonical JSON form of the file holds exactly."""
 
+# Always matches from a quote on, so that no input makes it look at a character twice.
+_QUOTED = re.compile(r'"(?:[^"\\]++|\\.)*+"?|\'[^\']*+\'?')
 _NEAREST_CHARACTERS = 64  # of an unknown key: comparing longer ones would only cost time
 _HEADER = re.compile(r"[ \t]*(\[\[?)([^\[\]]+)\]")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -164,11 +170,8 @@ def parse_toml(data: str | bytes, what: str) -> Table:
     """
     text = _decode(data, what)
     for number, line in enumerate(text.split("\n"), 1):
-        if line.count(".") > MAX_DOTS_PER_LINE and not line.lstrip().startswith("#"):
-            raise FormatError(
-                f"{what} line {number} has more than {MAX_DOTS_PER_LINE} dots",
-                hint="Break the list into several lines.",
-            )
+        if line.count(".") > MAX_DOTS_PER_KEY and not line.lstrip().startswith("#"):
+            _check_dots(line, f"{what} line {number}")
     try:
         return Table(tomllib.loads(text), what, (), _find_lines(text))
     except RecursionError as error:
@@ -227,6 +230,21 @@ def _decode(data: str | bytes, what: str) -> str:
         return raw.decode("utf-8")
     except UnicodeError as error:
         raise FormatError(f"{what} is not UTF-8", hint="Save it as UTF-8.") from error
+
+
+def _check_dots(line: str, where: str) -> None:
+    if line.count(".") > MAX_DOTS_PER_LINE:
+        raise FormatError(
+            f"{where} has more than {MAX_DOTS_PER_LINE} dots",
+            hint="Break the list into several lines.",
+        )
+    bare = _QUOTED.sub("", line)
+    key, is_key, _ = bare.partition("=")
+    if (is_key or bare.lstrip().startswith("[")) and key.count(".") > MAX_DOTS_PER_KEY:
+        raise FormatError(
+            f"{where} has a key of more than {MAX_DOTS_PER_KEY + 1} parts",
+            hint="A dot that belongs to a name stands in quotes.",
+        )
 
 
 def _find_lines(text: str) -> dict[tuple[str | int, ...], int]:

@@ -27,7 +27,8 @@ from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.keyfiles import home
-from counterfoil.ledger.log import Found, Log
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import heard_in
 
 # A word: a name of several could pass for a sentence of ours wherever it is printed.

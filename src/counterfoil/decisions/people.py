@@ -11,7 +11,7 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import StreamDeclaration, parse_stream
 from counterfoil.decisions.holds import HOLDS, LegalHold, open_holds
-from counterfoil.decisions.stream import DecisionStream, stream_folder
+from counterfoil.decisions.stream import DecisionStream, stream_folder, streams_folder
 from counterfoil.errors import FormatError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust, heard_in
@@ -180,6 +180,8 @@ class People:
 
     def finish(self) -> None:
         """Complete erasures that were interrupted; opening a ledger does this by itself."""
+        if not any(streams_folder(self._log).glob(f"*/{INTENT_FILE}")):
+            return  # without asking which streams there are: a log elsewhere would be read for it
         interrupted = [
             declaration
             for declaration in self._declarations()

@@ -31,9 +31,14 @@ MAX_LATE_BATCHES = 10_000  # stated at once: a week of minutes, a year of hours
 TICKET_KEY = "tickets"
 
 
+def streams_folder(log: Log) -> Path:
+    """Tell where all streams are kept; there may be none."""
+    return log.folder / "private" / "streams"
+
+
 def stream_folder(log: Log, declaration: StreamDeclaration) -> Path:
     """Tell where a stream is kept."""
-    return log.folder / "private" / "streams" / declaration.stream_id.hex()
+    return streams_folder(log) / declaration.stream_id.hex()
 
 
 class DecisionStream:

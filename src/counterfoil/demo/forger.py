@@ -11,7 +11,7 @@ from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.envelope import Envelope, sign_envelope
-from counterfoil.core.merkle import Hash, prove_inclusion, root_of
+from counterfoil.core.merkle import Hash, leaf_hashes, prove_inclusion, root_of
 from counterfoil.core.stream import Batch, StreamDeclaration, format_batch
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.treestore import TreeStore
@@ -37,7 +37,7 @@ def rewritten_log(log: Log, folder: Path, change: int | None, size: int) -> Path
         return sign_checkpoint(Checkpoint(log.origin, new_size, root), signer)
 
     with TreeStore.create(folder / "log") as tree:
-        tree.commit(entries, None, seal)
+        tree.commit(entries, leaf_hashes(entries), seal)
     return folder
 
 

@@ -6,6 +6,7 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
+from counterfoil import cluster
 from counterfoil.core.canonical import parse_json
 from counterfoil.core.judgement import evaluate_data, evaluate_stage, find_revocation
 from counterfoil.core.keys import VerifierKey
@@ -16,7 +17,7 @@ from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.core.shard import CARRIED_HEAD, check_carried, parse_carried
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.succession import PolicyHistory, policy_history
-from counterfoil.core.testimony import check_attestation, hear
+from counterfoil.core.testimony import check_attestation, hear, stated_types
 from counterfoil.core.text import named
 from counterfoil.data.datasets import Datasets
 from counterfoil.errors import FormatError, PolicyError, UnavailableError, VerificationError
@@ -26,14 +27,15 @@ from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit
-from counterfoil.ledger.disk import as_path, read_file, reported
-from counterfoil.ledger.log import Found, Log
+from counterfoil.ledger.disk import as_path, is_url, read_file, reported
+from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
+from counterfoil.ledger.reading import Found
 from counterfoil.ledger.status import check_memory
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
-from counterfoil.models.version import read_version
+from counterfoil.remote.engine import is_site, open_site
 
 
 def verify(
@@ -48,17 +50,17 @@ def verify(
 ) -> Verdict:
     """Verify whatever one is given.
 
-    An evidence file stands by itself, and so does a ledger's folder. A receipt needs the entry it
-    is about; a data set or a model's file needs the ledger that it was attested in.
+    An evidence file stands by itself, and so does a ledger, in its folder or at its URL. A receipt
+    needs the entry it is about; a data set or a model's file needs the ledger it was attested in.
 
     Args:
-        what: A path, or the file's bytes, or evidence not saved yet.
+        what: A path, a ledger's address, or the file's bytes, or evidence not saved yet.
         trust: A trust policy that came from elsewhere; by default the one this user adopted for
             the log in question, if any. Without one the verdict is untrusted.
         entry: For a receipt: the entry that it is about.
-        ledger: For a data set or a model's file: the folder of the ledger.
+        ledger: For a data set or a model's file: the folder or URL of the ledger.
         rpc: For evidence with an anchor: a node to ask about it, if the policy names nobody who
-            vouches for it offline. Nothing else ever asks the network.
+            vouches for it offline. Besides a ledger's address, nothing else ever asks the network.
         progress: For a ledger: called with entries done and entries in all.
         now: As of when certificates of time-stamps have to be valid, Unix seconds; None for now.
 
@@ -73,17 +75,19 @@ def verify(
     if isinstance(what, EvidenceFile):
         what = what.page()
     now = time.time() if now is None else now
+    if isinstance(what, str) and is_url(what):
+        _refuse_entry(entry)
+        return _verify_ledger(what, trust, progress, now)
     if not isinstance(what, bytes):
-        path = as_path(what)
         with reported("cannot look at what is to be verified"):
-            is_ledger = (path / "ledger.json").exists()
+            is_ledger = is_site(what) or (as_path(what) / "ledger.json").exists()
         if is_ledger or ledger is not None:
             _refuse_entry(entry)
         if is_ledger:
-            return _verify_ledger(path, trust, progress, now)
+            return _verify_ledger(what, trust, progress, now)
         if ledger is not None:
-            return _verify_thing(path, Path(ledger), trust, now)
-        what = _read(path, MAX_EVIDENCE_BYTES)
+            return _verify_thing(as_path(what), ledger, trust, now)
+        what = _read(as_path(what), MAX_EVIDENCE_BYTES)
     if what.startswith(b"c2sp.org/tlog-proof@"):
         return _verify_receipt(what, entry, trust)
     if what.startswith(CARRIED_HEAD):
@@ -99,10 +103,23 @@ def _refuse_entry(entry: object) -> None:
         raise FormatError("an entry was given, and this is no receipt", hint="Leave `--entry` out.")
 
 
+def _open_log(where: str | Path, trust: str | Path | TrustPolicy | None) -> Log:
+    """Open a ledger; one elsewhere, or a copy, is proven as it is read."""
+    if is_site(where):
+        site = open_site(where, trust=trust, adopts=False)
+        return Log(site.folder, engine=site)
+    if isinstance(where, str) and is_url(where):
+        return cluster.open_log(where)
+    return Log(as_path(where))
+
+
 def _verify_ledger(
-    path: Path, trust: str | Path | TrustPolicy | None, progress: Progress | None, now: float
+    where: str | Path,
+    trust: str | Path | TrustPolicy | None,
+    progress: Progress | None,
+    now: float,
 ) -> Verdict:
-    with Log(path) as log:
+    with _open_log(where, trust) as log:
         policy = _trust(trust, log.origin)
         if policy is not None and log.key not in policy.log.keys.all:
             raise _other_log(log.key, policy)
@@ -134,10 +151,10 @@ def _verify_ledger(
 
 
 def _verify_thing(
-    path: Path, ledger: Path, trust: str | Path | TrustPolicy | None, now: float
+    path: Path, ledger: str | Path, trust: str | Path | TrustPolicy | None, now: float
 ) -> Verdict:
     """Verify that a data set or a model's file is one that was attested in a ledger."""
-    with Log(ledger) as log:
+    with _open_log(ledger, trust) as log:
         policy = _trust(trust, log.origin)
         if policy is not None and log.key not in policy.log.keys.all:
             raise _other_log(log.key, policy)
@@ -201,15 +218,14 @@ def _check_not_revoked(
         return
     now = int(log.clock())
     if kind == "model":
-        version = read_version(found)
         judged = [
             evaluate_stage(
                 policy,
                 stage.name,
                 subject,
                 heard,
-                model_format=version.format,
-                types=version.types,
+                model_format=str(found.statement.predicate.get("format")),
+                types=stated_types(found.statement),
                 now=now,
             )
             for stage in policy.stages

@@ -15,7 +15,7 @@ from counterfoil.core.text import named, shown
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.logged import Logged
 
-_OTHER_KINDS = {"override", "pad"}  # records that are about a decision, or about nothing
+_OTHER_KINDS = ("override", "pad")  # records that are about a decision, or about nothing
 
 
 def check_model(

@@ -21,6 +21,7 @@ _OPENS = re.compile(r"<([a-z0-9]+)")
 # This reads what may be hostile.
 _ELEMENT = re.compile(r"</?([A-Za-z][^\s<>/]{0,40})|<[!?]")
 _WITHOUT_END = frozenset({"meta", "br"})
+_LONG_REFERENCE = re.compile(r"&#[0-9]{1000,}+")  # no character has such a number
 _NAMED_ALONE = frozenset({"script", "style"})
 
 
@@ -133,7 +134,8 @@ def _common_length(a: str, b: str) -> int:
 
 
 def _words(markup: str) -> str:
-    return " ".join(html.unescape(markup).split())
+    # Python refuses to read a number of thousands of digits.
+    return " ".join(html.unescape(_LONG_REFERENCE.sub("\ufffd", markup)).split())
 
 
 def _shown(text: str, start: int = 0) -> str:

@@ -23,7 +23,8 @@ from counterfoil.evidence.anchor import collect_anchor
 from counterfoil.evidence.page import format_page
 from counterfoil.evidence.stamp import collect_stamps
 from counterfoil.ledger.disk import Disk, reported
-from counterfoil.ledger.log import Found, Log
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import Trust, heard_in
 
 EVIDENCE_FORMAT = "evidence/v1"

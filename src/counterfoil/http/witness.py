@@ -1,8 +1,10 @@
 """A witness as a server: C2SP tlog-witness, for any number of logs.
 
-    POST /add-checkpoint    check, remember, cosign
-    POST /sign-anchor       likewise, and sign for a chain, where the witness is such a member
-    GET  /healthz           whether it answers
+    POST /add-checkpoint             check, remember, cosign
+    POST /sign-subtree               check, cosign a part, where the witness has a key for that
+    POST /sign-anchor                remember, and sign for a chain, where it is such a member
+    GET  /<origin hash>/checkpoint   what it cosigned last of a log, for those who monitor that
+    GET  /healthz                    whether it answers
 
 Nobody is asked who they are: a request counts by the log's signature on the checkpoint in it. What
 is decided, and remembered before the reply leaves, is for `counterfoil.ledger`; here are only the
@@ -53,14 +55,27 @@ def witness_app(witness: ledgers.Witness, anchors: chains.AnchorDesk | None = No
     async def add_checkpoint(request: Request) -> Response:
         return await _answer(request, witness.add_checkpoint, ledgers.MAX_WITNESS_REQUEST_BYTES)
 
+    async def monitored(request: Request) -> Response:
+        kept = await run_in_threadpool(witness.cosigned, request.path_params["origin_hash"])
+        if kept is None:
+            return _said(404, "this witness has cosigned no checkpoint of such a log")
+        return Response(kept, 200, {"Content-Type": _TEXT, "Cache-Control": "no-cache"})
+
     async def healthz(request: Request) -> Response:
         del request
         return _said(200, "ok")
 
     routes = [
         Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
+        Route("/{origin_hash}/checkpoint", monitored, methods=["GET"]),
         Route("/healthz", healthz, methods=["GET"]),
     ]
+    if witness.signs_subtrees:
+
+        async def sign_subtree(request: Request) -> Response:
+            return await _answer(request, witness.sign_subtree, ledgers.MAX_WITNESS_REQUEST_BYTES)
+
+        routes.append(Route("/sign-subtree", sign_subtree, methods=["POST"]))
     if anchors is not None:
         answer, most = anchors.answer, anchors.max_bytes
 
@@ -76,7 +91,23 @@ def own_app() -> Starlette:
 
     A factory, for servers that import what they serve.
     """
-    return witness_app(ledgers.OwnWitness.open(os.environ.get(NAME_VARIABLE) or None).witness)
+    return named_app(os.environ.get(NAME_VARIABLE) or None)
+
+
+def named_app(name: str | None) -> Starlette:
+    """Serve a witness of this machine; one that has an account for anchors signs them, too.
+
+    Where that account does not open, nothing is served.
+
+    Args:
+        name: Its name; None for the only one.
+    """
+    own = ledgers.OwnWitness.open(name)
+    if own.seat is None:
+        return witness_app(own.witness)
+    from counterfoil import chain as chains  # noqa: PLC0415 an extra
+
+    return witness_app(own.witness, chains.open_desk(own))
 
 
 async def _answer(
@@ -98,8 +129,8 @@ async def _answer(
         status, said = await run_in_threadpool(decide, body)
     except (CounterfoilError, OSError):
         # What is wrong with this machine is for its operator alone.
-        _LOG.exception("a checkpoint could not be remembered")
-        return _said(500, "the witness cannot remember a checkpoint now")
+        _LOG.exception("a request could not be decided")
+        return _said(500, "the witness cannot answer this now")
     kind = ledgers.SIZE_TYPE if status == ledgers.STATUS_CONFLICT else _TEXT
     return Response(said, status, {"Content-Type": kind})
 

@@ -62,7 +62,7 @@ class FolderBlobs:
         path = self._folder / digest[:2] / digest[2:]
         if not path.exists():
             raise UnavailableError(
-                f"the {size} bytes of statement {digest[:12]}… are not beside the log",
+                f"the bytes of statement {digest[:12]}… are not beside the log",
                 hint="Copy the `blobs` folder with the ledger.",
             )
         try:
@@ -108,6 +108,24 @@ def resolve(entry: bytes, blobs: Blobs) -> bytes:
     if not is_reference(entry, data):
         raise VerificationError(
             f"what lies beside the log as {digest} is not what the log says",
+            hint="Restore it from a backup.",
+        )
+    return data
+
+
+def read_blob(digest: str, blobs: Blobs) -> bytes:
+    """Read bytes beside the log by their SHA-256 in hex.
+
+    Raises:
+        FormatError: this is no such digest.
+        UnavailableError: nothing lies there.
+        VerificationError: something else does.
+    """
+    parse_hex(digest, "digest of a blob", size=32)
+    data = blobs.get(digest, MAX_BLOB_BYTES)
+    if sha256(data).hexdigest() != digest:
+        raise VerificationError(
+            f"what lies beside the log as {digest} is something else",
             hint="Restore it from a backup.",
         )
     return data

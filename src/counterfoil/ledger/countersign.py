@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 
 from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint
@@ -61,6 +62,8 @@ class Witnesses:
         # Who has not cosigned the newest checkpoint that all were asked about, by name, and why.
         # Replaced as a whole, as other threads read it while the next one is asked about.
         self.silences: dict[str, str] = {}
+        self._warning = threading.Lock()  # guards of whom it was said already
+        self._warned: set[str] = set()
 
     @contextlib.contextmanager
     def under(self, policy: TrustPolicy) -> Iterator[None]:
@@ -136,10 +139,31 @@ class Witnesses:
             raise UnavailableError(
                 f"the checkpoint of {size} entries is not published: {lacking}"
                 + (f" ({said})" if said else ""),
-                hint="Its entries are durable. The next append, or the next opening for writing, "
-                "asks again and publishes them; do not append them a second time.",
+                hint="Its entries are durable. The next append, or `counterfoil log cosign`, asks "
+                "again and publishes them; do not append them a second time.",
             ) from lacking
         return countersigned
+
+    def warn_of_silence(self, stacklevel: int) -> None:
+        """Say once of a witness that it is silent: the entries are in, and lack its line.
+
+        Args:
+            stacklevel: How many calls above this one the warning is about.
+        """
+        with self._warning:
+            silences = self.silences
+            news = silences.keys() - self._warned
+            self._warned = set(silences)
+        for name in news:
+            if name == LOCAL:
+                says = (
+                    "the local witness has not cosigned the newest entries: "
+                    f"{silences[name]}; until it does, nobody here notices if the ledger is set "
+                    "back to before them"
+                )
+            else:
+                says = f"the witness {name} has not cosigned the newest entries: {silences[name]}"
+            warnings.warn(says, stacklevel=stacklevel + 1)
 
     def close(self) -> None:
         """End the local witness's process, and ask nobody any more."""
@@ -183,13 +207,14 @@ class Witnesses:
             self._note_silences()
             return (format_note(Note(opened.text, (*own, *lines))) if lines else note), None
         bare = format_note(Note(opened.text, own))
-        # Lines from here on hold, as far as they are in the name of a witness of the policy.
-        known = lines_that_hold(opened.text, (*lines, *opened.signatures), policy.witness_keys)
+        # Lines from here on hold, as far as they are in the name of a witness of the policy. The
+        # earlier of two stays: it shows that the checkpoint was there by then.
+        known = lines_that_hold(opened.text, (*opened.signatures, *lines), policy.witness_keys)
         others = tuple(line for line in lines if not _is_named(line, policy.witness_keys))
 
         def complete(new: Lines) -> Note:
-            kept = (line for line in known if line not in new and not _is_among(line, new))
-            return Note(opened.text, (*own, *others, *kept, *new))
+            fresh = (line for line in new if not _is_among(line, known))
+            return Note(opened.text, (*own, *others, *known, *fresh))
 
         def lacking(new: Lines) -> PolicyError | None:
             try:

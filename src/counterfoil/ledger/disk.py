@@ -118,6 +118,11 @@ def read_file(path: Path, most: int) -> bytes:
     return data
 
 
+def is_url(given: object) -> bool:
+    """Whether what a user gave names something that is on no disk of this machine."""
+    return isinstance(given, str) and "://" in given
+
+
 def as_path(given: str | Path) -> Path:
     """Make a path of what a user gave; an empty text is none, though Python takes it for `.`.
 

@@ -1,6 +1,7 @@
 """The embedded engine: a log in a folder of this machine, with one writer at a time.
 
     ledger.json     whose log it is (see `identity`)
+    moved.json      only where it is no more: the place it was moved to (see `moved`)
     log/            the tree (see `treestore`)
     blobs/          statements too large for an entry (see `blobs`)
 
@@ -19,6 +20,7 @@ from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.moved import require_here
 from counterfoil.ledger.nextkey import install_next_key
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.sequencer import Sequencer
@@ -39,8 +41,10 @@ class Embedded:
     """
 
     def __init__(self, folder: Path, disk: Disk) -> None:
-        self._ledger = folder
+        self.name = str(folder)
+        self.is_shared = False
         self.blobs = FolderBlobs(folder / "blobs", disk)
+        self._ledger = folder
         self._folder = folder / "log"
         self._disk = disk
         keys = self.keys
@@ -67,8 +71,10 @@ class Embedded:
     def write(self) -> Sequencer:
         """Become the one writer."""
         keys = self.keys
+        require_here(self._ledger)
         writer = self._sequencer(keys)
         try:
+            require_here(self._ledger)  # it may have been moved while we waited for the lock
             self._require_open(writer.tree, keys)
         except BaseException:
             writer.close()

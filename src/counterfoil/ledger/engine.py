@@ -1,6 +1,6 @@
 """Where the entries of a log live, and what `Log` asks of that place.
 
-A folder is the only one so far: see `embedded`.
+A folder of this machine (see `embedded`), or PostgreSQL and an object store (`cluster`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ class Writer(Protocol):
     `append` returns the index of each entry once all of them are durable and under a published
     checkpoint that `tree` shows. It raises `FormatError` where an entry is too long,
     `ConflictError` where somebody else writes or the log was set back, and `UnavailableError`
-    where it is not known whether they are in; the next call finds out. May be used by several
-    threads.
+    where it is not known whether they are in; the next call finds out, also one with no entries.
+    May be used by several threads.
+
+    `ask_witnesses` asks who has not cosigned the newest checkpoint, and returns when `tree` shows
+    that with all lines that came.
     """
 
     @property
@@ -30,6 +33,9 @@ class Writer(Protocol):
 
     def append(self, entries: Sequence[bytes]) -> Sequence[int]:
         """Append entries, in this order, none or all; see above."""
+
+    def ask_witnesses(self) -> None:
+        """Ask again for cosignatures; see above. It raises as `append`."""
 
     def close(self) -> None:
         """Let the next writer in."""
@@ -43,8 +49,16 @@ class Engine(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """What messages call the place."""
+
+    @property
     def keys(self) -> LogKeys:
         """The log's, as they are now; their name is the origin."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may append while this process does."""
 
     @property
     def blobs(self) -> Blobs:

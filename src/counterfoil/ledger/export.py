@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from counterfoil.core.checkpoint import open_checkpoint, parse_checkpoint
 from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, check_extension, leaf_hashes
 from counterfoil.core.note import parse_note
 from counterfoil.core.tile import (
+    TILE_LEVELS,
     TILE_WIDTH,
     bundle_path,
     format_bundle,
@@ -131,7 +133,7 @@ def export_site(log: Log, folder: Path, progress: Progress | None = None) -> Sit
     with reported(f"cannot export to {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         _check_published(log, folder / "checkpoint")
-        writer = _Tiles(folder)
+        writer = TileWriter(folder)
         frontier = Frontier()
         for number, start in enumerate(range(0, size, TILE_WIDTH)):
             entries = list(log.entries(start, min(size, start + TILE_WIDTH)))
@@ -150,14 +152,21 @@ def export_site(log: Log, folder: Path, progress: Progress | None = None) -> Sit
     return Site(folder, size, root, writer.files + 1)
 
 
-class _Tiles:
-    """Writes tiles as they fill up; the rest, when asked to finish, as partial ones."""
+class TileWriter:
+    """Writes tiles as they fill up; the rest, when asked to finish, as partial ones.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Of the site.
+        size: Entries whose tiles are there.
+        rows: Of each level the hashes at the right edge of that size, which fill no tile yet.
+    """
+
+    def __init__(self, folder: Path, size: int = 0, rows: Sequence[bytes] = ()) -> None:
         self.files = 0
         self._folder = folder
-        self._written: list[int] = []  # full tiles of each level
-        self._waiting: list[bytes] = []  # hashes of each level that fill no tile yet
+        # Full tiles of each level, and hashes that wait for one.
+        self._written = [size >> TILE_LEVELS * (level + 1) for level in range(len(rows))]
+        self._waiting = list(rows)
 
     def extend(self, completed: list[bytes]) -> None:
         """Take in the hashes that one bundle completed; it fills at most one tile of a level."""
@@ -172,13 +181,19 @@ class _Tiles:
                 self._waiting[level] = b""
 
     def finish(self) -> None:
+        """Write what waits as partial tiles."""
         for level, hashes in enumerate(self._waiting):
             if hashes:
                 self._write_waiting(level)
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in place whole; readers of an older one see no mix."""
+        """Put a file in place whole; readers of an older one see no mix.
+
+        One that is there with these bytes is left alone.
+        """
         path = self._folder / name
+        if path.is_file() and path.read_bytes() == data:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.new")
         unfinished.write_bytes(data)

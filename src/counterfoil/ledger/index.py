@@ -17,9 +17,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from counterfoil.core.envelope import parse_envelope
@@ -43,6 +46,8 @@ SELECT coalesce((SELECT sum(mark(position, predicate, digest)) FROM statements),
     + coalesce((SELECT sum(mark(position, key, x'')) FROM issuers), 0)
     + coalesce((SELECT sum(mark(position, subject, x'')) FROM subjects), 0)
 """
+_NAMED_BY = {"subjects": "subject", "issuers": "key", "statements": "predicate"}
+_STEPS = 10_000  # of SQLite between two looks at the clock
 _BATCH = 4096  # entries between two commits of the index
 _TRIES = 3  # the file, a new file, memory
 _WAIT_S = 30.0  # for another process that is indexing
@@ -59,10 +64,11 @@ _REFUSALS = {
 Read = Callable[[int, int], Iterable[bytes]]
 Resolve = Callable[[bytes], bytes]
 Root = Callable[[int], Hash | None]
+Query = tuple[str, Sequence[Any]]
 
 
 class Index:
-    """The index of one log.
+    """The index of one log. May be used by several threads, one at a time.
 
     Args:
         path: The SQLite file; where it cannot be written, the index is kept in memory.
@@ -79,6 +85,7 @@ class Index:
         self._resolve = resolve
         self._root = root
         self._database: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
 
     def find(
         self,
@@ -86,7 +93,9 @@ class Index:
         predicate: str | None,
         issuer: str | None,
         size: int,
+        *,
         last: int | None = None,
+        within_s: float | None = None,
     ) -> list[int]:
         """Find positions below `size`, ascending, that match all that is given.
 
@@ -96,44 +105,74 @@ class Index:
             issuer: The label of a key that the envelope names; its signature is not checked.
             size: Where to stop; the index is first brought up to there.
             last: How many of the newest to give at most; None for all.
+            within_s: How long to look; None for as long as it takes.
+
+        Raises:
+            UnavailableError: it took longer.
         """
-        query = ["SELECT position FROM statements WHERE position < ?"]
+        # Walked is what has the fewest rows as a rule, from the newest on, so that the last ones of
+        # something are found without all the others.
+        wanted = {"subjects": subject, "issuers": issuer, "statements": predicate}
+        given = {table: value for table, value in wanted.items() if value is not None}
+        walked = next(iter(given), "statements")
+        query = [f"SELECT position FROM {walked} w WHERE position < ?"]  # noqa: S608 our own names
         values: list[str | int] = [size]
-        if predicate is not None:
-            query.append("AND predicate = ?")
-            values.append(predicate)
-        if subject is not None:
-            query.append("AND position IN (SELECT position FROM subjects WHERE subject = ?)")
-            values.append(subject)
-        if issuer is not None:
-            query.append("AND position IN (SELECT position FROM issuers WHERE key = ?)")
-            values.append(issuer)
+        for table, value in given.items():
+            test = f"{_NAMED_BY[table]} = ?"
+            if table != walked:
+                there = f"SELECT 1 FROM {table} WHERE {test} AND position = w.position"  # noqa: S608 ours
+                test = f"EXISTS ({there})"
+            query.append(f"AND {test}")
+            values.append(value)
         query.append("ORDER BY position DESC LIMIT ?")
         values.append(-1 if last is None else last)
+        found = self._ask([(" ".join(query), values)], size, within_s)
+        return [position for (position,) in reversed(found[0])]
+
+    def positions(self, entries: Sequence[bytes], size: int) -> list[int | None]:
+        """Find where entries that hold statements first stand, below `size`."""
+        query = "SELECT position FROM statements WHERE digest = ? AND position < ?"
+        digests = [sha256(entry).digest() for entry in entries]
+        found = self._ask([(query, (digest, size)) for digest in digests], size)
+        return [rows[0][0] if rows else None for rows in found]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._close()
+
+    def _ask(
+        self, queries: Sequence[Query], size: int, within_s: float | None = None
+    ) -> list[list[Any]]:
+        """Bring the index up to `size`, and give the rows that each query finds."""
+        with self._lock:
+            return self._ask_alone(queries, size, within_s)
+
+    def _ask_alone(
+        self, queries: Sequence[Query], size: int, within_s: float | None
+    ) -> list[list[Any]]:
         name = str(self._path)
         for _ in range(_TRIES):
             try:
                 if self._database is None:
                     self._database = self._open(name)
                 self._catch_up(self._database, size)
-                rows = self._database.execute(" ".join(query), values).fetchall()
+                with _limited(self._database, within_s):
+                    return [list(self._database.execute(*query)) for query in queries]
             except UnicodeEncodeError:
-                return []  # half a surrogate pair, which no statement holds
+                return [[] for _ in queries]  # half a surrogate pair, which no statement holds
             except (sqlite3.Error, UnicodeDecodeError) as error:
-                self.close()
+                self._close()
                 if is_refusal(error):
                     name = ":memory:"
                 else:
                     self._discard()
-            else:
-                return [position for (position,) in reversed(rows)]
         raise UnavailableError(
             f"no index of {self._path.parent} can be made, not even in memory",
             hint="Is there memory left?",
         )
 
-    def close(self) -> None:
-        """Close the file."""
+    def _close(self) -> None:
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -228,6 +267,31 @@ class Index:
         )
         marks = [_mark(position, text, b"") for text in (*keys, *names)]
         return _mark(position, predicate, digest) + sum(marks)
+
+
+@contextlib.contextmanager
+def _limited(database: sqlite3.Connection, within_s: float | None) -> Iterator[None]:
+    """Stop queries that take longer than that.
+
+    Raises:
+        UnavailableError: one did.
+    """
+    if within_s is None:
+        yield
+        return
+    until = time.monotonic() + within_s
+    database.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        raise UnavailableError(
+            f"the search took longer than {within_s:g} s",
+            hint="Ask for less: for the last ones of one subject, for instance.",
+        ) from error
+    finally:
+        database.set_progress_handler(None, 0)
 
 
 def _require_whole(database: sqlite3.Connection) -> None:

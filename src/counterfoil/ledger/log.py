@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from types import TracebackType
 from typing import Self, overload
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, sign_checkpoint
-from counterfoil.core.envelope import Envelope, format_envelope, parse_envelope, sign_envelope
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, sign_checkpoint
+from counterfoil.core.envelope import Envelope, format_envelope, sign_envelope
 from counterfoil.core.keys import Signer
-from counterfoil.core.merkle import EMPTY_ROOT, Frontier, Hash, leaf_hash
+from counterfoil.core.merkle import EMPTY_ROOT, Hash
 from counterfoil.core.receipt import Receipt
 from counterfoil.core.statement import (
     Statement,
@@ -30,33 +29,16 @@ from counterfoil.core.statement import (
     parse_statement,
     predicate_type,
 )
-from counterfoil.errors import ConflictError, SignatureError, UnavailableError, VerificationError
+from counterfoil.errors import ConflictError, UnavailableError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.embedded import Embedded
 from counterfoil.ledger.engine import Engine, Writer
 from counterfoil.ledger.identity import write_identity
-from counterfoil.ledger.index import Index
 from counterfoil.ledger.keyfiles import load_key
-from counterfoil.ledger.places import Places
-from counterfoil.ledger.run import Run
+from counterfoil.ledger.reading import Found, LogReader
 from counterfoil.ledger.tree import Published, Tree
 from counterfoil.ledger.treestore import TreeStore
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A statement in the log.
-
-    Args:
-        index: Its position.
-        envelope: What was signed; whether the signatures count is for a policy to say.
-        statement: What it says.
-    """
-
-    index: int
-    envelope: Envelope
-    statement: Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +51,7 @@ class Attested(Found):
 class Receipts(Sequence[Receipt]):
     """Receipts of entries, each computed when asked for."""
 
-    def __init__(self, log: Log, indices: Sequence[int], published: Published) -> None:
+    def __init__(self, log: LogReader, indices: Sequence[int], published: Published) -> None:
         self._log, self._indices, self._published = log, indices, published
 
     def __len__(self) -> int:
@@ -85,7 +67,7 @@ class Receipts(Sequence[Receipt]):
         return self._log._receipt_at(self._indices[place], self._published)  # noqa: SLF001 one module
 
 
-class Log:
+class Log(LogReader):
     """A transparency log.
 
     Args:
@@ -105,21 +87,12 @@ class Log:
         random: Callable[[int], bytes] = os.urandom,
         disk: Disk | None = None,
     ) -> None:
-        self.folder = folder
-        self.clock = clock
-        self.random = random
-        self.disk = disk or Disk()
-        self.engine: Engine = engine or Embedded(folder, self.disk)
-        self.keys = self.engine.keys
-        self.key = self.keys.key
-        self.origin = self.key.name
-        self.places = Places(self.origin)
+        disk = disk or Disk()
+        super().__init__(
+            folder, engine or Embedded(folder, disk), clock=clock, random=random, disk=disk
+        )
         self._writer: Writer | None = None
-        self._writer_lock = threading.Lock()
         self._views: list[Tree] = []
-        self._index: Index | None = None
-        self._tree: Tree = self.engine.read()
-        self._require_own_checkpoint()
 
     @staticmethod
     def create(folder: Path, signer: Signer, *, disk: Disk | None = None) -> None:
@@ -144,141 +117,15 @@ class Log:
             # If we stop before this, there is no ledger yet, and making it again is harmless.
             write_identity(folder, LogKeys(signer.key), disk)
 
-    # Reading
-
-    @property
-    def size(self) -> int:
-        """Entries published, as of the last append or refresh."""
-        return self._tree.size
-
-    @property
-    def root(self) -> Hash:
-        """Root of the published tree."""
-        return self._tree.root()
-
-    def root_at(self, size: int) -> Hash:
-        """Compute the root over the first `size` entries.
-
-        Raises:
-            FormatError: there are fewer.
-        """
-        return self._tree.root(size)
-
-    @property
-    def checkpoint(self) -> bytes:
-        """The newest checkpoint: a signed note, with the cosignatures it has."""
-        return self._tree.head
-
-    def refresh(self) -> None:
-        """See what others have published since."""
-        self._tree.refresh()
-        try:
-            self._require_own_checkpoint()
-        except SignatureError:
-            # Somebody else may have handed the log over to a new key meanwhile.
-            if not self.reload_keys():
-                raise
-            self._require_own_checkpoint()
-
-    def reload_keys(self) -> bool:
-        """Take over the log's keys as they are now; tell whether it has handed over since.
-
-        Raises:
-            FormatError: what says so is damaged.
-        """
-        keys = self.engine.keys
-        if self.key not in keys.all[:-1]:
-            return False
-        self.keys, self.key = keys, keys.key
-        return True
-
-    def entry(self, index: int) -> bytes:
-        """Read an entry.
-
-        Raises:
-            VerificationError: the disk no longer holds what the tree says.
-        """
-        self._tree.leaf(index)  # says what is wrong with an index there is not
-        (entry,) = self._read_checked(index, index + 1)
-        return entry
-
-    def resolve(self, entry: bytes) -> bytes:
-        """Give what an entry stands for: itself, or bytes beside the log; see `blobs`."""
-        return blobs.resolve(entry, self.engine.blobs)
-
-    def envelope(self, index: int) -> Envelope:
-        """Read the envelope at `index`, from beside the log if it is too large for an entry."""
-        return parse_envelope(self.resolve(self.entry(index)))
-
-    def receipt(self, index: int) -> Receipt:
-        """Make the receipt of an entry for the newest checkpoint.
-
-        Raises:
-            FormatError: there is no such entry.
-            VerificationError: the disk disagrees with the checkpoint; nothing false is handed out.
-        """
-        return self._receipt_at(index, self._tree.published)
-
-    def receipt_under(self, index: int, note: bytes) -> Receipt:
-        """Make the receipt of an entry for an older checkpoint, as this log signed it once.
-
-        Raises:
-            FormatError: no such entry was under it.
-            VerificationError: it is not of this log, or of another history.
-        """
-        checkpoint = open_checkpoint(note, self.keys)
-        frontier = Frontier.at(checkpoint.size, self._tree.node)
-        return self._receipt_at(index, Published(frontier, checkpoint.root, note))
-
-    def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
-        """Prove that the tree of `size` (by default now) extends the one of `old_size`."""
-        return self._tree.consistency(old_size, size)
-
-    def find(
-        self,
-        *,
-        subject: str | None = None,
-        predicate: str | None = None,
-        issuer: str | None = None,
-        last: int | None = None,
-    ) -> list[Found]:
-        """Find statements, oldest first; each counts once, at its first occurrence.
-
-        Args:
-            subject: Name of a subject, or one of its digests in hex.
-            predicate: Short name (`approval`) or full predicate type.
-            issuer: Label of a signing key, as the envelope claims it.
-            last: How many of the newest to give at most; None for all.
-        """
-        if self._index is None:
-            # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
-            path = self.places.index
-            self._index = Index(path, self.origin, self._read_checked, self.resolve, self._root_at)
-        if predicate is not None and ":" not in predicate:
-            predicate = predicate_type(predicate)
-        found = []
-        for index in self._index.find(subject, predicate, issuer, self.size, last):
-            envelope = self.envelope(index)
-            found.append(Found(index, envelope, parse_statement(envelope.in_toto)))
-        return found
-
-    def entries(self, start: int, stop: int) -> Iterator[bytes]:
-        """Read entries [start, stop), unchecked; `audit` checks them all."""
-        return self._tree.bodies(start, stop)
-
-    def read_entries(self, start: int, stop: int) -> list[bytes]:
-        """Read entries [start, stop), at least one, at once and unchecked."""
-        return self.read_run(start, stop).bodies()
-
-    def read_run(self, start: int, stop: int) -> Run:
-        """Read them as they lie in the file: with `leaves()`, and `bodies()` to take them apart."""
-        return self._tree.read_run(start, stop)
-
-    def stored_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
-        """Read the stored hashes [start, stop) of level `8 * tile_level`, one after another."""
-        return self._tree.joined_hashes(tile_level, start, stop)
-
     # Writing
+
+    def require_writer(self) -> None:
+        """Become a writer now, and not only with the first entry.
+
+        Raises:
+            As `append`.
+        """
+        self._require_writer()
 
     def append(self, entry: bytes) -> Receipt:
         """Append one entry.
@@ -300,10 +147,25 @@ class Log:
             Their receipts, computed when asked for; the entries are durable and published.
 
         Raises:
-            As `append`; then none of them, or all, are in.
+            As `append`; then none of them, or all, are in. With no entries, it finds out whether
+            those of an earlier call are, and publishes them.
         """
         indices = self._require_writer().append(entries)
         return Receipts(self, indices, self._tree.published)
+
+    def ask_witnesses(self) -> dict[str, str]:
+        """Ask those who have not cosigned the newest checkpoint, and publish it with their lines.
+
+        The next append would ask them, too. Receipts made from now on carry what came.
+
+        Returns:
+            Who is silent still, by name in the policy, and why.
+
+        Raises:
+            As `append`.
+        """
+        self._require_writer().ask_witnesses()
+        return dict(self.engine.witnesses.silences)
 
     def attest(
         self,
@@ -375,7 +237,7 @@ class Log:
         Raises:
             ConflictError: somebody writes already, or the folder is behind its witness.
         """
-        with self._writer_lock:
+        with self._lock:
             if self._writer is not None:
                 raise ConflictError(
                     f"{self.folder} is being written to here", hint="Close the ledger first."
@@ -410,7 +272,7 @@ class Log:
 
     def _require_writer(self) -> Writer:
         """Become a writer, once."""
-        with self._writer_lock:
+        with self._lock:
             if self._writer is None:
                 writer = self.engine.write()
                 # Other threads may be reading from it; it is closed with everything else.
@@ -418,32 +280,8 @@ class Log:
                 self._tree, self._writer = writer.tree, writer
             return self._writer
 
-    def _receipt_at(self, index: int, published: Published) -> Receipt:
-        return Receipt(index, self._tree.path(index, published), published.head)
-
-    def _require_own_checkpoint(self) -> None:
-        """Refuse a published checkpoint that is not this log's, or not of this tree."""
-        checkpoint = open_checkpoint(self.checkpoint, self.keys)
-        if (checkpoint.size, checkpoint.root) != (self.size, self.root):
-            raise VerificationError(
-                f"{self.folder}: the checkpoint and the tree it is stored with differ",
-                hint="Restore the folder from a backup.",
-            )
-
     def _root_at(self, size: int) -> Hash | None:
-        """Give the root at `size`; None where a reader cannot tell, as the log may have grown."""
-        if size <= self.size:
-            return self._tree.root(size)
-        return None if self._writer is None else EMPTY_ROOT
-
-    def _read_checked(self, start: int, stop: int) -> Iterator[bytes]:
-        """Read entries [start, stop), each compared with its leaf."""
-        leaves = self._tree.hashes(0, start, stop)
-        entries = self._tree.bodies(start, stop)
-        for index, leaf, entry in zip(range(start, stop), leaves, entries, strict=True):
-            if leaf_hash(entry) != leaf:
-                raise VerificationError(
-                    f"entry {index} of {self.folder} is not the one that was logged",
-                    hint="Restore the folder from a backup; `counterfoil log audit` checks all.",
-                )
-            yield entry
+        """Give the root at `size`; a writer who is alone knows that there is no such size."""
+        if size > self.size and self._writer is not None and not self.engine.is_shared:
+            return EMPTY_ROOT
+        return super()._root_at(size)

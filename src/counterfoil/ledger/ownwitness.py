@@ -2,6 +2,7 @@
 
     home()/witnessing/<slug>/key.pem, key.vkey                      its Ed25519 key, type 04
                              post-quantum.pem, post-quantum.vkey    its ML-DSA-44 key, if it has one
+                             anchor.json                            its seat, if it signs anchors
                              <id>.vkey, <id>.checkpoint             as `witness` has them
 
 It is not the local witness of a ledger here: that one watches us, this one watches others.
@@ -17,11 +18,12 @@ from counterfoil.core.keys import Algorithm, VerifierKey
 from counterfoil.core.merkle import Hash
 from counterfoil.core.note import NoteSignature
 from counterfoil.core.quorum import Witness as Listed
-from counterfoil.errors import FormatError
+from counterfoil.errors import ConflictError, FormatError
 from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import generate_key, home, load_key, load_vkey, save_key
 from counterfoil.ledger.localwitness import format_add_checkpoint, read_reply
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.seat import Seat, read_seat, write_seat
 from counterfoil.ledger.witness import Witness
 
 _KEY, _POST_QUANTUM = "key", "post-quantum"
@@ -43,6 +45,7 @@ class OwnWitness:
             *([load_key(second)] if second.exists() else []),
         )
         self.name = self.signers[0].key.name
+        self.seat = read_seat(folder, self.signers[0].key)
         self.witness = Witness(folder, *self.signers, clock=clock)
 
     @classmethod
@@ -85,6 +88,29 @@ class OwnWitness:
             hint=f"Give --name; here are: {known}.",
         )
 
+    @classmethod
+    def find(cls, key: VerifierKey) -> OwnWitness | None:
+        """Open the witness with this key; None if it is not on this machine."""
+        public = _home() / Places(key.name).slug / f"{_KEY}.vkey"
+        return cls(public.parent) if public.exists() and load_vkey(public) == key else None
+
+    def sit(self, seat: Seat) -> None:
+        """Sign anchors with an account from now on.
+
+        Raises:
+            ConflictError: it signs with another key already, which policies may name.
+            FormatError: the anchor key is not bound to this witness.
+            UnavailableError: the disk refuses.
+        """
+        seat.anchor.check(self.signers[0].key)
+        if self.seat is not None and self.seat.anchor.address != seat.anchor.address:
+            raise ConflictError(
+                f"the witness {self.name} signs anchors with {self.seat.anchor.address} already",
+                hint="Trust policies may name that key. Make another witness for another account.",
+            )
+        write_seat(self.folder, seat)
+        self.seat = seat
+
     def know(self, log_key: VerifierKey) -> None:
         """Begin to witness a log; raises as `Witness.know`."""
         self.witness.know(log_key)
@@ -118,7 +144,8 @@ class OwnWitness:
         """
         keys = [signer.key for signer in self.signers]
         second = keys[1] if len(keys) > 1 else None
-        return Listed(self.name, keys[0], operator, url=url, post_quantum=second)
+        anchor = None if self.seat is None else self.seat.anchor
+        return Listed(self.name, keys[0], operator, anchor, url=url, post_quantum=second)
 
 
 def _home() -> Path:

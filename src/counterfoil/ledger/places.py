@@ -5,8 +5,11 @@
       vault/<slug>/             wrapping keys of the vault
       witness/<slug>/           the local witness: its key and what it cosigned last
       anchoring/<slug>/         what is being anchored, and who has signed it so far
+      cluster/<slug>/           what is private of a log on PostgreSQL, on this machine
       index/<slug>.sqlite       which entries say what; made again when it is missing
       trust/<slug>.toml         the trust policy this user adopted for that log
+      remote/<address>/         what was seen of ledgers elsewhere, and what is private to us there
+      monitor/<slug>.json       how far a monitor is, and what it has still to tell
       accounts/, chain/         on EVM chains: keys of accounts, transactions under way
 
 The slug is made from the log's origin, so two folders that claim one origin share a witness, and
@@ -20,9 +23,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from counterfoil.core.keys import Algorithm, VerifierKey
 from counterfoil.core.principals import check_name
 from counterfoil.errors import FormatError
-from counterfoil.ledger.keyfiles import home
+from counterfoil.ledger.keyfiles import generate_key, home, save_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,11 @@ class Places:
         return home() / "anchoring" / self.slug
 
     @property
+    def cluster(self) -> Path:
+        """What this machine keeps of a log that lives on PostgreSQL."""
+        return home() / "cluster" / self.slug
+
+    @property
     def index(self) -> Path:
         """The index of the log; it can always be made again."""
         return home() / "index" / f"{self.slug}.sqlite"
@@ -74,6 +83,19 @@ class Places:
     def trust(self) -> Path:
         """The adopted trust policy."""
         return home() / "trust" / f"{self.slug}.toml"
+
+
+def make_principal_key(places: Places, name: str) -> VerifierKey:
+    """Make a local key for a principal and return its public half, for the policy.
+
+    Raises:
+        ConflictError: there is one of that name.
+        FormatError: it is no name for one.
+    """
+    path = places.key(name)
+    key = generate_key(name, Algorithm.ED25519)
+    save_key(path, key)
+    return key.key
 
 
 def file_name(name: str, what: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
 from counterfoil.core.toml import MAX_TOML_BYTES
 from counterfoil.errors import VerificationError
-from counterfoil.ledger.disk import read_file
+from counterfoil.ledger.disk import Disk, read_file, reported
 
 _DIGEST = "# digest: "  # begins the last line of a file that `adopt` wrote
 
@@ -15,6 +15,17 @@ _DIGEST = "# digest: "  # begins the last line of a file that `adopt` wrote
 def format_adopted(policy: TrustPolicy) -> bytes:
     """Write an adopted policy, with its digest as the last line."""
     return f"{format_policy(policy)}{_DIGEST}{policy.digest.hex()}\n".encode()
+
+
+def keep_policy(path: Path, policy: TrustPolicy, disk: Disk) -> None:
+    """Put an adopted policy where gates and `verify` look for it; it is durable on return.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    with reported(f"cannot keep the policy in {path.parent}"):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        disk.replace(path.parent, path.name, format_adopted(policy))
 
 
 def read_policy(path: Path) -> TrustPolicy:

@@ -1,7 +1,7 @@
 """A run: entries as they lie in a tree's file, one after another, each behind its length.
 
-Whoever wants the entries gets them taken apart; whoever wants only their leaf hashes, as an audit
-does, gets these without a Python object for each entry. `lay_out` is the way back.
+Whoever wants the entries gets them taken apart, whoever wants their leaf hashes gets these.
+`lay_out` is the way back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from counterfoil import kernel
 from counterfoil.core.merkle import leaf_hashes
 from counterfoil.errors import VerificationError
 
@@ -55,7 +54,11 @@ class Run:
         if sys.byteorder == "little":
             lengths.byteswap()
         if said != lengths.tobytes():
-            raise self._disagreement()
+            raise VerificationError(
+                f"{self.folder}: `entries` and `ends` disagree about an entry from {self.start} to "
+                f"{self.start + len(self.ends) - 1}",
+                hint="A file was changed; restore the folder from a backup.",
+            )
         return bodies
 
     def leaves(self) -> bytes:
@@ -64,19 +67,7 @@ class Run:
         Raises:
             VerificationError: the files disagree about where an entry lies.
         """
-        if not kernel.is_native():
-            return leaf_hashes(self.bodies())
-        hashes = kernel.run_leaves(self.data, self.begin, self.ends, self.width)
-        if hashes is None:
-            raise self._disagreement()
-        return hashes
-
-    def _disagreement(self) -> VerificationError:
-        return VerificationError(
-            f"{self.folder}: `entries` and `ends` disagree about an entry from {self.start} to "
-            f"{self.start + len(self.ends) - 1}",
-            hint="A file was changed; restore the folder from a backup.",
-        )
+        return leaf_hashes(self.bodies())
 
 
 class LaidOut(NamedTuple):
@@ -85,17 +76,13 @@ class LaidOut(NamedTuple):
     Args:
         entries: Each behind its length.
         ends: Where each ends in the file, u64 little-endian.
-        leaves: Their leaf hashes, 32 bytes each; empty where nobody asked for them.
     """
 
-    entries: bytes | bytearray
-    ends: bytes | bytearray
-    leaves: bytes
+    entries: bytes
+    ends: bytes
 
 
-def lay_out(
-    bodies: Sequence[bytes], lengths: array[int], width: int, begin: int, *, hashed: bool
-) -> LaidOut:
+def lay_out(bodies: Sequence[bytes], lengths: array[int], width: int, begin: int) -> LaidOut:
     """Lay entries out for the end of a file.
 
     Args:
@@ -103,17 +90,13 @@ def lay_out(
         lengths: Bytes of each, which fit into `width` bytes; an array of type `Q`.
         width: Bytes of the length before each, 2 or 4.
         begin: Where the file ends now.
-        hashed: Whether their leaf hashes are wanted.
     """
-    if kernel.is_native():
-        return LaidOut(*kernel.lay_out(bodies, lengths, width, begin, hashed=hashed))
     parts: list[bytes] = [b""] * (2 * len(lengths))
     prefixes = {length: length.to_bytes(width, "big") for length in set(lengths)}
     parts[0::2] = [prefixes[length] for length in lengths]
     parts[1::2] = bodies
     ends = accumulate([length + width for length in lengths], initial=begin)
-    leaves = leaf_hashes(bodies) if hashed else b""
-    return LaidOut(b"".join(parts), _encode_ends(array("Q", ends)[1:]), leaves)
+    return LaidOut(b"".join(parts), _encode_ends(array("Q", ends)[1:]))
 
 
 def count_entries(entries: bytes | bytearray, width: int) -> int | None:

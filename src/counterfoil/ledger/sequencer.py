@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,10 +15,10 @@ from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, format_checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
-from counterfoil.core.merkle import Hash
+from counterfoil.core.merkle import Hash, leaf_hashes
 from counterfoil.core.note import format_note, sign_note
 from counterfoil.errors import FormatError, UnavailableError
-from counterfoil.ledger.countersign import LOCAL, Witnesses
+from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.treestore import TreeStore
 
@@ -65,15 +64,14 @@ class Sequencer:
                 folder, write=True, disk=disk, countersign=witnesses.countersign
             )
             opened.callback(self.tree.close)
-            note = witnesses.meet(self.tree)
-            if note != self.tree.head:
-                self.tree.publish(note)
+            self._witnesses = witnesses
+            self._meet()
             self._opened = opened.pop_all()
-        self._witnesses = witnesses
-        self._warned: set[str] = set()
 
     def append(self, entries: Sequence[bytes]) -> range:
         """Append entries next to each other, as one commit; return their indices.
+
+        Of no entries, it finds out what became of those of an earlier call that failed.
 
         Raises:
             As `TreeStore.commit`; also as opening, if the witness turns out to be ahead.
@@ -98,8 +96,26 @@ class Sequencer:
                     self._turn.notify_all()
         if pending.error is not None:
             raise pending.error
-        self._warn_of_silence()
+        self._witnesses.warn_of_silence(stacklevel=4)
         return range(pending.first, pending.first + len(entries))
+
+    def ask_witnesses(self) -> None:
+        """Ask again about the newest checkpoint, and publish it with the lines that come.
+
+        Raises:
+            As opening; and as `append`, where entries of before had not been published.
+        """
+        with self._turn:
+            while self._is_committing:
+                self._turn.wait()
+            self._is_committing = True
+        try:
+            self.tree.find_out()  # what a witness may have seen of a commit that failed comes first
+            self._meet()
+        finally:
+            with self._turn:
+                self._is_committing = False
+                self._turn.notify_all()
 
     def hand_over(self, checkpoint: Checkpoint, new: Signer) -> None:
         """Publish the present checkpoint once more, signed by the log's key and by the next one.
@@ -119,22 +135,11 @@ class Sequencer:
                 self._turn.wait()
             self._opened.close()
 
-    def _warn_of_silence(self) -> None:
-        """Say once of a witness that it is silent: the entries are in, and lack its line."""
-        with self._turn:
-            silences = self._witnesses.silences
-            news = silences.keys() - self._warned
-            self._warned = set(silences)
-        for name in news:
-            if name == LOCAL:
-                says = (
-                    "the local witness has not cosigned the newest entries: "
-                    f"{silences[name]}; until it does, nobody here notices if the ledger is set "
-                    "back to before them"
-                )
-            else:
-                says = f"the witness {name} has not cosigned the newest entries: {silences[name]}"
-            warnings.warn(says, stacklevel=5)
+    def _meet(self) -> None:
+        """Find out what witnesses remember, and publish what they have cosigned since."""
+        note = self._witnesses.meet(self.tree)
+        if note != self.tree.head:
+            self.tree.publish(note)
 
     def _take(self) -> list[_Pending]:
         """Take what is queued, in order, up to about `MAX_COMMIT_ENTRIES`."""
@@ -167,7 +172,9 @@ class Sequencer:
             if entries:
                 self._witnesses.refresh()
                 is_begun = True
-                self.tree.commit(entries, None, seal)
+                self.tree.commit(entries, leaf_hashes(entries), seal)
+            else:
+                self.tree.find_out()
             error = None
         except UnavailableError as raised:
             error = _nothing_appended(raised) if is_begun and not is_sealed else raised

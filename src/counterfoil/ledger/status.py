@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -92,7 +92,10 @@ class Status:
         checkpoint: The signed note, with the cosignatures it has.
         grade: What those are worth under the adopted policy.
         lacking: Why it is worth nothing, where the policy's quorum is not met.
+        cosigned: Names of the policy's witnesses who have cosigned the newest checkpoint.
+        silent: Names of the others; those with an address, and a local one, can be asked again.
         writer: Number of the process that writes here; None if nobody does, or it cannot be told.
+        is_shared: Whether several processes may append at a time; then `writer` is None.
         policy: The adopted policy; None if none was adopted on this machine.
         witness: What the local witness remembers; None if there is none.
         stamps: For each authority of the policy the newest time-stamp that is kept; nothing in it
@@ -107,7 +110,10 @@ class Status:
     checkpoint: bytes
     grade: str
     lacking: str
+    cosigned: tuple[str, ...]
+    silent: tuple[str, ...]
     writer: int | None
+    is_shared: bool
     policy: TrustPolicy | None
     witness: Memory | None
     stamps: tuple[KeptStamp, ...] = ()
@@ -125,7 +131,10 @@ def read_status(log: Log) -> Status:
         UnavailableError: the disk refuses.
     """
     policy = Trust(log).show() if log.places.trust.exists() else None
-    grade, lacking = _grade(log, policy)
+    found = find_cosignatures(parse_note(log.checkpoint), policy.witness_keys) if policy else ()
+    grade, lacking = _grade(policy, found)
+    keys = {key for key, _ in found}
+    witnesses = policy.witnesses if policy is not None else ()
     return Status(
         origin=log.origin,
         key=format_vkey(log.key),
@@ -134,7 +143,10 @@ def read_status(log: Log) -> Status:
         checkpoint=log.checkpoint,
         grade=grade,
         lacking=lacking,
+        cosigned=tuple(one.name for one in witnesses if keys.issuperset(one.keys)),
+        silent=tuple(one.name for one in witnesses if not keys.issuperset(one.keys)),
         writer=_find_writer(log.folder / "log" / "writer.lock"),
+        is_shared=log.engine.is_shared,
         policy=policy,
         witness=_read_memory(log),
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
@@ -161,7 +173,7 @@ def check_memory(log: Log) -> None:
     while _compare(log, memory.checkpoint) is Standing.BEHIND:
         if time.monotonic() > until:
             raise VerificationError(
-                f"{log.folder} has {log.size} entries, and the witness on this machine has "
+                f"{log.engine.name} has {log.size} entries, and the witness on this machine has "
                 f"cosigned {memory.checkpoint.size} of this log: this is a restored snapshot, or a "
                 "copy of a folder that went on",
                 hint="Verify the newest copy. If a process was killed while it wrote here, any "
@@ -171,8 +183,8 @@ def check_memory(log: Log) -> None:
         log.refresh()
     if _compare(log, memory.checkpoint) is Standing.CONTRADICTS:
         raise SplitViewError(
-            f"{log.folder} has another history than the witness on this machine cosigned at size "
-            f"{memory.checkpoint.size}",
+            f"{log.engine.name} has another history than the witness on this machine cosigned "
+            f"at size {memory.checkpoint.size}",
             a=log.checkpoint,
             b=memory.note,
             hint="Entries were rewritten, or two copies went on separately; keep both "
@@ -180,10 +192,9 @@ def check_memory(log: Log) -> None:
         )
 
 
-def _grade(log: Log, policy: TrustPolicy | None) -> tuple[str, str]:
+def _grade(policy: TrustPolicy | None, found: Sequence[tuple[VerifierKey, int]]) -> tuple[str, str]:
     if policy is None:
         return Grade.SELF_WITNESSED.label, ""
-    found = find_cosignatures(parse_note(log.checkpoint), policy.witness_keys)
     try:
         grade = check_quorum(policy, found)
     except PolicyError as error:

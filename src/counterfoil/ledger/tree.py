@@ -1,7 +1,7 @@
 """A published tree as its readers see it: proofs, entries and stored hashes, wherever they lie.
 
-`Tree` computes; where the hashes and entries come from is for a subclass, of which there is one:
-files in a folder (`treeview`).
+`Tree` computes; where the hashes and entries come from is for a subclass: files in a folder
+(`treeview`), or a site that is believed in nothing (`counterfoil.remote`).
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from counterfoil import kernel
 from counterfoil.core.merkle import (
     EMPTY_ROOT,
     HASH_BYTES,
     Frontier,
     Hash,
     check_inclusion,
+    leaf_hash,
+    parent_hashes,
     prove_consistency,
     prove_inclusion,
     split_hashes,
 )
 from counterfoil.core.tile import TILE_WIDTH
-from counterfoil.errors import FormatError
+from counterfoil.errors import FormatError, VerificationError
 from counterfoil.ledger.run import Run
 
 _READ_ENTRIES = 1024  # entries read at once when iterating
@@ -43,6 +44,9 @@ class Tree(ABC):
     Args:
         name: What errors call it.
     """
+
+    proves_entries = False
+    """Whether `read_run` gives only entries that are proven to be under the published root."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -139,6 +143,22 @@ class Tree(ABC):
         for first in range(start, stop, _READ_ENTRIES):
             yield from self.read_run(first, min(stop, first + _READ_ENTRIES)).bodies()
 
+    def checked(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read entries [start, stop), each compared with its leaf.
+
+        Raises:
+            VerificationError: one is not what was logged.
+        """
+        leaves = self.hashes(0, start, stop)
+        entries = self.bodies(start, stop)
+        for index, leaf, entry in zip(range(start, stop), leaves, entries, strict=True):
+            if leaf_hash(entry) != leaf:
+                raise VerificationError(
+                    f"entry {index} of {self.name} is not the one that was logged",
+                    hint="Restore it from a backup; `counterfoil log audit` checks all.",
+                )
+            yield entry
+
     def hashes(self, tile_level: int, start: int, stop: int) -> list[Hash]:
         """Read the stored hashes [start, stop) of level `8 * tile_level`."""
         return split_hashes(self.joined_hashes(tile_level, start, stop))
@@ -162,6 +182,6 @@ def _layers(row: bytes) -> list[bytes]:
     """Compute all layers above a row of 2**k hashes, the row first, the root last."""
     layers = [row]
     while len(row) > HASH_BYTES:
-        row = kernel.parents(row)
+        row = parent_hashes(row)
         layers.append(row)
     return layers

@@ -151,15 +151,14 @@ class TreeStore(TreeView):
     def commit(
         self,
         payloads: Sequence[bytes],
-        leaves: bytes | None,
+        leaves: bytes,
         seal: Seal,
     ) -> bytes:
         """Append, durably, with one data sync, and publish.
 
         Args:
             payloads: What is stored.
-            leaves: Their leaf hashes, 32 bytes each, one after another in the same order; None to
-                have the payloads hashed, as they are, in a tree without slots.
+            leaves: Their leaf hashes, 32 bytes each, one after another in the same order.
             seal: Makes the head from the new size and root. It is not called again for a size
                 unless the head made before was lost in a crash.
 
@@ -172,8 +171,7 @@ class TreeStore(TreeView):
                 call finds out before it does anything else, as opening the folder would.
         """
         self._sound_writer()
-        slots, laid = self._lay_out(payloads, hashed=leaves is None)
-        leaves = laid.leaves if leaves is None else leaves
+        slots, laid = self._lay_out(payloads)
         old = self._published.frontier
         frontier = old.copy()
         completed = frontier.extend(leaves)
@@ -212,6 +210,14 @@ class TreeStore(TreeView):
         if index == self._before.size and published.frontier.size == index + 1:
             return self._before.peaks
         return super().path(index, published)
+
+    def find_out(self) -> None:
+        """Find out what became of a commit that failed, and publish it if it is durable.
+
+        Raises:
+            As `commit`; then it is still not known.
+        """
+        self._sound_writer()
 
     def settle(self) -> None:
         """Make the flat files hold everything, durably, and leave nothing in the journal."""
@@ -281,9 +287,8 @@ class TreeStore(TreeView):
 
     # The steps of a commit
 
-    def _lay_out(self, payloads: Sequence[bytes], *, hashed: bool) -> tuple[bytes, LaidOut]:
+    def _lay_out(self, payloads: Sequence[bytes]) -> tuple[bytes, LaidOut]:
         """Lay payloads out as the flat files hold them: slots, and the rest."""
-        assert not (hashed and self._slot_bytes), "leaves of slots are given"  # noqa: S101 our own bug
         slot, width = self._slot_bytes, self._length_bytes
         bodies = [payload[slot:] for payload in payloads] if slot else payloads
         lengths = array("Q", map(len, bodies))
@@ -301,7 +306,7 @@ class TreeStore(TreeView):
                 hint="Append in several calls.",
             )
         slots = b"".join([payload[:slot] for payload in payloads]) if slot else b""
-        return slots, lay_out(bodies, lengths, width, self._entries_end, hashed=hashed)
+        return slots, lay_out(bodies, lengths, width, self._entries_end)
 
     def _make_durable(self, frame: Frame) -> None:
         """Put a frame into the journal, emptied first if it is full."""
@@ -311,7 +316,7 @@ class TreeStore(TreeView):
             journal.rewind()
         journal.append(frame)
 
-    def _apply(self, frame: Frame, completed: Sequence[bytes], ends: bytes | bytearray) -> None:
+    def _apply(self, frame: Frame, completed: Sequence[bytes], ends: bytes) -> None:
         """Write a durable frame into the flat files; doing it again changes nothing."""
         before = frame.size_before
         self._files.write("entries", frame.entries, self._entries_end)

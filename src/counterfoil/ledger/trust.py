@@ -30,8 +30,9 @@ from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
 from counterfoil.core.testimony import check_attestation, hear, short_predicate, stated_types
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import reported
-from counterfoil.ledger.log import Found, Log
-from counterfoil.ledger.policyfile import format_adopted, read_policy
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.policyfile import format_adopted, keep_policy, read_policy
+from counterfoil.ledger.reading import Found
 
 PRODUCTION = "production"
 
@@ -142,13 +143,10 @@ class Trust:
         return newest
 
     def _keep(self, policy: TrustPolicy) -> None:
-        text = format_adopted(policy)
         disk = self._log.disk
-        trust = self._log.places.trust
-        with reported(f"cannot keep the policy in {trust.parent}"):
-            disk.replace(self._log.folder, "trust.toml", text)
-            trust.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            disk.replace(trust.parent, trust.name, text)
+        with reported(f"cannot keep the policy in {self._log.folder}"):
+            disk.replace(self._log.folder, "trust.toml", format_adopted(policy))
+        keep_policy(self._log.places.trust, policy, disk)
 
     def check(self, envelope: Envelope) -> None:
         """Check that the adopted policy would let somebody say this now; none lets everybody.

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import socket
 import ssl
 import threading
+import time
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from counterfoil.errors import FormatError, UnavailableError
 
@@ -121,7 +125,8 @@ class Peer:
             max_bytes: Longest answer.
 
         Raises:
-            UnavailableError: no answer, not in time, too long, or cut short.
+            UnavailableError: no answer, not in time, or cut short.
+            OversizedError: too long.
         """
         with self._lock:
             connection = self._idle.pop() if self._idle else None
@@ -152,41 +157,31 @@ class Peer:
         *,
         is_fresh: bool,
     ) -> Answer:
-        too_late = threading.Event()
-
-        def cut() -> None:
-            too_late.set()
-            if connection.sock is not None:
-                # Whoever waits for the next byte is woken, and finds the end of the answer.
-                with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
-
-        # A timeout of the socket is one for each byte, and so none for a server that drips.
-        timer = threading.Timer(self._within_s, cut)
-        timer.daemon = True
-        timer.start()
+        until = time.monotonic() + self._within_s
+        # Called like the class that it stands for.
+        connection.response_class = partial(_Response, until)  # type: ignore[assignment]
         is_done = False
         try:
+            if connection.sock is not None:
+                connection.sock.settimeout(self._within_s)
             connection.request(*asked)
             with connection.getresponse() as response:
                 body = response.read(max_bytes + 1)
                 complete = response.length in {None, 0}
                 closes = response.will_close
-            is_done = complete and not closes and len(body) <= max_bytes and not too_late.is_set()
+            is_done = complete and not closes and len(body) <= max_bytes
         except (OSError, http.client.HTTPException, ValueError) as error:
-            late = too_late.is_set() or isinstance(error, TimeoutError)
+            late = isinstance(error, TimeoutError)
             if not is_fresh and not late and isinstance(error, ConnectionError):
                 raise _ClosedError from error
             reason = f"no answer within {self._within_s:g} s" if late else str(error)
             raise self.unavailable(doing, reason or type(error).__name__) from error
         finally:
-            timer.cancel()
             if not (is_done and self._keep and self._put_back(connection)):
                 connection.close()
-        if too_late.is_set():
-            raise self.unavailable(doing, f"no answer within {self._within_s:g} s")
         if len(body) > max_bytes:
-            raise self.unavailable(doing, f"more than {max_bytes} bytes of answer")
+            why = self.unavailable(doing, f"more than {max_bytes} bytes of answer")
+            raise OversizedError(str(why), hint=why.hint)
         if not complete:
             raise self.unavailable(doing, "the answer ends too early")
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -211,6 +206,47 @@ class Peer:
 def quoted(words: str) -> str:
     """Keep of a server's words what a message repeats: one line, and not too long."""
     return " ".join(words.split())[:_MAX_REASON_CHARACTERS]
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that has to be complete by one moment.
+
+    A socket's timeout is one for each byte, and so none for a server that drips: it is set anew
+    before each piece.
+
+    Args:
+        until: That moment, by the monotonic clock.
+        sock: Where the answer comes from.
+    """
+
+    def __init__(self, until: float, sock: socket.socket, **given: Any) -> None:
+        super().__init__(sock, **given)
+        self.fp = io.BufferedReader(_Pieces(sock, self.fp, until))
+
+
+class _Pieces(io.RawIOBase):
+    """Reads a socket piece by piece; `held` keeps it open as long as this is."""
+
+    def __init__(self, sock: socket.socket, held: io.BufferedReader, until: float) -> None:
+        self._sock, self._held, self._until = sock, held, until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        self._held.close()
+        super().close()
+
+
+class OversizedError(UnavailableError):
+    """An answer is longer than was allowed; asking again is of no use."""
 
 
 class _ClosedError(Exception):

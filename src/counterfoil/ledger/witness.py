@@ -5,7 +5,7 @@ atomic step, and the cosignature leaves only after it. Run as a module, this fil
 on standard input; `localwitness` is the other end of that pipe.
 
 Source:
-    C2SP tlog-witness v1, add-checkpoint; statuses are those of its HTTP replies.
+    C2SP tlog-witness v1, add-checkpoint and sign-subtree; statuses are those of its HTTP replies.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import struct
 import sys
 import time
@@ -22,10 +23,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
-from counterfoil.core.cosignature import cosign
-from counterfoil.core.keys import Signer, VerifierKey, format_vkey
+from counterfoil.core.cosignature import cosign, cosign_subtree, find_cosignatures
+from counterfoil.core.keys import Algorithm, Signer, VerifierKey, format_vkey
 from counterfoil.core.merkle import EMPTY_ROOT, MAX_PROOF_HASHES, Hash, as_hash, check_extension
 from counterfoil.core.note import Note, NoteSignature, format_note, open_note, parse_note
+from counterfoil.core.subtree import Subtree, check_subtree
 from counterfoil.core.text import parse_base64, parse_decimal
 from counterfoil.errors import (
     ConflictError,
@@ -42,6 +44,8 @@ REQUEST = struct.Struct(">I")  # length of the request
 REPLY = struct.Struct(">HI")  # status, length of the body
 STATUS_OK, STATUS_MALFORMED, STATUS_FORBIDDEN = 200, 400, 403
 STATUS_UNKNOWN, STATUS_CONFLICT, STATUS_UNPROVEN = 404, 409, 422
+_SLUG_DIGITS = 32  # of the hash of a log's origin, in the names of its files
+_ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
 _NEXT = ".next.vkey"  # ends the file with the key that a log goes on with
 SIZE_TYPE = "text/x.tlog.size"  # Content-Type of a conflict, whose body is what is remembered
 
@@ -60,7 +64,7 @@ class Witness:
 
     Args:
         folder: Holds `<log>.vkey`, the logs it knows, and `<log>.checkpoint`, the last one
-            cosigned of each.
+            cosigned of each, with its cosignatures.
         signers: Its cosignature keys (type 04 or 06), at least one; all of them sign.
         clock: POSIX time in seconds.
         disk: How to write and sync.
@@ -76,6 +80,9 @@ class Witness:
         self._folder = folder
         assert signers, "a witness without keys signs nothing"  # noqa: S101 our own bug
         self._signers = signers
+        self._subtree_signers = tuple(
+            one for one in signers if one.key.algorithm is Algorithm.COSIGNATURE_ML_DSA_44
+        )
         self._clock = clock
         self._disk = disk or Disk()
 
@@ -125,6 +132,66 @@ class Witness:
         except _NotCosigned as refusal:
             return refusal.status, refusal.body
 
+    def cosigned(self, origin_hash: str) -> bytes | None:
+        """Give the last checkpoint cosigned of a log, with the log's signature and our own.
+
+        Args:
+            origin_hash: SHA-256 of the log's origin, in hex.
+
+        Returns:
+            None if there is none, or that is no such hash.
+        """
+        if not _ORIGIN_HASH.fullmatch(origin_hash):
+            return None
+        path = self._folder / f"{origin_hash[:_SLUG_DIGITS]}.checkpoint"
+        if not path.exists():
+            return None
+        data = read_file(path, MAX_REQUEST_BYTES)
+        origin = parse_checkpoint(parse_note(data).text).origin
+        return data if sha256(origin.encode()).hexdigest() == origin_hash else None
+
+    @property
+    def signs_subtrees(self) -> bool:
+        """Whether it has a key that can: one of ML-DSA-44."""
+        return bool(self._subtree_signers)
+
+    def sign_subtree(self, request: bytes) -> tuple[int, bytes]:
+        """Answer a request of tlog-witness to sign part of what it cosigned: status and body.
+
+        Nothing is remembered: that it cosigned the checkpoint is in the request, signed by itself.
+        """
+        try:
+            return STATUS_OK, self._cosign_subtree(request)
+        except FormatError as error:
+            return STATUS_MALFORMED, f"{error}\n".encode()
+        except _NotCosigned as refusal:
+            return refusal.status, refusal.body
+
+    def _cosign_subtree(self, request: bytes) -> bytes:
+        subtree, root, proof, data = _parse_subtree_request(request)
+        note = parse_note(data)
+        checkpoint = parse_checkpoint(note.text)
+        if subtree.end > checkpoint.size:
+            raise FormatError("the subtree ends behind the checkpoint")
+        if self._log_key(checkpoint.origin) is None:
+            raise _NotCosigned(STATUS_UNKNOWN, f"unknown log {checkpoint.origin!r}")
+        try:
+            own = find_cosignatures(note, [signer.key for signer in self._signers])
+        except SignatureError as error:
+            raise _NotCosigned(STATUS_FORBIDDEN, str(error)) from error
+        if not own:
+            raise _NotCosigned(STATUS_FORBIDDEN, "this witness has not cosigned that checkpoint")
+        try:
+            check_subtree(subtree, root, checkpoint.size, checkpoint.root, proof)
+        except ProofError as error:
+            raise _NotCosigned(STATUS_UNPROVEN, str(error)) from error
+        return _format_lines(
+            tuple(
+                cosign_subtree(checkpoint.origin, subtree, root, signer)
+                for signer in self._subtree_signers
+            )
+        )
+
     def _cosign(self, request: bytes) -> bytes:
         """Check, persist, cosign, in this order; return the cosignature lines."""
         old_size, proof, data = _parse_request(request)
@@ -144,16 +211,17 @@ class Witness:
                 check_extension(known_size, known_root, checkpoint.size, checkpoint.root, proof)
             except ProofError as error:
                 raise _NotCosigned(STATUS_UNPROVEN, str(error)) from error
+            now = int(self._clock())
+            lines = tuple(cosign(note.text, now, signer) for signer in self._signers)
             # Unverified lines are dropped: kept, one could make the memory unreadable.
             own = tuple(s for s in note.signatures if any(map(s.is_named_by, keys)))
-            kept = format_note(Note(note.text, own))
+            kept = format_note(Note(note.text, own + lines))
             self._disk.replace(self._folder, f"{_slug(origin)}.checkpoint", kept)
             # Signed by both it is the hand-over, which the log may still be stopped at.
             if all(s.is_named_by(keys[-1]) for s in own):
                 self._settle_key(origin, keys[-1])
         # If we stop here, the log asks again with the size we now remember, and gets its answer.
-        now = int(self._clock())
-        return _format_lines(tuple(cosign(note.text, now, signer) for signer in self._signers))
+        return _format_lines(lines)
 
     def _log_key(self, origin: str) -> VerifierKey | None:
         path = self._folder / f"{_slug(origin)}.vkey"
@@ -214,7 +282,7 @@ def _open(data: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
 
 
 def _slug(origin: str) -> str:
-    return sha256(origin.encode()).hexdigest()[:32]
+    return sha256(origin.encode()).hexdigest()[:_SLUG_DIGITS]
 
 
 def _format_lines(signatures: tuple[NoteSignature, ...]) -> bytes:
@@ -224,19 +292,41 @@ def _format_lines(signatures: tuple[NoteSignature, ...]) -> bytes:
 
 def _parse_request(request: bytes) -> tuple[int, tuple[Hash, ...], bytes]:
     """Parse `old N`, proof lines, a blank line, and the checkpoint."""
+    (first, *lines), checkpoint = _split_request(request)
+    if not first.startswith("old "):
+        raise FormatError("the request does not begin with `old N`")
+    return parse_decimal(first.removeprefix("old "), "old size"), _parse_proof(lines), checkpoint
+
+
+def _parse_subtree_request(request: bytes) -> tuple[Subtree, Hash, tuple[Hash, ...], bytes]:
+    """Parse `subtree START END`, its root, proof lines, a blank line, and the checkpoint."""
+    (first, *lines), checkpoint = _split_request(request)
+    match first.split(" "):
+        case ["subtree", start, end] if lines:
+            subtree = Subtree(
+                parse_decimal(start, "start of the subtree"), parse_decimal(end, "its end")
+            )
+        case _:
+            raise FormatError("the request does not begin with `subtree START END` and a hash")
+    root, *proof = _parse_proof(lines, MAX_PROOF_HASHES + 1)
+    return subtree, root, tuple(proof), checkpoint
+
+
+def _split_request(request: bytes) -> tuple[list[str], bytes]:
+    """Split a request into its first lines, at least one, and the checkpoint."""
     head, blank, checkpoint = request.partition(b"\n\n")
     if not blank:
         raise FormatError("the request has no blank line before its checkpoint")
     try:
-        first, *rest = head.decode("ascii").split("\n")
+        return head.decode("ascii").split("\n"), checkpoint
     except UnicodeDecodeError as error:
         raise FormatError("the request's first lines are not ASCII") from error
-    if not first.startswith("old "):
-        raise FormatError("the request does not begin with `old N`")
-    if len(rest) > MAX_PROOF_HASHES:
+
+
+def _parse_proof(lines: list[str], most: int = MAX_PROOF_HASHES) -> tuple[Hash, ...]:
+    if len(lines) > most:
         raise FormatError(f"the proof has more than {MAX_PROOF_HASHES} lines")
-    proof = tuple(as_hash(parse_base64(line, "proof line")) for line in rest)
-    return parse_decimal(first.removeprefix("old "), "old size"), proof, checkpoint
+    return tuple(as_hash(parse_base64(line, "proof line")) for line in lines)
 
 
 def _serve(folder: Path, pipe_in: BinaryIO, pipe_out: BinaryIO) -> None:

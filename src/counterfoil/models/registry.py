@@ -14,13 +14,14 @@ from typing import Any
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import REVOCATION, Judgement
-from counterfoil.core.statement import Subject, parse_statement
+from counterfoil.core.statement import SHA256, Subject, parse_statement
 from counterfoil.core.testimony import check_attestation
 from counterfoil.data.datasets import Dataset, Datasets, check_name
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
-from counterfoil.ledger.log import Attested, Found, Log
+from counterfoil.ledger.log import Attested, Log
+from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import PRODUCTION, Trust, heard_in
 from counterfoil.models.approval import approval_of
 from counterfoil.models.evaluate import evaluate
@@ -114,9 +115,8 @@ class Models:
 
     def list(self, name: str | None = None) -> list[Version]:
         """List versions, oldest first."""
-        return [
-            read_version(found) for found in heard_in(self._log, predicate="model", subject=name)
-        ]
+        found = heard_in(self._log, predicate="model", subject=name)
+        return [read_version(one) for one in found if SHA256 in one.statement.subjects[0].digest]
 
     def show(self, name: str) -> Version:
         """Give the newest version of this name, or the one with this digest.
@@ -335,13 +335,14 @@ class Models:
     def _promoted(self, name: str, stage: str) -> Version | None:
         """Find the version that was last put to a stage, if any was."""
         promoted = self._promotions(name, stage)
-        return self.show(promoted[-1].statement.subjects[0].digest["sha256"]) if promoted else None
+        return self.show(promoted[-1].statement.subjects[0].digest[SHA256]) if promoted else None
 
     def _promotions(self, name: str, stage: str) -> Sequence[Found]:
         return [
             found
             for found in heard_in(self._log, predicate="promotion", subject=name)
             if found.statement.predicate.get("stage") == stage
+            and SHA256 in found.statement.subjects[0].digest
         ]
 
     def _open(self, version: Version, stage: str, terms: Terms, predictor: Any) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from counterfoil.core.toml import Table, parse_toml
 from counterfoil.models.explain import Reference
@@ -122,12 +122,20 @@ def _number(table: Table, key: str) -> float | None:
     value = table.values.get(key)
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if _is_number(value):
         return float(value)
     raise table.error(f'"{key}" must be a number', key=key, hint=f"Write {key} = 0.5.")
 
 
 def _is_value(value: object) -> bool:
+    return isinstance(value, str) or _is_number(value)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number that a double holds; TOML writes integers of any length."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return isinstance(value, str)
-    return math.isfinite(value)
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.statement import Subject
+from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.testimony import stated_types
 from counterfoil.errors import FormatError
-from counterfoil.ledger.log import Found
+from counterfoil.ledger.reading import Found
 from counterfoil.models.explain import Explainer
 from counterfoil.models.predict import Predictor, as_predictor
 from counterfoil.models.terms import Terms
@@ -111,13 +111,13 @@ def predictor_on(model: Any, terms: Terms) -> Predictor:
 
 
 def read_version(found: Found) -> Version:
-    """Read a `model` statement."""
+    """Read a `model` statement about a file that is known by its SHA-256."""
     about = dict(found.statement.predicate)
     subject = found.statement.subjects[0]
     return Version(
         subject.name,
         str(about.get("version")),
-        subject.digest["sha256"],
+        subject.digest[SHA256],
         str(about.get("format")),
         found.index,
         stated_types(found.statement),

@@ -117,6 +117,13 @@ DAMAGE = {
     "costly in another way": lambda box: box.replace(b'"r": 8', b'"r": 100000'),
     "a cost below zero": lambda box: box.replace(b'"n": 2,', b'"n": -2,'),
     "a cost that is no number": lambda box: box.replace(b'"n": 2,', b'"n": [],'),
+    "a cost that is a truth": lambda box: box.replace(b'"n": 2,', b'"n": true,'),
+    "a cost less": lambda box: box.replace(b'"n": 2,', b""),
+    "another length": lambda box: box.replace(b'"dklen": 32', b'"dklen": 4294967296'),
+    "another hash": lambda _: json.dumps(PUBLISHED["pbkdf2"]).replace("hmac-sha", "s-").encode(),
+    "costly in memory": lambda box: box.replace(b'"n": 2,', b'"n": 1048576,').replace(
+        b'"r": 8', b'"r": 16'
+    ),
     "no power of two": lambda box: box.replace(b'"n": 2,', b'"n": 3,'),
     "no salt": lambda box: box.replace(b'"salt"', b'"sugar"'),
     "another mac": lambda box: box.replace(b'"mac": "', b'"mac": "00'),
@@ -134,6 +141,15 @@ def test_a_damaged_file_is_refused(what, path):
     path.write_bytes(damaged)
     with pytest.raises(FormatError, match="cost more" if "costly" in what else str(path)):
         load_account(path, "x")
+
+
+def test_capitals_hide_no_cost(path):
+    """Members that were not looked at, as none of ours has them, play no part in opening a file."""
+    address = create_account(path, "x").address
+    box = path.read_bytes().replace(b'"n": 2,', b'"n": 2, "N": 1073741824, "R": 64, "DkLen": 7,')
+    assert b'"N"' in box
+    path.write_bytes(box.replace(b'"version"', b'"CRYPTO": 1, "version"'))
+    assert load_account(path, "x").address == address
 
 
 @pytest.mark.parametrize("passphrase", ["", "x" * 1024])

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 
 import counterfoil
+from counterfoil.ledger.ownwitness import OwnWitness
 
 
 def test_status_says_how_the_log_stands(ask, run):
@@ -125,3 +127,30 @@ def test_a_witness_for_others_needs_no_ledger(ask, run, tmp_path, monkeypatch):
     assert made["logs"] == [key.partition("+")[0]]
     assert "[[witness]]" in made["toml"]
     assert "url" not in made["witness"]
+
+
+def test_a_witness_that_was_silent_can_be_asked_again(ask, run, serve_asgi):
+    """Status names it, and `log cosign` adds its line to the checkpoint and to later evidence."""
+    own = OwnWitness.make("outside.example/w")
+    port = serve_asgi("from counterfoil.http.witness import own_app\napp = own_app()\n")
+    with counterfoil.open("ledger") as ledger:
+        policy = ledger.policy.show()
+        listed = replace(own.listed("Outside", f"http://127.0.0.1:{port}"), name="outside")
+        following = policy.followed_by(witnesses=(*policy.witnesses, listed))
+        with pytest.warns(UserWarning, match="outside has not cosigned"):
+            ledger.policy.adopt(following)  # it does not know this log
+    before = ask("log", "status")
+    assert (before["cosigned"], before["silent"]) == (["local"], ["outside"])
+    assert "counterfoil log cosign" in run("log", "status").stdout
+    assert ask("evidence", "make", "credit", 1, "--out", "early.html")["silent"] == ["outside"]
+    assert "unknown log" in ask("log", "cosign")["silent"]["outside"]
+    assert "silent: outside" in run("log", "cosign").stdout
+    with counterfoil.open("ledger") as ledger:
+        own.know(ledger.key)
+    after = ask("log", "cosign")
+    assert (after["cosigned"], after["silent"]) == (["local", "outside"], {})
+    assert (after["size"], after["grade"]) == (before["size"], "witnessed")
+    assert ask("log", "status")["grade"] == "witnessed"
+    assert ask("evidence", "make", "credit", 1, "--out", "late.html")["silent"] == []
+    grades = [ask("verify", f"{name}.html")["grade"] for name in ("early", "late")]
+    assert grades == ["self-witnessed", "witnessed"]

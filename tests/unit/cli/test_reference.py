@@ -49,7 +49,8 @@ def row(parameter: Any) -> str:
     if parameter.required:
         says += " Required."
     elif is_flag and parameter.secondary_opts:
-        says += f" Default: `{parameter.opts[0]}`."
+        names = parameter.opts if parameter.default else parameter.secondary_opts
+        says += f" Default: `{names[0]}`."
     elif not is_flag and parameter.default not in {None, ""}:
         says += f" Default: `{parameter.default}`."
     if parameter.envvar:

@@ -14,7 +14,7 @@ from counterfoil.cli import app
 
 ERASURE = ["--basis", "withdrawn", "--approver", "a", "--approver", "b"]
 REVIEW = ["--outcome", "granted", "--reason", "misread", "--reviewer", "r4"]
-CHAIN = ("dev", "install", "key", "deploy", "status", "sign", "node", "genesis")
+CHAIN = ("dev", "install", "key", "deploy", "status", "sign", "agree", "node", "genesis")
 ORDER = ["--basis", "an order", "--by", "legal"]
 HOLD = {
     *("person", "id", "basis", "until", "placed_by", "placed_at"),
@@ -95,7 +95,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "evidence make": (
         ["credit", "1"],
         0,
-        {"file", "bytes", "system", "index", "statements", "disclosed", "withheld"},
+        {"file", "bytes", "system", "index", "statements", "disclosed", "withheld", "silent"},
     ),
     "person export": (["ann"], 0, {"person", "records", "systems"}),
     "person erase": (["ann", *ERASURE], 9, ERROR),
@@ -117,12 +117,20 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "root",
             "grade",
             "lacking",
+            "cosigned",
+            "silent",
             "witness",
             "next",
             "stamps",
+            "shared",
             "writer",
             "policy",
         },
+    ),
+    "log cosign": (
+        [],
+        0,
+        {"size", "root", "grade", "lacking", "cosigned", "silent"},
     ),
     "log stamp": ([], 7, ERROR),
     "log shard": (["next"], 9, ERROR),
@@ -130,6 +138,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "log rotate": ([], 0, {"key", "before", "until_size", "entry"}),
     "log audit": ([], 0, {"origin", "size", "root", "anchors"}),
     "log export": (["site"], 0, {"folder", "size", "root", "files", "pruned"}),
+    "log move": (["ledger", "ledger"], 3, ERROR),
     "log witness": ([], 0, {"witness", "checkpoint", "proves", "does_not_prove"}),
     "chain install": ([], 3, ERROR),
     "chain key": (
@@ -151,13 +160,14 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     ),
     "chain join": ([], 3, ERROR),
     "chain member": (["auditor", "--operator", "Auditor"], 11, ERROR),
+    "chain agree": (["train.csv"], 3, ERROR),
     "chain anchor": ([], 11, ERROR),
     "chain sign": (["train.csv"], 3, ERROR),
 }
-# One takes its path as an argument, one makes its own, and a chain has no ledger in it.
-WITHOUT_LEDGER = {"init", "demo", *(f"chain {verb}" for verb in CHAIN)}
+# Some take their paths as arguments, one makes its own, and a chain has no ledger in it.
+WITHOUT_LEDGER = {"init", "demo", "log move", *(f"chain {verb}" for verb in CHAIN)}
 # What needs anvil, or runs until it is stopped, has tests of its own.
-ELSEWHERE = {"demo", "chain dev"}
+ELSEWHERE = {"demo", "serve", "chain dev"}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

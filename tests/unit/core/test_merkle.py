@@ -10,8 +10,6 @@ from counterfoil.core import merkle
 from counterfoil.core.merkle import EMPTY_ROOT, Frontier, Hash
 from counterfoil.errors import FormatError, ProofError
 
-pytestmark = pytest.mark.usefixtures("hashing")
-
 LEAVES = [merkle.leaf_hash(i.to_bytes(4, "big")) for i in range(70)]
 
 

@@ -17,6 +17,7 @@ from counterfoil.core.requirements import Mode, Requirement, Stage
 from counterfoil.core.stream import Batch
 from counterfoil.core.text import format_base64
 from counterfoil.decisions.stream import DecisionStream
+from counterfoil.evidence.clearance import check_model
 from counterfoil.models import registry
 
 
@@ -187,6 +188,14 @@ def test_leaving_out_which_model_decided_makes_nothing_pass(bank):
     verdict = cf.verify(later.evidence(withhold=everything))
     assert any("that is withheld" in one for one in verdict.not_checked)
     assert any("nothing of what it says is shown" in one for one in verdict.proved)
+
+
+def test_a_record_of_no_kind_is_refused_as_any_other():
+    """An operator may record anything as `kind`; whoever verifies it does not stumble over that."""
+    for kind in ([], {}, 1, None):
+        assert check_model({"kind": kind}, [], 1, None) == check_model({}, [], 1, None)
+        with pytest.raises(cf.FormatError, match="does not say which model decided"):
+            check_model({"kind": kind, "output": "yes"}, [], 1, None)
 
 
 def test_an_override_does_not_stand_for_its_decision(bank):

@@ -185,6 +185,14 @@ def test_what_is_not_text_is_named_too(letter, old, new, named):
     assert message.startswith(named)
 
 
+@pytest.mark.parametrize("digits", ["9" * 5000, "x" + "f" * 5000])
+def test_a_reference_to_no_character_is_named(letter, digits):
+    """A number of thousands of digits, which Python does not read, is a difference like others."""
+    page, evidence, facts = letter
+    said = refusal(page.replace(b">0.313<", f">&#{digits};<".encode()), evidence, facts)
+    assert said.startswith("output.score (line ")
+
+
 def test_another_proof_does_not_fit(letter):
     """A page checked against other proven values names the value that differs."""
     page, evidence, facts = letter

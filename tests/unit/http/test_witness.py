@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import os
@@ -9,20 +10,29 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
 import pytest
 
 import counterfoil
-from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
-from counterfoil.core.cosignature import find_cosignatures
+from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from counterfoil.core.cosignature import (
+    check_cosignature,
+    check_subtree_cosignature,
+    find_cosignatures,
+)
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import EMPTY_ROOT, Frontier, leaf_hash
-from counterfoil.core.note import parse_note
+from counterfoil.core.note import Note, format_note, parse_note
 from counterfoil.core.quorum import Witness
+from counterfoil.core.subtree import Subtree
+from counterfoil.errors import SignatureError
 from counterfoil.ledger.httpwitness import HttpWitness
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.localwitness import RememberedError, format_add_checkpoint
+from counterfoil.ledger.log import Log
 from counterfoil.ledger.ownwitness import OwnWitness
+from counterfoil.ledger.places import Places
 from counterfoil.ledger.swap import make_offer, parse_offer, take_offer
 from counterfoil.ledger.witness import MAX_REQUEST_BYTES
 from counterfoil.ledger.witness import Witness as Deciding
@@ -40,18 +50,16 @@ class SlowDisk(Disk):
     def replace(self, *args):
         time.sleep(0.02)  # so that who does not wait for others overtakes them
         super().replace(*args)
+        # The checkpoint is remembered, and nothing has been answered.
+        if (folder / "die").exists():
+            (folder / "die").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 counterfoil.http.witness.BODY_WITHIN_S = 1.0
 folder = Path({folder!r})
 
-def clock():
-    # Called when the checkpoint is remembered, and nothing has been answered.
-    if (folder / "die").exists():
-        (folder / "die").unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 1.8e9
-
-app = witness_app(Witness(folder, load_key(folder / "key.pem"), clock=clock, disk=SlowDisk()))
+key = load_key(folder / "key.pem")
+app = witness_app(Witness(folder, key, clock=lambda: 1.8e9, disk=SlowDisk()))
 """
 
 
@@ -126,7 +134,7 @@ def test_a_disk_that_refuses_is_no_cosignature(port, folder):
     blocking = folder / f".{known.stem}.checkpoint.new"
     blocking.mkdir()
     status, said, _ = ask(port, "POST", "/add-checkpoint", format_add_checkpoint(0, (), note))
-    assert (status, said) == (500, b"the witness cannot remember a checkpoint now\n")
+    assert (status, said) == (500, b"the witness cannot answer this now\n")
     blocking.rmdir()
     assert ask(port, "POST", "/add-checkpoint", format_add_checkpoint(0, (), note))[0] == 200
 
@@ -138,7 +146,7 @@ def test_of_two_histories_sent_at_once_one_is_cosigned(port, folder):
     requests = []
     for number in range(16):
         tree = Frontier()
-        tree.extend([leaf_hash(b"%d" % number)])
+        tree.extend(leaf_hash(b"%d" % number))
         note = sign_checkpoint(Checkpoint("example.org/log", 1, tree.root()), log)
         requests.append(format_add_checkpoint(0, (), note))
     with ThreadPoolExecutor(16) as pool:
@@ -268,3 +276,62 @@ def test_two_organisations_lift_each_others_verdicts(tmp_path, serve_asgi):
             ledger.append(b"an entry")
             verdict = counterfoil.verify(ledger.folder, trust=ledger.places.trust)
             assert verdict.grade == "witnessed"
+
+
+def test_a_witness_signs_parts_of_what_it_cosigned(tmp_path, serve_asgi):
+    """A subtree is signed if the proof holds and the witness's own line is under the checkpoint."""
+    own = OwnWitness.make("witness.example/w", post_quantum=True)
+    port = serve_asgi(OWN.format(name=own.name))
+    signer = generate_key("log.example", Algorithm.ED25519)
+    own.know(signer.key)
+    save_key(Places("log.example").keys / "log.pem", signer)
+    Log.create(tmp_path / "log", signer)
+
+    def asked(subtree, root, proof, note):
+        lines = "".join(f"{base64.b64encode(one).decode()}\n" for one in (root, *proof))
+        request = f"subtree {subtree[0]} {subtree[1]}\n{lines}\n".encode() + note
+        return ask(port, "POST", "/sign-subtree", request)[:2]
+
+    with Log(tmp_path / "log") as log:
+        log.append_many([b"%d" % number for number in range(14)])
+        cosigned = own.add_checkpoint(0, (), log.checkpoint)
+        note = format_note(Note(parse_note(log.checkpoint).text, cosigned))
+        part = Subtree(8, 13)
+        root, proof = part.root(log._tree.node), part.prove_consistency(14, log._tree.node)
+        status, said = asked((8, 13), root, proof, note)
+        assert status == 200, said
+        (line,) = parse_note(b"-\n\n" + said).signatures
+        key = own.signers[1].key
+        check_subtree_cosignature("log.example", part, root, line, key)
+        with pytest.raises(SignatureError):
+            check_subtree_cosignature("log.example", Subtree(8, 12), root, line, key)
+        with pytest.raises(SignatureError):  # it cannot pass for a cosignature of a checkpoint
+            check_cosignature(parse_note(note).text, line, key)
+        assert asked((8, 13), root, proof[:-1], note)[0] == 422
+        assert asked((8, 13), bytes(32), proof, note)[0] == 422
+        assert asked((7, 13), root, proof, note)[0] == 400
+        assert asked((8, 15), root, proof, note)[0] == 400
+        assert asked((8, 13), root, [root] * 64, note)[0] == 400
+        # What the log alone has signed, the witness has not seen.
+        assert asked((8, 13), root, proof, log.checkpoint)[0] == 403
+        other = note.replace(b"log.example", b"not.example")
+        assert asked((8, 13), root, proof, other)[0] == 404
+        line = note.splitlines()[-1]
+        forged = note.replace(line, line[:-12] + b"AAAAAAAAAAA=")
+        assert asked((8, 13), root, proof, forged)[0] == 403
+
+
+def test_whoever_monitors_a_log_gets_what_the_witness_cosigned(port, folder):
+    """The newest checkpoint, signed by the log and the witness, is under the log's hash alone."""
+    log = generate_key("example.org/log", Algorithm.ED25519)
+    know(folder, log.key)
+    name = sha256(b"example.org/log").hexdigest()
+    assert ask(port, "GET", f"/{name}/checkpoint")[0] == 404
+    note = sign_checkpoint(Checkpoint("example.org/log", 1, leaf_hash(b"x")), log)
+    assert ask(port, "POST", "/add-checkpoint", format_add_checkpoint(0, (), note))[0] == 200
+    status, kept, _ = ask(port, "GET", f"/{name}/checkpoint")
+    assert status == 200
+    assert open_checkpoint(kept, log.key).size == 1
+    assert [key.name for key, _ in find_cosignatures(parse_note(kept), [key_of(folder)])] == ["ada"]
+    for other in (name[:32], name[:63] + "0", f"{name}0", name.upper(), "..%2f" + name):
+        assert ask(port, "GET", f"/{other}/checkpoint")[0] == 404

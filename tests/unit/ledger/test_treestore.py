@@ -18,8 +18,6 @@ from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.journal import JOURNAL_BYTES
 from counterfoil.ledger.treestore import TreeStore
 
-pytestmark = pytest.mark.usefixtures("hashing")
-
 
 def entries(start, stop):
     return [b"entry %d " % i * (i % 5 + 1) for i in range(start, stop)]

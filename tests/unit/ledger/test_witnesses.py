@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,7 @@ from counterfoil.ledger.witness import Witness as Deciding
 
 pytestmark = pytest.mark.filterwarnings("ignore:the witness .* has not cosigned:UserWarning")
 BOUND_S = 0.4
+NAMES = ("ada", "bob", "cyd")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -70,7 +72,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.signer = generate_key(name, Algorithm.COSIGNATURE_ED25519)
         folder.mkdir()
-        self.deciding = Deciding(folder, self.signer, clock=lambda: 1.8e9)
+        self.deciding = Deciding(folder, self.signer, clock=lambda: 1.8e9 + len(self.requests))
         self.deciding.know(log_key)
         self.requests, self.drips_s, self.behave = [], 0, self.honest
         self.listed = Witness(
@@ -98,7 +100,7 @@ def ledger(tmp_path, monkeypatch):
 
 @pytest.fixture
 def servers(ledger, tmp_path):
-    made = [Server(tmp_path / name, name, ledger.key) for name in ("ada", "bob", "cyd")]
+    made = [Server(tmp_path / name, name, ledger.key) for name in NAMES]
     yield made
     for one in made:
         one.shutdown()
@@ -277,6 +279,61 @@ def test_an_answer_that_came_after_the_refusal_counts_when_asked_again(ledger, s
     servers[0].behave = servers[0].honest
     ledger.append(b"after")
     assert len(servers[0].requests) == asked + 1
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_witness_that_comes_back_cosigns_what_was_published(ledger, servers, tmp_path, is_open):
+    """Asked again, it adds its line to the same checkpoint, and receipts made later carry it."""
+    adopt(ledger, servers, 2)
+    servers[1].behave = refused
+    with pytest.warns(UserWarning, match="bob has not cosigned"):
+        index = ledger.append(b"x").index
+    size, before = ledger.size, set(parse_note(ledger.checkpoint).signatures)
+    with counterfoil.open(tmp_path / "ledger") as reader:
+        assert list(ledger.ask_witnesses()) == ["bob"]
+        servers[1].behave = servers[1].honest
+        asked = len(servers[0].requests)
+        if not is_open:  # by who only asks
+            ledger.close()
+            ledger = counterfoil.open(tmp_path / "ledger")
+        assert ledger.ask_witnesses() == {}
+        assert cosigned_by(ledger, ledger.receipt(index).checkpoint) == {"local", *NAMES}
+        assert before < set(parse_note(ledger.checkpoint).signatures)  # nobody's time moves on
+        assert ledger.size == size
+        assert not is_open or len(servers[0].requests) == asked  # nor is asked what it said
+        reader.refresh()
+        assert reader.checkpoint == ledger.checkpoint
+        ledger.append(b"goes on")
+        ledger.close()
+
+
+def test_asking_again_publishes_what_lacked_the_quorum(ledger, servers):
+    """Entries that were durable and unseen need no further append to be seen."""
+    adopt(ledger, servers, 4)
+    size = ledger.size
+    servers[1].behave = refused
+    with pytest.raises(UnavailableError, match="not published"):
+        ledger.append(b"durable")
+    with pytest.raises(UnavailableError, match="not published"):
+        ledger.ask_witnesses()
+    assert ledger.size == size
+    servers[1].behave = servers[1].honest
+    assert ledger.ask_witnesses() == {}
+    assert ledger.entry(size) == b"durable"
+
+
+def test_asking_again_and_appending_do_not_get_in_each_others_way(ledger, servers):
+    """One at a time: the newest checkpoint stands at the end, and no entry is lost."""
+    adopt(ledger, servers[:1], 2)
+    size = ledger.size
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ledger.ask_witnesses) for _ in range(20)]
+        appending = [pool.submit(ledger.append, b"x") for _ in range(20)]
+        for one in (*asking, *appending):
+            one.result()
+    assert ledger.size == size + 20
+    assert cosigned_by(ledger) == {"local", "ada"}
+    check_receipt(b"x", ledger.receipt(size), ledger.key)
 
 
 def test_a_witness_gone_for_good_can_be_replaced(ledger, servers):

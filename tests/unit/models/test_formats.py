@@ -153,6 +153,11 @@ def test_every_protocol_is_recognised(protocol):
         assert is_pickle(pickle.dumps(value, protocol=protocol))
 
 
+def test_looking_at_a_pickle_warns_of_nothing():
+    """A text in an old pickle with an escape that Python does not know is still a text in one."""
+    assert is_pickle(b"S'\\q'\n.")
+
+
 def test_safe_files_are_not_taken_for_pickles(ebm):
     """No safe file is mistaken for a pickle, even where its first bytes could begin one."""
     assert not is_pickle(SKOPS.dump(ebm.model))

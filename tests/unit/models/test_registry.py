@@ -24,6 +24,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import counterfoil as cf
 from counterfoil.core.requirements import Mode
+from counterfoil.core.statement import Subject
+from counterfoil.models.formats import SKOPS
 
 ROWS = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0], [-2.0, 1.0]])
 
@@ -60,6 +62,25 @@ def test_what_decides_is_what_was_hashed(ledger):
     before = model.decide(ROWS).output
     mine.coef_[:] = -mine.coef_
     assert list(model.decide(ROWS).output) == list(before)
+
+
+def test_a_model_known_by_another_digest_is_no_version(ledger, tmp_path):
+    """A statement about what has no SHA-256 keeps nobody from listing and verifying the others."""
+    model = ledger.models.add(trained(), name="m")
+    other = Subject("m", {"sha512": "ab" * 64})
+    ledger.attest([other], "model", {"format": "skops"}, by=("operator",))
+    ledger.attest(
+        [replace(other, name="n"), model.subject], "model", {"format": "skops"}, by=("operator",)
+    )
+    ledger.attest([other], "promotion", {"stage": "production"}, by=("operator",))
+    assert ledger.models.load("m").version == "1"
+    ledger.attest([model.subject], "revocation", {"reason": "stolen"}, by=("operator",))
+    assert [one.digest for one in ledger.models.list("m")] == [model.digest]
+    assert ledger.models.show("m").digest == model.digest
+    file = tmp_path / "m.skops"
+    file.write_bytes(model.predictor and SKOPS.dump(model.predictor.model))
+    with pytest.raises(cf.CounterfoilError):
+        cf.verify(file, ledger=ledger.folder)
 
 
 def test_a_changed_model_file_is_not_loaded(ledger):

@@ -53,6 +53,8 @@ def test_a_file_says_what_the_terms_say():
         ("threshold", "treshold", "line 2.*unknown key 'treshold'"),
         ("0.5", '"0.5"', '"threshold" must be a number'),
         ("0.5", "nan", '"threshold" must be a number'),
+        ("0.5", "9" * 400, '"threshold" must be a number'),
+        ("[6, 12, 24]", f"[{'9' * 400}]", '"values" must be a list'),
         ("0.5", "true", '"threshold" must be a number'),
         ('["refused", "granted"]', '["refused"]', "outcomes are two"),
         ('["refused", "granted"]', '["granted", "granted"]', "both outcomes are the same"),

@@ -1,0 +1,223 @@
+"""Logs of others: mirrored, watched, and taken in."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import counterfoil
+from counterfoil import remote
+from counterfoil.cli import output
+from counterfoil.cli.options import LEDGER, LEDGER_VARIABLE, AsJson, TrustFile
+from counterfoil.cli.run import until_stopped, verb
+from counterfoil.errors import UnavailableError
+
+Where = Annotated[
+    str,
+    typer.Argument(metavar="URL", help="The log: https://host/path, or the folder of its site."),
+]
+NewFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Where it is to be; missing or empty.")
+]
+ReadOnly = Annotated[
+    bool, typer.Option("--read-only", help="Only to read, even where the log's key is here.")
+]
+MirrorFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="The mirror's; made if it is missing.")
+]
+Every = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=0.1,
+        help="Do it again and again, this long after the last time. [default: once]",
+    ),
+]
+
+
+Watched = Annotated[
+    str,
+    typer.Argument(
+        metavar="[LEDGER]",
+        envvar=LEDGER_VARIABLE,
+        help="The log: https://host/path, or the folder of a ledger or of a site.",
+    ),
+]
+Watch = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Watch rules: whom to tell of what, see watch.toml."),
+]
+EverySeconds = Annotated[
+    float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often it looks.")
+]
+Once = Annotated[bool, typer.Option("--once", help="Look once, and exit.")]
+Metrics = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write figures for Prometheus there, as a text file."),
+]
+StaleAfter = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", min=1, help="Tell when there is no newer checkpoint for this."),
+]
+State = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="What it remembers. [default: the log's own]"),
+]
+FromNow = Annotated[
+    bool, typer.Option("--from-now", help="The first time: leave out the entries that are there.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to those of the log."""
+    verb(app, "mirror", "counterfoil log mirror https://ledger.example ./mirror --every 10")(mirror)
+    verb(
+        app, "monitor", "counterfoil log monitor https://ledger.example --watch watch.toml --json"
+    )(monitor)
+    verb(app, "import", "counterfoil log import ./site ./ledger --trust trust.toml")(import_site)
+
+
+def mirror(
+    url: Where,
+    folder: MirrorFolder,
+    *,
+    every: Every = None,
+    trust: TrustFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a verified copy of a log, as files for any web server."""
+    copy = remote.Mirror(url, folder, trust=trust)
+    try:
+
+        def once() -> None:
+            with output.progress("verifying entries") as progress:
+                found = copy.update(progress)
+            body = {
+                "folder": str(folder),
+                "origin": found.origin,
+                "size": found.size,
+                "root": found.root.hex(),
+                "new": found.new,
+            }
+            new = output.count(found.new, "new entry", "new entries")
+            output.show(
+                body,
+                f"{output.plain(str(folder))} shows {found.size:,} entries of "
+                f"{output.plain(found.origin)}, {new}",
+                output.fields({"root": found.root.hex()}),
+                as_json=as_json,
+            )
+
+        repeat(once, every)
+    finally:
+        copy.close()
+
+
+def import_site(
+    site: Where,
+    folder: NewFolder,
+    *,
+    read_only: ReadOnly = False,
+    trust: TrustFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a log in from its site: to read or, with the log's key, to append to again."""
+    with output.progress("verifying entries") as progress:
+        found = remote.import_site(
+            site, folder, trust=trust, read_only=read_only, progress=progress
+        )
+    use = "a ledger that can be appended to" if found.appendable else "a copy to read"
+    output.show(
+        {
+            "folder": str(folder),
+            "origin": found.origin,
+            "size": found.size,
+            "root": found.root.hex(),
+            "appendable": found.appendable,
+        },
+        f"{output.plain(str(folder))} is {use}: {output.count(found.size, 'entry', 'entries')} of "
+        f"{output.plain(found.origin)}",
+        output.fields(
+            {
+                "root": found.root.hex(),
+                "not in it": "private payloads, keys and anchors: a site has none",
+            }
+        ),
+        as_json=as_json,
+    )
+
+
+def monitor(
+    ledger: Watched = LEDGER,
+    *,
+    watch: Watch = None,
+    every: EverySeconds = 10.0,
+    once: Once = False,
+    metrics: Metrics = None,
+    stale_after: StaleAfter = None,
+    state: State = None,
+    from_now: FromNow = False,
+    trust: TrustFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a log for ever: check that it only grows, judge what is new, and tell."""
+    rules = () if watch is None else remote.read_rules(watch)
+    watching = remote.Monitor(
+        lambda: counterfoil.open(ledger, trust=trust),
+        rules,
+        origin=remote.origin_at(ledger),
+        state=state,
+        metrics=metrics,
+        stale_after_s=stale_after,
+        from_now=from_now,
+        report=lambda event: _print_event(event, as_json=as_json),
+    )
+    try:
+
+        def look() -> None:
+            found = watching.step()
+            if found.error is not None and (once or isinstance(found.error, UnavailableError)):
+                raise found.error
+
+        repeat(look, None if once else every)
+    finally:
+        watching.close()
+
+
+def _print_event(event: dict[str, Any], *, as_json: bool) -> None:
+    """Print one event: as a line of JSON, or for people."""
+    if as_json:
+        output.write(json.dumps(event) + "\n")
+        return
+    about = ", ".join(one["name"] for one in event.get("subjects", ()))
+    place = f"entry {event['index']}" if "index" in event else f"size {event['size']}"
+    said = f" {event['predicate']} about {about}" if event.get("predicate") else ""
+    why = f": {event['reason']}" if event.get("reason") else ""
+    output.write(output.plain(f"{event['kind']} {place}{said}{why}") + "\n")
+
+
+def repeat(once: Callable[[], Any], every: float | None) -> None:
+    """Do something once, or until stopped; what is unavailable is tried again.
+
+    Args:
+        once: Raises what is not true, and ends it.
+        every: Seconds between; None for once.
+    """
+    if every is None:
+        once()
+        return
+    until_stopped()
+    try:
+        while True:
+            try:
+                once()
+            except UnavailableError as error:
+                output.remark("warning", str(error))
+            time.sleep(every)
+    except KeyboardInterrupt:
+        output.remark("note", "stopped; the next run goes on from here")

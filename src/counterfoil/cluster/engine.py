@@ -1,0 +1,118 @@
+"""The engine that outgrows one machine: PostgreSQL coordinates, an object store serves.
+
+    tables in a schema of PostgreSQL    see `migrations`
+    tile/…, checkpoint                  in the object store: a tlog-tiles site
+    blobs/ab/cdef…                      there too: statements too large for an entry
+
+Each machine that appends needs the log's key, and keeps what is private in a folder of its own:
+see `Places.cluster`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from counterfoil.cluster import state
+from counterfoil.cluster.address import Address, parse_address
+from counterfoil.cluster.blobs import ObjectBlobs
+from counterfoil.cluster.database import Database
+from counterfoil.cluster.objects import FolderObjects, Objects
+from counterfoil.cluster.remote import RemoteObjects
+from counterfoil.cluster.schema import is_outdated, migrate
+from counterfoil.cluster.tiletree import Head, TileTree
+from counterfoil.cluster.writer import ClusterWriter
+from counterfoil.core.checkpoint import LogKeys
+from counterfoil.errors import ConflictError
+from counterfoil.ledger.countersign import Witnesses
+from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.places import Places
+
+
+class Cluster:
+    """The log at an address.
+
+    Args:
+        url: `postgresql://…?tiles=…`, see `address`.
+        disk: How to write and sync, where the tiles are in a folder.
+
+    Raises:
+        FormatError: the URL is no such address, or there is no ledger.
+        UnavailableError: the database does not answer.
+    """
+
+    def __init__(self, url: str, disk: Disk) -> None:
+        self.address = parse_address(url)
+        self.name = self.address.name
+        self.is_shared = True
+        self.objects = open_objects(self.address, disk)
+        self.blobs = ObjectBlobs(self.objects)
+        database = Database(self.address)
+        try:
+            with database.transaction("opening the ledger") as connection:
+                old = is_outdated(database, connection)
+            if old:
+                migrate(database)
+            with database.transaction("opening the ledger") as connection:
+                self.keys = LogKeys(state.read_key(database, connection))
+        finally:
+            database.close()
+        self._places = Places(self.keys.name)
+        self.witnesses = Witnesses(self.keys, self._places)
+        with reported(f"cannot make {self.folder}"):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def folder(self) -> Path:
+        """Where this machine keeps what is private to it."""
+        return self._places.cluster
+
+    def read(self) -> TileTree:
+        """Open what is published, for reading."""
+        return self._open(Database(self.address))
+
+    def write(self) -> ClusterWriter:
+        """Become a writer, one of any number."""
+        path = self._places.keys / "log.pem"
+        signer = load_key(path)
+        if signer.key != self.keys.key:
+            raise ConflictError(
+                f"{path} is not the key of {self.keys.name}",
+                hint="Restore the log's own key; without it nobody can append.",
+            )
+        database = Database(self.address)
+        try:
+            with database.transaction("opening the ledger for writing") as connection:
+                state.require_here(database, state.read_moved(connection))
+            tree = self._open(database)
+        except BaseException:
+            database.close()
+            raise
+        return ClusterWriter(database, self.objects, tree, signer, self.witnesses)
+
+    def _open(self, database: Database) -> TileTree:
+        def read_head() -> Head:
+            with database.transaction("reading what is published") as connection:
+                return state.read_news(connection).head
+
+        tree = TileTree(self.address.name, self.objects, read_head, database.close)
+        try:
+            tree.refresh()
+        except BaseException:
+            database.close()
+            raise
+        return tree
+
+
+def open_log(url: str) -> Log:
+    """Open the log at an address, as `Log` opens one in a folder."""
+    engine = Cluster(url, Disk())
+    return Log(engine.folder, engine=engine)
+
+
+def open_objects(address: Address, disk: Disk) -> Objects:
+    """Open the object store of an address."""
+    if address.tiles.startswith("file://"):
+        return FolderObjects(Path(address.tiles.removeprefix("file://")), disk)
+    return RemoteObjects(address.tiles)

@@ -1,0 +1,350 @@
+"""Who gives entries their place: one leader among all processes that write, and who stands by.
+
+    1. calls are durable in the queue               (before: nothing happened)
+    2. compare-and-swap: size, root, signed checkpoint, and the place of each call
+    3. tiles and bundles are put into the store     (before: committed, and recovery finishes)
+    4. witnesses are asked                          (refused: it is not published)
+    5. the head is published, and callers are told
+    6. `checkpoint` in the store follows, and what nobody needs any more goes
+
+A signed checkpoint exists outside this process only once step 2 has made it the one of its size. A
+leader that dies, or is taken for dead, leaves a state from which the next one runs the same steps,
+from the third on. What steps 3 to 5 write is given by step 2, so that two who run them write the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from counterfoil.cluster import state
+from counterfoil.cluster.database import Connection, Database
+from counterfoil.cluster.edge import Edge, Growth
+from counterfoil.cluster.objects import Objects
+from counterfoil.cluster.queue import Call, committed_after, take
+from counterfoil.cluster.state import FencedError
+from counterfoil.cluster.tidy import CHECKPOINT_PATH, Tidier
+from counterfoil.cluster.tiletree import Head, TileTree
+from counterfoil.cluster.waiting import Waiting
+from counterfoil.core.checkpoint import (
+    Checkpoint,
+    check_same_history,
+    open_checkpoint,
+    sign_checkpoint,
+)
+from counterfoil.core.keys import Signer
+from counterfoil.errors import (
+    ConflictError,
+    CounterfoilError,
+    SplitViewError,
+    UnavailableError,
+    VerificationError,
+)
+from counterfoil.ledger.countersign import Witnesses
+
+MAX_CHECKPOINT_BYTES = 1 << 20
+"""Longest checkpoint that is read from the object store."""
+
+STANDBY_S = 0.25
+"""How often a process whose entries wait looks whether there is no leader."""
+
+IDLE_STANDBY_S = 2.0
+"""How often one does whose entries do not."""
+
+BEAT_S = 2.0
+"""How often a leader says that it is alive."""
+
+STUCK_S = 60.0
+"""How long a leader may take for one step before it no longer says so."""
+
+ASK_AGAIN_S = 30.0
+"""How often a leader that has nothing else to do asks witnesses that were silent."""
+
+_IDLE_S = 1.0  # until a leader looks into the queue without having been told
+_RETRY_S = 0.5  # until what failed is tried again
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    """A commit that is not published yet."""
+
+    head: Head
+    growth: Growth
+    places: dict[int, int]
+
+
+class Leader(threading.Thread):
+    """A thread that leads when nobody else does.
+
+    Args:
+        database: Of the log.
+        objects: Where tiles go.
+        tree: What this process shows of the log.
+        signer: The log's key.
+        witnesses: Who is asked about each checkpoint.
+        waiting: Whom to tell in this process.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        objects: Objects,
+        tree: TileTree,
+        *,
+        signer: Signer,
+        witnesses: Witnesses,
+        waiting: Waiting,
+    ) -> None:
+        super().__init__(name="counterfoil-leader", daemon=True)
+        self._database, self._objects, self._tree = database, objects, tree
+        self._signer, self._witnesses, self._waiting = signer, witnesses, waiting
+        self._stopped = threading.Event()
+        self._epoch = 0
+        self._edge = Edge.empty()
+        self._committed = tree_head(tree)
+        self._unfinished: _Unfinished | None = None
+        self._progress = 0.0
+        self._asking: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
+        self._ask_at = 0.0
+        self.is_leading = False
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stopped.set()
+
+    def ask_witnesses(self) -> Future[None]:
+        """Ask about the newest checkpoint once more, when this leads; done when it is published."""
+        future: Future[None] = Future()
+        self._asking.put(future)
+        return future
+
+    @property
+    def epoch(self) -> int:
+        """Of this leader, as long as it leads and gets on; else 0."""
+        is_stuck = time.monotonic() - self._progress > STUCK_S
+        return 0 if not self.is_leading or is_stuck else self._epoch
+
+    def run(self) -> None:
+        """Lead, whenever nobody else does."""
+        while not self._stopped.is_set():
+            try:
+                with self._database.session("leading") as connection:
+                    self._stand_by(connection)
+            except FencedError:
+                self._waiting.note_trouble("")  # another one leads by now
+            except UnavailableError as error:
+                self._waiting.note_trouble(str(error))
+            except CounterfoilError as error:
+                self._waiting.give_up_all(error)
+            except Exception as bug:
+                self._waiting.note_trouble(f"the leader here has a bug: {bug!r}")
+                raise
+            finally:
+                self.is_leading = False
+            self._stopped.wait(_RETRY_S)
+        self._witnesses.close()
+
+    def _stand_by(self, connection: Connection) -> None:
+        """Wait for the lock; then lead."""
+        while not state.try_lock(connection, self._database):
+            state.end_silent_leader(connection, self._database)
+            self._waiting.await_call(IDLE_STANDBY_S - STANDBY_S)
+            if self._stopped.wait(STANDBY_S):
+                return
+        channel = sql.Identifier(state.channel(self._database, state.QUEUED))
+        connection.execute(sql.SQL("LISTEN {}").format(channel))
+        tidier = Tidier(self._database, self._objects)
+        try:
+            self._take_over(connection, tidier)
+            while not self._stopped.is_set():
+                self._progress = time.monotonic()
+                if self._unfinished is None:
+                    self._ask_again(connection, tidier, is_idle=False)
+                    calls = take(connection)
+                    if not calls:
+                        self._ask_again(connection, tidier, is_idle=True)
+                        for _ in connection.notifies(timeout=_IDLE_S, stop_after=1):
+                            pass
+                        continue
+                    self._witnesses.refresh()
+                    with connection.transaction():
+                        upcoming = self._swap(connection, calls)
+                    self._go_on_from(upcoming)
+                self._finish(connection, tidier, is_lasting=True)
+        except CounterfoilError as error:
+            if not connection.broken:
+                state.report_trouble(connection, self._database, self._epoch, str(error))
+            raise
+        finally:
+            tidier.close()
+
+    def _take_over(self, connection: Connection, tidier: Tidier) -> None:
+        """Begin an epoch, and finish what the last one left."""
+        found = state.lead(connection, self._database, f"{socket.gethostname()} {os.getpid()}")
+        self._epoch, self._committed = found.epoch, found.committed
+        self._progress = time.monotonic()
+        self.is_leading = True
+        for head in (found.published, found.committed):
+            _require_own(head, self._signer)
+        self._tree.take(found.published)
+        self._tree.stored = found.published.size
+        edge = Edge.of(self._tree)
+        self._unfinished = None
+        if found.committed.size > edge.size:
+            calls = committed_after(connection, edge.size, found.committed.size)
+            growth = edge.grow([entry for call in calls for entry in call.entries])
+            if growth.edge.frontier.root() != found.committed.root:
+                raise VerificationError(
+                    f"{self._database.address.name}: the queued entries are not those that were "
+                    f"committed at size {found.committed.size}",
+                    hint="Somebody changed the database; restore it from a backup.",
+                )
+            places = {call.id: call.first for call in calls}
+            self._unfinished = _Unfinished(found.committed, growth, places)
+            edge = growth.edge
+        self._edge = edge
+        shown = self._require_newest()
+        if self._unfinished is not None:
+            self._finish(connection, tidier, is_lasting=False)
+        self._meet(connection)
+        if self._tree.head != shown:
+            tidier.follow(tree_head(self._tree), [])
+
+    def _meet(self, connection: Connection) -> None:
+        """Find out what witnesses remember, and publish what they have cosigned since."""
+        note = self._witnesses.meet(self._tree)
+        if note != self._tree.head:
+            head = tree_head(self._tree)._replace(checkpoint=note)
+            with connection.transaction():
+                state.publish(connection, self._database, self._epoch, head)
+            self._tree.take(head)
+
+    def _ask_again(self, connection: Connection, tidier: Tidier, *, is_idle: bool) -> None:
+        """Ask about the newest checkpoint: for who wants it now, or as some have been silent."""
+        callers = []
+        while not self._asking.empty():
+            callers.append(self._asking.get())
+        is_due = is_idle and self._witnesses.silences and time.monotonic() >= self._ask_at
+        if not callers and not is_due:
+            return
+        self._ask_at = time.monotonic() + ASK_AGAIN_S
+        shown = self._tree.head
+        try:
+            self._meet(connection)
+            if self._tree.head != shown:
+                tidier.follow(tree_head(self._tree), [])
+        except Exception as error:
+            for one in callers:
+                one.set_exception(error)
+            raise
+        for one in callers:
+            one.set_result(None)
+
+    def _require_newest(self) -> bytes:
+        """Refuse to lead a database that is behind what the store has shown already.
+
+        Raises:
+            ConflictError: it was set back: restored, or failed over to a server that was behind.
+            SplitViewError: it has another history.
+        """
+        (note,) = self._objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
+        if note is None:
+            return b""
+        shown = open_checkpoint(note, self._signer.key)
+        if shown.size > self._committed.size:
+            raise ConflictError(
+                f"{self._database.address.name} has {self._committed.size} entries, and "
+                f"{self._objects.name} shows {shown.size} of this log: the database was restored "
+                "from a backup, or a standby that was behind took over",
+                hint="Do not append here; go on with the newest database, or start a new log.",
+            )
+        check_same_history(note, self._committed.checkpoint, self._signer.key)
+        if shown.size <= self._tree.size and self._tree.root_below(shown.size) != shown.root:
+            raise SplitViewError(
+                f"{self._objects.name} shows another history than {self._database.address.name}",
+                a=note,
+                b=self._committed.checkpoint,
+                hint="Keep both checkpoints, they are the evidence.",
+            )
+        return note
+
+    def _swap(self, connection: Connection, calls: list[Call]) -> _Unfinished:
+        """Give calls their place: the second step, durable when the transaction is."""
+        growth = self._edge.grow([entry for call in calls for entry in call.entries])
+        size, root = growth.edge.size, growth.edge.frontier.root()
+        checkpoint = Checkpoint(self._signer.key.name, size, root)
+        head = Head(size, root, sign_checkpoint(checkpoint, self._signer))
+        places: dict[int, tuple[int, int]] = {}
+        first = self._edge.size
+        for call in calls:
+            places[call.id] = (first, len(call.entries))
+            first += len(call.entries)
+        # If the connection ends in here, it is not known which head is committed. It is read again
+        # by whoever leads next, and the one signed here is seen by nobody unless that is it.
+        state.swap(connection, self._epoch, self._committed, head, places)
+        firsts = {number: place for number, (place, _) in places.items()}
+        return _Unfinished(head, growth, firsts)
+
+    def _go_on_from(self, committed: _Unfinished) -> None:
+        """Take over what a transaction has made durable."""
+        self._committed, self._edge = committed.head, committed.growth.edge
+        self._unfinished = committed
+
+    def _finish(self, connection: Connection, tidier: Tidier, *, is_lasting: bool) -> None:
+        """Publish what is committed: the steps from the third on.
+
+        Args:
+            connection: The leader's.
+            tidier: Does what nobody waits for.
+            is_lasting: Whether calls that wait are committed in the transaction that publishes:
+                one sync of the database's disk less for each commit under load.
+        """
+        unfinished = self._unfinished
+        assert unfinished is not None  # noqa: S101 asked for by our own code only
+        head, growth = unfinished.head, unfinished.growth
+        self._tree.store(growth.objects, head.size)
+        self._progress = time.monotonic()
+        head = head._replace(checkpoint=self._witnesses.countersign(self._tree, head.checkpoint))
+        upcoming = None
+        with connection.transaction():
+            state.publish(connection, self._database, self._epoch, head)
+            calls = take(connection) if is_lasting else []
+            if calls:
+                upcoming = self._swap(connection, calls)
+        self._unfinished = None
+        self._tree.take(head)
+        self._waiting.note_trouble("")
+        self._waiting.resolve(unfinished.places)
+        if upcoming is not None:
+            self._go_on_from(upcoming)
+        # If we stop here, the next leader shows the checkpoint, the next full bundle has the queue
+        # emptied, and some partial tiles stay that nobody needs.
+        tidier.follow(head, growth.outgrown)
+
+
+def tree_head(tree: TileTree) -> Head:
+    """Give what a tree shows."""
+    frontier, root, checkpoint = tree.published
+    return Head(frontier.size, root, checkpoint)
+
+
+def _require_own(head: Head, signer: Signer) -> None:
+    """Refuse a head that this log's key has not signed.
+
+    Raises:
+        VerificationError: so it is.
+    """
+    checkpoint = open_checkpoint(head.checkpoint, signer.key)
+    if (checkpoint.size, checkpoint.root) != (head.size, head.root):
+        raise VerificationError(
+            "the database holds a checkpoint beside a size and root that are not its own",
+            hint="Somebody changed the database; restore it from a backup.",
+        )

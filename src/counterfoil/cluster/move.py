@@ -1,0 +1,229 @@
+"""Moving a log from a folder to PostgreSQL and back, with every receipt staying valid.
+
+    1. all entries are copied, as far as they are published; the log goes on meanwhile
+    2. the place it leaves is marked: nobody appends there any more
+    3. the rest is copied, and what is private to this machine moves along
+    4. the new place shows the log, under the very checkpoint that it had
+    5. everything is read again at the new place, and hashed
+
+Killed anywhere, the same call does the rest. Between 2 and 4 nobody can append at all: two places
+that could would be two histories.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from counterfoil.cluster.ends import End, Held, end_at, require_same
+from counterfoil.cluster.tiletree import Head
+from counterfoil.core.merkle import Hash
+from counterfoil.errors import ConflictError, SplitViewError, VerificationError
+from counterfoil.ledger import blobs
+from counterfoil.ledger.audit import Progress, audit
+from counterfoil.ledger.disk import Disk, WriterLock, reported
+from counterfoil.ledger.log import Log
+
+_CHUNK_ENTRIES = 1024  # read, hashed and written at once
+# What in a ledger's folder is the log itself; all else is private to the machine, and moves along.
+_THE_LOG = {"blobs", "ledger.json", "log", "moved.json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a move did.
+
+    Args:
+        origin: The log.
+        size: Entries, all hashed again at the new place.
+        root: Their root.
+        left: The place that was left, and can still be read.
+        place: Where it is now; without a password.
+    """
+
+    origin: str
+    size: int
+    root: Hash
+    left: str
+    place: str
+
+
+def move_log(source: str | Path, target: str | Path, progress: Progress | None = None) -> Moved:
+    """Move a log; the same call goes on with a move that was broken off.
+
+    Args:
+        source: Its folder or URL now.
+        target: Where it goes; a folder and a URL can be either.
+        progress: Called with entries copied and entries in all; then again while they are audited.
+
+    Raises:
+        ConflictError: another log is there, or somebody appends or records while we move.
+        SplitViewError: the log that is there has another history.
+        UnavailableError: a disk, the database or the object store refuses; move again.
+        VerificationError: the entries are not those of the checkpoint; nothing was marked yet.
+    """
+    disk = Disk()
+    old, new = end_at(source, disk), end_at(target, disk)
+    with contextlib.closing(old), contextlib.closing(new):
+        there = new.held()
+        left = require_same(old.held(), there, old, new)
+        if there is None or there.moved_to:
+            _copy(old, new, progress)
+        with new.open() as log:
+            report = audit(log, progress)
+    return Moved(left.key.name, report.size, report.root, old.name, new.name)
+
+
+def _copy(old: End, new: End, progress: Progress | None) -> None:
+    with old.open() as log:
+        key = log.key
+        private, place = old.private(key), new.private(key)
+        with _locked(private):
+            _require_room(private, place, is_under_way=bool(_held(old).moved_to))
+            done = new.begin(key)
+            _require_prefix(log, new, done)
+            done = _take(log, new, done, progress)
+            _require_whole(log, new)
+            if not _held(old).moved_to:
+                old.freeze(new.name)
+            # If we stop from here on, moving again goes on.
+            log.refresh()
+            _take(log, new, done, progress)
+            _require_whole(log, new)
+            _move_private(private, place)
+            new.finish(Head(log.size, log.root, log.checkpoint))
+
+
+def _take(log: Log, new: End, done: int, progress: Progress | None) -> int:
+    """Copy entries from `done` to what is published, and what they refer to; return that size."""
+    for start in range(done, log.size, _CHUNK_ENTRIES):
+        stop = min(log.size, start + _CHUNK_ENTRIES)
+        entries = log.read_entries(start, stop)
+        for entry in entries:
+            if entry.startswith(blobs.REFERENCE):
+                data = log.resolve(entry)
+                if data is not entry:
+                    blobs.shorten(data, new.blobs())
+        new.take(entries)
+        if progress is not None:
+            progress(stop, log.size)
+    return max(done, log.size)
+
+
+def _require_whole(log: Log, new: End) -> None:
+    """Check that what was copied is what the log's checkpoint says."""
+    if new.root() != log.root:
+        raise VerificationError(
+            f"the {log.size} entries of {log.engine.name} lead to another root than was signed",
+            hint="`counterfoil log audit` names the first bad place.",
+        )
+
+
+def _require_prefix(log: Log, new: End, done: int) -> None:
+    """Check that what is there already is the beginning of this log."""
+    if done > log.size:
+        raise ConflictError(
+            f"{new.name} has {done} entries of {log.origin}, and {log.engine.name} {log.size}",
+            hint="This place is behind that one; find out which went on.",
+        )
+    if new.root() != log.root_at(done):
+        with new.open() as there:
+            note = there.checkpoint
+        raise SplitViewError(
+            f"{new.name} has another history of {log.origin} than {log.engine.name}",
+            a=note,
+            b=log.checkpoint,
+            hint="Keep both checkpoints, they are the evidence.",
+        )
+
+
+# What is private to the machine
+
+
+def _private_names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.name not in _THE_LOG)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep everybody from recording while private files move.
+
+    Raises:
+        ConflictError: somebody does.
+    """
+    with contextlib.ExitStack() as held:
+        for name in _private_names(folder):
+            for path in sorted((folder / name).rglob("*.lock")):
+                held.callback(WriterLock(path, str(path.parent)).close)
+        yield
+
+
+def _require_room(private: Path, place: Path, *, is_under_way: bool) -> None:
+    """Refuse, before anything is done, to mix private files of two places."""
+    both = [
+        name for name in _private_names(private) if (place / name).is_dir() and not is_under_way
+    ]
+    if both:
+        raise ConflictError(
+            f"{place / both[0]} is there already",
+            hint=f"Move it away: that of {private} is to be put there.",
+        )
+
+
+def _move_private(private: Path, place: Path) -> None:
+    """Move private files, each name whole: they are at one of the two places at any time."""
+    with reported(f"cannot move private files from {private} to {place}"):
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in _private_names(private):
+            source, target = private / name, place / name
+            if name.startswith("."):
+                continue  # half a copy of ours, or of a file that is replaced
+            if source.stat().st_dev == place.stat().st_dev and not target.is_dir():
+                source.replace(target)
+                continue
+            if not target.exists():
+                _copy_whole(source, target)
+            elif not _are_same(source, target):
+                raise ConflictError(
+                    f"{source} and {target} differ, and one was to be a copy of the other",
+                    hint="Keep both, and find out which is newer.",
+                )
+            os.sync()
+            shutil.rmtree(source) if source.is_dir() else source.unlink()
+        os.sync()
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    unfinished = target.with_name(f".{target.name}.moving")
+    if unfinished.is_dir():
+        shutil.rmtree(unfinished)
+    if source.is_dir():
+        shutil.copytree(source, unfinished, symlinks=True)
+    else:
+        shutil.copy2(source, unfinished)
+    unfinished.replace(target)
+
+
+def _are_same(source: Path, target: Path) -> bool:
+    """Whether two files, or two folders of files, hold the same bytes."""
+    if not source.is_dir():
+        return filecmp.cmp(source, target, shallow=False)
+    files = [{p.relative_to(top) for p in top.rglob("*")} for top in (source, target)]
+    return files[0] == files[1] and all(
+        filecmp.cmp(source / path, target / path, shallow=False)
+        for path in files[0]
+        if (source / path).is_file()
+    )
+
+
+def _held(end: End) -> Held:
+    found = end.held()
+    assert found is not None  # noqa: S101 looked at before
+    return found

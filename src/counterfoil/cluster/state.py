@@ -1,0 +1,292 @@
+"""The rows that say how far a log is, and the one way to change them: under the fence.
+
+Whoever becomes leader raises `log.epoch`, in one transaction with reading the rest of that row. All
+that it writes later looks, with the row locked, whether that is still the epoch: a leader that was
+taken for dead finds out here, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import NamedTuple
+
+from counterfoil.cluster.database import Connection, Database
+from counterfoil.cluster.tiletree import Head
+from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
+from counterfoil.core.merkle import as_hash
+from counterfoil.errors import ConflictError, FormatError
+
+LEASE_S = 10
+"""How long nothing may be heard of a leader before its connection is cut for it."""
+
+_PLACES_KEPT = "1 hour"  # how long a caller can still ask where its entries came to stand
+QUEUED, PUBLISHED = "queued", "published"  # what is notified
+
+
+class Lead(NamedTuple):
+    """What a new leader finds.
+
+    Args:
+        epoch: Its own; the newest.
+        committed: What was committed last; perhaps it is not published.
+        published: What readers see.
+    """
+
+    epoch: int
+    committed: Head
+    published: Head
+
+
+class News(NamedTuple):
+    """What those who wait look at.
+
+    Args:
+        head: What readers see.
+        trouble: What keeps the leader from publishing; empty if nothing does.
+    """
+
+    head: Head
+    trouble: str
+
+
+class FencedError(Exception):
+    """Somebody else leads by now; caught in this package."""
+
+
+def channel(database: Database, about: str) -> str:
+    """Name the channel of one log's notifications."""
+    return f"{database.address.schema}_{about}"
+
+
+def lock_key(database: Database) -> int:
+    """Give the number of the advisory lock that the leader of a log holds."""
+    return _lock_number(database, "leader")
+
+
+def _moving_key(database: Database) -> int:
+    """Give the number of the lock that callers share, and that a move takes alone."""
+    return _lock_number(database, "moving")
+
+
+def _lock_number(database: Database, what: str) -> int:
+    digest = sha256(f"counterfoil {what} {database.address.schema}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+def create_rows(connection: Connection, key: VerifierKey, head: Head) -> None:
+    """Make a log, whose tiles are all in the store."""
+    vkey = format_vkey(key)
+    connection.execute(
+        "INSERT INTO log (vkey, size, root, checkpoint) VALUES (%s, %s, %s, %s)", (vkey, *head)
+    )
+    connection.execute("INSERT INTO published (size, root, checkpoint) VALUES (%s, %s, %s)", head)
+    connection.execute("INSERT INTO leader DEFAULT VALUES")
+
+
+def has_log(connection: Connection) -> bool:
+    """Whether the rows of a log are there."""
+    return connection.execute("SELECT FROM log").fetchone() is not None
+
+
+def read_key(database: Database, connection: Connection) -> VerifierKey:
+    """Read whose log this is.
+
+    Raises:
+        FormatError: there is none yet.
+    """
+    row = connection.execute("SELECT vkey FROM log").fetchone()
+    if row is None:
+        raise FormatError(
+            f"there is no ledger in {database.address.name}, schema {database.address.schema}",
+            hint="Move one there with `counterfoil log move`.",
+        )
+    return parse_vkey(row[0])
+
+
+def read_moved(connection: Connection) -> str:
+    """Read where the log was moved to; empty if it is here."""
+    row = connection.execute("SELECT coalesce(moved_to, '') FROM log").fetchone()
+    return "" if row is None else str(row[0])
+
+
+def keep_callers_out(connection: Connection, database: Database) -> None:
+    """Let nobody queue anything until this connection ends; a leader goes on."""
+    connection.execute("SELECT pg_advisory_lock(%s)", (_moving_key(database),))
+
+
+def mark_moved(connection: Connection, to: str) -> bool:
+    """Say that the log lives elsewhere; no leader commits anything from here on.
+
+    Returns:
+        Whether that was possible: not while something is queued or committed and not published.
+    """
+    done = connection.execute(
+        "UPDATE log SET moved_to = %s, epoch = epoch + 1 FROM published"
+        " WHERE log.size = published.size AND NOT EXISTS (SELECT FROM queue"
+        " WHERE (SELECT first FROM placed WHERE placed.id = queue.id) IS NULL)",
+        (to,),
+    )
+    return done.rowcount == 1
+
+
+def hold_here(connection: Connection, database: Database) -> None:
+    """Keep the log from being moved until this transaction ends.
+
+    Raises:
+        ConflictError: it was moved.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_moving_key(database),))
+    require_here(database, read_moved(connection))
+
+
+def resume(connection: Connection, head: Head) -> None:
+    """Go on with a log that came back."""
+    connection.execute(
+        "UPDATE log SET size = %s, root = %s, checkpoint = %s, moved_to = NULL, epoch = epoch + 1",
+        head,
+    )
+    connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
+    connection.execute("DELETE FROM queue")  # all of it was published before the log left
+
+
+def require_here(database: Database, moved_to: str) -> None:
+    """Refuse to write in a log that was moved.
+
+    Raises:
+        ConflictError: it was.
+    """
+    if moved_to:
+        raise ConflictError(
+            f"the log in {database.address.name} was moved to {moved_to}",
+            hint="Append there; here it can be read only.",
+        )
+
+
+def read_news(connection: Connection) -> News:
+    """Read what is published, and what keeps more from being so."""
+    row = connection.execute(
+        "SELECT size, root, checkpoint, trouble FROM published, leader", binary=True
+    ).fetchone()
+    if row is None:
+        raise FormatError("the log's rows are missing", hint="Was a move broken off?")
+    return News(_head(row[:3]), row[3])
+
+
+def lead(connection: Connection, database: Database, holder: str) -> Lead:
+    """Begin a new epoch; nobody of an older one changes anything from here on.
+
+    Raises:
+        ConflictError: the log was moved away.
+    """
+    with connection.transaction():
+        row = connection.execute(
+            "UPDATE log SET epoch = epoch + 1 RETURNING epoch, size, root, checkpoint, moved_to",
+            binary=True,
+        ).fetchone()
+        assert row is not None  # noqa: S101 whoever writes has read the log's key from this row
+        require_here(database, row[4] or "")
+        connection.execute(
+            "UPDATE leader SET epoch = %s, holder = %s, beat = clock_timestamp()", (row[0], holder)
+        )
+        shown = connection.execute("SELECT size, root, checkpoint FROM published", binary=True)
+        published = shown.fetchone()
+    assert published is not None  # noqa: S101 made together with `log`
+    return Lead(row[0], _head(row[1:4]), _head(published))
+
+
+def swap(
+    connection: Connection, epoch: int, old: Head, new: Head, places: Mapping[int, tuple[int, int]]
+) -> None:
+    """Compare and swap the committed head, and place the calls that it covers, all or nothing.
+
+    Args:
+        connection: The leader's, in a transaction.
+        epoch: The leader's.
+        old: What it goes on from.
+        new: What is committed now.
+        places: For the number of each call, its first index and how many entries it has.
+
+    Raises:
+        FencedError: another leader was faster.
+    """
+    done = connection.execute(
+        "UPDATE log SET size = %s, root = %s, checkpoint = %s"
+        " WHERE epoch = %s AND size = %s AND root = %s AND moved_to IS NULL",
+        (*new, epoch, old.size, old.root),
+    )
+    if done.rowcount != 1:
+        raise FencedError
+    firsts, counts = [first for first, _ in places.values()], [n for _, n in places.values()]
+    connection.execute(
+        "INSERT INTO placed (id, first, count)"
+        " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::integer[])",
+        ([*places], firsts, counts),
+    )
+
+
+def publish(connection: Connection, database: Database, epoch: int, head: Head) -> None:
+    """Show a committed head to readers, and tell those who wait; in a transaction.
+
+    Raises:
+        FencedError: another leader has taken over.
+    """
+    fence = connection.execute("SELECT FROM log WHERE epoch = %s FOR SHARE", (epoch,))
+    if fence.rowcount != 1:
+        raise FencedError
+    connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
+    connection.execute("UPDATE leader SET trouble = '' WHERE trouble <> ''")
+    connection.execute("SELECT pg_notify(%s, '')", (channel(database, PUBLISHED),))
+
+
+def report_trouble(connection: Connection, database: Database, epoch: int, trouble: str) -> None:
+    """Tell those who wait why nothing is published."""
+    with connection.transaction():
+        connection.execute(
+            "UPDATE leader SET trouble = %s WHERE epoch = %s AND trouble <> %s",
+            (trouble, epoch, trouble),
+        )
+        connection.execute("SELECT pg_notify(%s, '')", (channel(database, PUBLISHED),))
+
+
+def prune(connection: Connection, bound: int) -> None:
+    """Forget calls whose entries all stand below `bound`, in full bundles in the store."""
+    with connection.transaction():
+        connection.execute(
+            "DELETE FROM queue USING placed"
+            " WHERE queue.id = placed.id AND placed.first + placed.count <= %s",
+            (bound,),
+        )
+        connection.execute(
+            "DELETE FROM placed WHERE at < clock_timestamp() - %s::interval"
+            " AND first + count <= %s",
+            (_PLACES_KEPT, bound),
+        )
+
+
+def beat(connection: Connection, epoch: int) -> None:
+    """Say that the leader is alive."""
+    connection.execute("UPDATE leader SET beat = clock_timestamp() WHERE epoch = %s", (epoch,))
+
+
+def try_lock(connection: Connection, database: Database) -> bool:
+    """Take the lock that the leader holds, if nobody does; it is kept until the connection ends."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(database),)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def end_silent_leader(connection: Connection, database: Database) -> None:
+    """Cut the connection of a leader that nothing was heard of; its lock goes with it."""
+    key = lock_key(database) % (1 << 64)
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks, leader"
+        " WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND classid = %s AND objid = %s"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND beat < clock_timestamp() - make_interval(secs => %s)",
+        (key >> 32, key & 0xFFFFFFFF, LEASE_S),
+    )
+
+
+def _head(row: tuple[int, bytes, bytes]) -> Head:
+    size, root, checkpoint = row
+    return Head(size, as_hash(root, "root in the database"), bytes(checkpoint))

@@ -1,0 +1,83 @@
+"""Whether a server lives, and whether it works.
+
+    GET /healthz    200 while the process answers at all
+    GET /readyz     200 while the tree can be read and, unless it is read-only, written; else 503
+
+Everybody may ask. What exactly is wrong is in the log, for the operator.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from counterfoil.errors import CounterfoilError
+from counterfoil.http.sending import TEXT, Reply
+from counterfoil.http.service import Service
+
+CHECKED_FOR_S = 1.0
+"""How long an answer about the disk holds, so that asking often costs nothing."""
+
+_LOG = logging.getLogger("counterfoil.http")
+
+
+class Health:
+    """The routes of health.
+
+    Args:
+        service: The ledger.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._tree = ("unknown", 0.0)
+
+    @property
+    def routes(self) -> list[Route]:
+        """What to serve."""
+        return [
+            Route("/healthz", self.healthz, methods=["GET"]),
+            Route("/readyz", self.readyz, methods=["GET"]),
+        ]
+
+    async def healthz(self, request: Request) -> Response:
+        """Say that the process answers."""
+        del request
+        return Reply(b"ok\n", headers={"Content-Type": TEXT, "Cache-Control": "no-store"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Say whether it works."""
+        del request
+        state, checked = self._tree
+        now = time.monotonic()
+        if now - checked > CHECKED_FOR_S:
+            state = await self._service.read(self._look)
+            self._tree = (state, now)
+            self._service.intake.look()
+        writer = "ok"
+        if self._service.settings.read_only:
+            writer = "read-only"
+        elif self._service.intake.trouble:
+            writer = "not now"
+        is_ready = state == "ok" and writer != "not now"
+        body = orjson.dumps({"ready": is_ready, "tree": state, "writer": writer})
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        if not is_ready:
+            headers["Retry-After"] = "1"
+        return Reply(body, 200 if is_ready else 503, headers)
+
+    def _look(self) -> str:
+        log = self._service.log
+        try:
+            log.refresh()
+            if log.size:
+                log.receipt(log.size - 1)  # reads the right edge, and checks it against the root
+        except CounterfoilError as error:
+            _LOG.error("the log cannot be read: %s", error)
+            return "not now"
+        return "ok"

@@ -1,0 +1,178 @@
+"""A server process: granian, told what we know, and ended so that nothing taken is lost.
+
+granian bounds what comes before a request is one: a head has to arrive in time, idle connections
+are closed after the same time, and no more are accepted than may be open. On SIGTERM or Ctrl-C it
+accepts nothing new, what is under way is answered, and the ledger is settled and closed; what is
+not done after `DRAIN_WITHIN_S` is cut off, as by a crash, which loses nothing that was
+acknowledged.
+
+The server is one process that watches others, the workers, which open the ledger. A worker whose
+watcher was killed ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import ssl
+from collections.abc import Callable
+from functools import partial
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from counterfoil.errors import FormatError, UnavailableError
+from counterfoil.http.logs import logging_config
+from counterfoil.http.settings import Settings
+
+HEAD_WITHIN_S = 10
+"""How long the head of a request may take to arrive, and how long a connection may be idle."""
+
+DRAIN_WITHIN_S = 30
+"""How long what is under way may take, once the server is told to end."""
+
+MAX_CONNECTIONS = 4096
+"""Connections of one worker; the next ones wait until one is closed."""
+
+WATCHER_EVERY_S = 0.5
+"""How often a worker looks whether its watcher lives."""
+
+_SPARE_FILES = 256  # open files beside connections
+_LOG = logging.getLogger("counterfoil.http")
+
+
+def serve_ledger(settings: Settings, started: Callable[[], None]) -> None:
+    """Serve a ledger until told to end.
+
+    Args:
+        settings: All there is to say.
+        started: Called when the address is ours.
+
+    Raises:
+        FormatError: certificate or key are not read.
+        UnavailableError: the address is not free, or a worker ended by itself.
+    """
+    _serve(settings, partial(_load_ledger, settings), started)
+
+
+def serve_witness(settings: Settings, name: str, started: Callable[[], None]) -> None:
+    """Serve a witness of this machine until told to end; see `serve_ledger`.
+
+    Args:
+        settings: Where to listen; the rest is not asked.
+        name: The witness.
+        started: Called when the address is ours.
+    """
+    _serve(settings, partial(_load_witness, name), started)
+
+
+def _load_ledger(settings: Settings) -> ASGIApp:
+    from counterfoil.http.app import ledger_app  # noqa: PLC0415 in the worker, not its watcher
+
+    return Watched(ledger_app(settings))
+
+
+def _load_witness(name: str) -> ASGIApp:
+    from counterfoil.http.witness import named_app  # noqa: PLC0415 likewise
+
+    return Watched(named_app(name))
+
+
+def _serve(settings: Settings, load: Callable[[], ASGIApp], started: Callable[[], None]) -> None:
+    files = _raise_files()
+    try:
+        server = _Server(
+            "counterfoil",
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            workers=settings.workers,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=HEAD_WITHIN_S * 1000),
+            websockets=False,
+            backpressure=max(16, min(MAX_CONNECTIONS, files - _SPARE_FILES)),
+            log_dictconfig=logging_config(),
+            log_level=LogLevels.warning,
+            ssl_cert=settings.tls_cert,
+            ssl_key=settings.tls_key,
+            ssl_ca=settings.client_ca,
+            ssl_client_verify=settings.client_ca is not None,
+            workers_kill_timeout=DRAIN_WITHIN_S,
+        )
+    except (ssl.SSLError, OSError) as error:
+        raise FormatError(
+            f"certificate and key cannot be used: {error}",
+            hint="Both are PEM; the key has no passphrase and belongs to the certificate.",
+        ) from error
+    server.on_startup(started)
+    try:
+        server.serve(target_loader=load, wrap_loader=False)
+    except SystemExit as ended:
+        if ended.code:
+            raise UnavailableError(
+                "the server ended by itself", hint="The lines above, on standard error, say why."
+            ) from None
+    except (OSError, RuntimeError) as error:
+        raise UnavailableError(
+            f"cannot listen at {settings.host}:{settings.port}: {error}",
+            hint="Does another program listen there?",
+        ) from error
+
+
+class _Server(Granian):  # type: ignore[misc,valid-type]
+    """granian's, which ends when its terminal is closed.
+
+    It would start a second set of workers before the first has ended, and these could not write.
+    """
+
+    def signal_handler_reload(self, *given: object, **more: object) -> None:
+        self.signal_handler_interrupt(*given, **more)
+
+
+class Watched:
+    """An application that ends with the process that watches it.
+
+    Args:
+        app: The application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        logging.captureWarnings(True)
+        self._app = app
+        self._watcher = os.getppid()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; beside the first call, which lasts as long as the application, watch."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+
+    async def _watch(self) -> None:
+        while os.getppid() == self._watcher:  # noqa: ASYNC110 nobody tells that it is gone
+            await asyncio.sleep(WATCHER_EVERY_S)
+        _LOG.error("the process that watched this one is gone")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _raise_files() -> int:
+    """Allow as many open files as the system lets us; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + _SPARE_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft

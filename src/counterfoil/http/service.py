@@ -1,0 +1,122 @@
+"""The ledger as its routes see it: opened once, read in threads, closed when all is done.
+
+The event loop waits for no disk: whatever touches the ledger runs in a thread. Appending has a
+thread of its own (see `intake`), so that readers and searchers cannot keep it waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from starlette.requests import Request
+
+import counterfoil
+from counterfoil import ledger as ledgers
+from counterfoil.http.callers import Callers, Who, unauthenticated
+from counterfoil.http.intake import Intake
+from counterfoil.http.limits import Limits
+from counterfoil.http.metrics import Metrics
+from counterfoil.http.problems import busy
+from counterfoil.http.settings import Settings
+
+READ_THREADS = 8
+"""Threads that read: a disk that is slow for one caller is not slow for all."""
+
+MAX_SEARCHES = 64
+"""Searches that wait for each other."""
+
+POLICY_EVERY_S = 1.0
+"""How often it is seen whether another trust policy was adopted."""
+
+_LOG = logging.getLogger("counterfoil.http")
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class Service:
+    """A ledger that is served.
+
+    Args:
+        settings: Who may come in, and how much.
+        log: The ledger.
+    """
+
+    def __init__(self, settings: Settings, log: counterfoil.Ledger) -> None:
+        self.settings, self.log = settings, log
+        self.metrics = Metrics(lambda: log.size)
+        self.admission = ledgers.Admission(log)
+        self.callers = Callers(settings, self.admission, lambda: log.size, log.clock)
+        self.limits = Limits(settings.rate, settings.concurrency)
+        self.intake = Intake(log, self.metrics)
+        self._readers = ThreadPoolExecutor(READ_THREADS, "reading")
+        self._searcher = ThreadPoolExecutor(1, "searching")
+        self._searches = 0
+        self._watching: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Become the writer, unless nothing is to be taken in; then bring the index up to date."""
+        self.callers.reload()
+        if not self.settings.read_only:
+            await self.read(self.log.require_writer)
+            self.intake.start()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Append what was taken in, and settle."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        await self.intake.close()
+        self._readers.shutdown()
+        self._searcher.shutdown()
+        await asyncio.to_thread(self.log.close)
+
+    async def read(
+        self, function: Callable[Given, Result], *args: Given.args, **named: Given.kwargs
+    ) -> Result:
+        """Run something that reads, in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, lambda: function(*args, **named))
+
+    async def search(self, function: Callable[[], Result]) -> Result:
+        """Run something that searches: one after another, as they share an index with appending.
+
+        Raises:
+            Problem: 503, as too many wait.
+        """
+        if self._searches >= MAX_SEARCHES:
+            raise busy(503, "too many searches are under way")
+        self._searches += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._searcher, function)
+        finally:
+            self._searches -= 1
+
+    def require_reader(self, request: Request) -> None:
+        """Let a request read.
+
+        Raises:
+            Problem: 401.
+        """
+        who: Who = request.scope["who"]
+        if not (self.settings.public_read or who.is_known):
+            raise unauthenticated(
+                "only callers that the trust policy names may read here",
+                "Sign the request with a principal's key (RFC 9421).",
+            )
+
+    async def _watch(self) -> None:
+        """Go by a trust policy soon after it was adopted."""
+        while True:
+            await asyncio.sleep(POLICY_EVERY_S)
+            try:
+                await self.read(self.callers.reload)
+            except Exception:  # noqa: BLE001 a watch that ended would see nothing any more
+                _LOG.exception("the trust policy cannot be read")  # and is looked at again

@@ -1,0 +1,68 @@
+"""The mark of a log that lives elsewhere now: `moved.json` in its folder.
+
+    {"format": "counterfoil moved v1", "to": place}
+
+Whoever has it may be read, and nobody appends there any more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
+from counterfoil.errors import ConflictError, FormatError
+from counterfoil.ledger.disk import Disk, read_file, reported
+
+MOVED_FILE = "moved.json"
+_FORMAT = "counterfoil moved v1"
+_MAX_BYTES = 4 << 10  # an address and little else
+
+
+def write_moved(folder: Path, to: str, disk: Disk) -> None:
+    """Say, durably, where the log of this folder is now.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    mark: JsonValue = {"format": _FORMAT, "to": to}
+    with reported(f"cannot mark {folder} as moved"):
+        disk.replace(folder, MOVED_FILE, format_json(mark))
+
+
+def remove_moved(folder: Path, disk: Disk) -> None:
+    """Say that the log is here again."""
+    with reported(f"cannot go on in {folder}"):
+        (folder / MOVED_FILE).unlink(missing_ok=True)
+        disk.sync_folder(folder)
+
+
+def read_moved(folder: Path) -> str:
+    """Read where the log was moved to; empty if it is here.
+
+    Raises:
+        FormatError: the mark is damaged, and nobody can tell.
+    """
+    path = folder / MOVED_FILE
+    if not path.exists():
+        return ""
+    match parse_canonical(read_file(path, _MAX_BYTES), what=str(path)):
+        case {"format": "counterfoil moved v1", "to": str(to)}:
+            return to
+    raise FormatError(
+        f"{path} is not of the format {_FORMAT!r}",
+        hint="Restore it from a backup, or find out where the log is before you remove it.",
+    )
+
+
+def require_here(folder: Path) -> None:
+    """Refuse to write in a folder whose log was moved.
+
+    Raises:
+        ConflictError: it was.
+    """
+    to = read_moved(folder)
+    if to:
+        raise ConflictError(
+            f"the log in {folder} was moved to {to}",
+            hint="Append there; here it can be read only.",
+        )

@@ -1,0 +1,276 @@
+"""What a log says, read: entries, receipts, proofs, and statements by what they are about.
+
+Whatever is handed out is proven first: an entry by its leaf, a receipt by the checkpoint it is for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from counterfoil.core.checkpoint import open_checkpoint
+from counterfoil.core.envelope import Envelope, parse_envelope
+from counterfoil.core.merkle import Frontier, Hash, leaf_hash
+from counterfoil.core.receipt import Receipt
+from counterfoil.core.statement import Statement, parse_statement, predicate_type
+from counterfoil.errors import SignatureError, VerificationError
+from counterfoil.ledger import blobs
+from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.engine import Engine
+from counterfoil.ledger.index import Index
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.run import Run
+from counterfoil.ledger.tree import Published, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A statement in the log.
+
+    Args:
+        index: Its position.
+        envelope: What was signed; whether the signatures count is for a policy to say.
+        statement: What it says.
+    """
+
+    index: int
+    envelope: Envelope
+    statement: Statement
+
+
+class LogReader:
+    """A log as its readers see it, as of the last `refresh`.
+
+    Args:
+        folder: The ledger's folder: the log itself, unless it lives elsewhere, and what is private.
+        engine: Where the log lives.
+        clock: POSIX time in seconds.
+        random: Gives that many random bytes.
+        disk: How to write and sync.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        engine: Engine,
+        *,
+        clock: Callable[[], float],
+        random: Callable[[int], bytes],
+        disk: Disk,
+    ) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.random = random
+        self.disk = disk
+        self.engine = engine
+        self.keys = engine.keys
+        self.key = self.keys.key
+        self.origin = self.key.name
+        self.places = Places(self.origin)
+        self._lock = threading.Lock()  # guards what is opened when it is first needed
+        self._index: Index | None = None
+        self._tree: Tree = engine.read()
+        self._require_own_checkpoint()
+
+    @property
+    def size(self) -> int:
+        """Entries published, as of the last append or refresh."""
+        return self._tree.size
+
+    @property
+    def root(self) -> Hash:
+        """Root of the published tree."""
+        return self._tree.root()
+
+    def root_at(self, size: int) -> Hash:
+        """Compute the root over the first `size` entries.
+
+        Raises:
+            FormatError: there are fewer.
+        """
+        return self._tree.root(size)
+
+    @property
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint: a signed note, with the cosignatures it has."""
+        return self._tree.head
+
+    def refresh(self) -> None:
+        """See what others have published since."""
+        before = self._state()
+        self._tree.refresh()
+        if self._state() == before:
+            return
+        try:
+            self._require_own_checkpoint()
+        except SignatureError:
+            # Somebody else may have handed the log over to a new key meanwhile.
+            if not self.reload_keys():
+                raise
+            self._require_own_checkpoint()
+
+    def reload_keys(self) -> bool:
+        """Take over the log's keys as they are now; tell whether it has handed over since.
+
+        Raises:
+            FormatError: what says so is damaged.
+        """
+        keys = self.engine.keys
+        if self.key not in keys.all[:-1]:
+            return False
+        self.keys, self.key = keys, keys.key
+        return True
+
+    def entry(self, index: int) -> bytes:
+        """Read an entry.
+
+        Raises:
+            VerificationError: the disk no longer holds what the tree says.
+        """
+        self._tree.leaf(index)  # says what is wrong with an index there is not
+        (entry,) = self.checked(index, index + 1)
+        return entry
+
+    def resolve(self, entry: bytes) -> bytes:
+        """Give what an entry stands for: itself, or bytes beside the log; see `blobs`."""
+        return blobs.resolve(entry, self.engine.blobs)
+
+    def blob(self, digest: str) -> bytes:
+        """Read what lies beside the log, by its SHA-256 in hex.
+
+        Raises:
+            FormatError: this is no such digest.
+            UnavailableError: nothing lies there.
+            VerificationError: something else does.
+        """
+        return blobs.read_blob(digest, self.engine.blobs)
+
+    def envelope(self, index: int) -> Envelope:
+        """Read the envelope at `index`, from beside the log if it is too large for an entry."""
+        return parse_envelope(self.resolve(self.entry(index)))
+
+    def receipt(self, index: int) -> Receipt:
+        """Make the receipt of an entry for the newest checkpoint.
+
+        Raises:
+            FormatError: there is no such entry.
+            VerificationError: the disk disagrees with the checkpoint; nothing false is handed out.
+        """
+        return self._receipt_at(index, self._tree.published)
+
+    def receipt_under(self, index: int, note: bytes) -> Receipt:
+        """Make the receipt of an entry for an older checkpoint, as this log signed it once.
+
+        Raises:
+            FormatError: no such entry was under it.
+            VerificationError: it is not of this log, or of another history.
+        """
+        checkpoint = open_checkpoint(note, self.keys)
+        frontier = Frontier.at(checkpoint.size, self._tree.node)
+        return self._receipt_at(index, Published(frontier, checkpoint.root, note))
+
+    def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
+        """Prove that the tree of `size` (by default now) extends the one of `old_size`."""
+        return self._tree.consistency(old_size, size)
+
+    def find(
+        self,
+        *,
+        subject: str | None = None,
+        predicate: str | None = None,
+        issuer: str | None = None,
+        last: int | None = None,
+        within_s: float | None = None,
+    ) -> list[Found]:
+        """Find statements, oldest first; each counts once, at its first occurrence.
+
+        Args:
+            subject: Name of a subject, or one of its digests in hex.
+            predicate: Short name (`approval`) or full predicate type.
+            issuer: Label of a signing key, as the envelope claims it.
+            last: How many of the newest to give at most; None for all.
+            within_s: How long to look them up, or `UnavailableError`; None for no bound.
+        """
+        if predicate is not None and ":" not in predicate:
+            predicate = predicate_type(predicate)
+        found = []
+        index = self._open_index()
+        what = (subject, predicate, issuer, self.size)
+        for place in index.find(*what, last=last, within_s=within_s):
+            envelope = self.envelope(place)
+            found.append(Found(place, envelope, parse_statement(envelope.in_toto)))
+        return found
+
+    def positions_of(self, entries: Sequence[bytes]) -> list[int | None]:
+        """Find where each entry first stands; None for one that is not published, or no statement.
+
+        Args:
+            entries: As they stand in the log, so large ones as references.
+        """
+        found = self._open_index().positions(entries, self.size)
+        return [
+            # The index proves nothing; the leaf does.
+            place if place is not None and self._tree.leaf(place) == leaf_hash(entry) else None
+            for entry, place in zip(entries, found, strict=True)
+        ]
+
+    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read entries [start, stop), unchecked; `audit` checks them all."""
+        return self._tree.bodies(start, stop)
+
+    @property
+    def proves_entries(self) -> bool:
+        """Whether whatever is read was proven on the way, as of a ledger elsewhere."""
+        return self._tree.proves_entries
+
+    def checked(self, start: int, stop: int) -> Iterator[bytes]:
+        """Read entries [start, stop), each compared with its leaf.
+
+        Raises:
+            VerificationError: one is not what was logged.
+        """
+        return self._tree.checked(start, stop)
+
+    def read_entries(self, start: int, stop: int) -> list[bytes]:
+        """Read entries [start, stop), at least one, at once and unchecked."""
+        return self.read_run(start, stop).bodies()
+
+    def read_run(self, start: int, stop: int) -> Run:
+        """Read them as they lie in the file: with `leaves()`, and `bodies()` to take them apart."""
+        return self._tree.read_run(start, stop)
+
+    def stored_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
+        """Read the stored hashes [start, stop) of level `8 * tile_level`, one after another."""
+        return self._tree.joined_hashes(tile_level, start, stop)
+
+    # Beneath
+
+    def _open_index(self) -> Index:
+        with self._lock:
+            if self._index is None:
+                # Gates go by it, so it lies where writing in the ledger's folder does not reach it.
+                read, root, path = self.checked, self._root_at, self.places.index
+                self._index = Index(path, self.origin, read, self.resolve, root)
+            return self._index
+
+    def _state(self) -> tuple[int, Hash, bytes]:
+        published = self._tree.published
+        return published.frontier.size, published.root, published.head
+
+    def _receipt_at(self, index: int, published: Published) -> Receipt:
+        return Receipt(index, self._tree.path(index, published), published.head)
+
+    def _require_own_checkpoint(self) -> None:
+        """Refuse a published checkpoint that is not this log's, or not of this tree."""
+        checkpoint = open_checkpoint(self.checkpoint, self.keys)
+        if (checkpoint.size, checkpoint.root) != (self.size, self.root):
+            raise VerificationError(
+                f"{self.engine.name}: the checkpoint and the tree it is stored with differ",
+                hint="Restore it from a backup.",
+            )
+
+    def _root_at(self, size: int) -> Hash | None:
+        """Give the root at `size`; None where a reader cannot tell, as the log may have grown."""
+        return self._tree.root(size) if size <= self.size else None

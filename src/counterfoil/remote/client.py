@@ -1,0 +1,187 @@
+"""Asking a ledger's server: again where nothing is lost by it, and not for ever.
+
+Reading can always be repeated, and so can appending: a server takes each entry once, by its
+digest. So whatever was perhaps lost on the way is sent again, after a pause that doubles and that
+no two clients share, or that the server asks for; until a deadline. What a server decided is
+decided.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from counterfoil.errors import UnavailableError, VerificationError
+from counterfoil.ledger.web import Answer, OversizedError, Peer
+from counterfoil.remote.refusals import refusal
+
+READ_WITHIN_S = 20.0
+"""How long a question is repeated that got no answer, or 429 or 503."""
+
+APPEND_WITHIN_S = 60.0
+"""How long the same is done with entries that are to be appended."""
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+# No such host, or one that cannot show a certificate: asking again is of no use.
+_HOPELESS = (socket.gaierror, ssl.SSLCertVerificationError)
+_WHO = 401
+_BUSY = {429, 502, 503, 504}
+_MISSING = {404, 410}
+_GZIP = 16 + zlib.MAX_WBITS  # how zlib calls that format
+
+Sign = Callable[[str, str, Mapping[str, str], bytes], Mapping[str, str]]
+
+
+class _Question(NamedTuple):
+    method: str
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+    doing: str
+    most: int
+
+
+class Client:
+    """A ledger's server. May be used by several threads.
+
+    Args:
+        url: As `check_address` gives it.
+        sign: Gives all headers to send with a method, an address, headers and a body. What is
+            appended is signed; what is read only once the server asked who reads.
+        read_within_s: See `READ_WITHIN_S`.
+        append_within_s: See `APPEND_WITHIN_S`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        sign: Sign | None = None,
+        read_within_s: float = READ_WITHIN_S,
+        append_within_s: float = APPEND_WITHIN_S,
+    ) -> None:
+        self.url = url
+        self._sign = sign
+        self._sign_reads = False
+        self._read_within_s, self._append_within_s = read_within_s, append_within_s
+        self._peer = Peer(
+            url,
+            what="ledger",
+            hint="Check the address and the server, then try again; nothing was half-done.",
+            within_s=max(read_within_s, 0.1),
+        )
+        self._appends = Peer(
+            url,
+            what="ledger",
+            hint="The entries may be in or not; appending them again is safe, each is taken once.",
+            within_s=max(append_within_s, 0.1),
+        )
+
+    def get(self, path: str, most: int, *, fresh: bool = False) -> bytes | None:
+        """Read a file of the server; None where it has none.
+
+        Args:
+            path: Below the address, without a slash in front.
+            most: Bytes it has at most.
+            fresh: Whether caches on the way are passed by.
+
+        Raises:
+            RefusedError: the server lets us not read it.
+            UnavailableError: no answer within the time, or none that is a file.
+        """
+        doing = f"reading {path}"
+        headers = {"Accept-Encoding": "gzip, identity"}
+        if fresh:
+            headers["Cache-Control"] = "no-cache"
+        question = _Question("GET", path, b"", headers, doing, most)
+        answer = self._ask(self._peer, question, self._read_within_s)
+        if answer.status == _WHO and self._sign is not None and not self._sign_reads:
+            self._sign_reads = True
+            answer = self._ask(self._peer, question, self._read_within_s)
+        if answer.status in _MISSING:
+            return None
+        if answer.status != 200:
+            raise refusal(answer, self.url)
+        return self._unpacked(answer, most, doing)
+
+    def post(self, path: str, body: bytes, kind: str, most: int, *, doing: str) -> Answer:
+        """Send something that may safely arrive twice, and give the answer.
+
+        Raises:
+            UnavailableError: no answer within the time, or that of a server that is busy.
+        """
+        question = _Question("POST", path, body, {"Content-Type": kind}, doing, most)
+        return self._ask(self._appends, question, self._append_within_s)
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._peer.close()
+        self._appends.close()
+
+    def _ask(self, peer: Peer, question: _Question, within_s: float) -> Answer:
+        method, path, body, headers, doing, most = question
+        until = time.monotonic() + within_s
+        pause = _FIRST_PAUSE_S
+        while True:
+            # Signed anew each time: a signature says when it was made, and counts once.
+            sent = headers
+            if self._sign is not None and (method != "GET" or self._sign_reads):
+                sent = self._sign(method, f"{self.url}/{path}", headers, body)
+            wanted = 0.0
+            try:
+                answer = peer.request(method, f"/{path}", body, sent, doing=doing, max_bytes=most)
+            except OversizedError:
+                raise
+            except UnavailableError as error:
+                if isinstance(error.__cause__, _HOPELESS):
+                    raise
+                lost = error
+            else:
+                if answer.status not in _BUSY:
+                    return answer
+                lost = peer.unavailable(doing, f"HTTP {answer.status}")
+                wanted = _retry_after(answer.headers.get("retry-after", ""))
+            # Half of it by chance, so that those who failed together do not come back together.
+            wait = max(wanted, pause * (0.5 + random.random() / 2))  # noqa: S311 no secret
+            if time.monotonic() + wait > until:
+                raise lost
+            time.sleep(wait)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _unpacked(self, answer: Answer, most: int, doing: str) -> bytes:
+        """Give the file itself: logs may serve it compressed, asked or not (C2SP tlog-tiles)."""
+        coding = answer.headers.get("content-encoding", "identity").strip().lower()
+        if coding == "identity":
+            return answer.body
+        if coding != "gzip":
+            raise self._peer.unavailable(doing, f"it is encoded as {coding}")
+        unpacker = zlib.decompressobj(_GZIP)
+        try:
+            data = unpacker.decompress(answer.body, most + 1)
+        except zlib.error as error:
+            raise VerificationError(f"{doing} from {self._peer.name}: it is no gzip") from error
+        if len(data) > most or not unpacker.eof or unpacker.unused_data:
+            raise VerificationError(
+                f"{doing} from {self._peer.name}: it unpacks to more than {most} bytes, or not "
+                "to its end",
+                hint="Somebody on the way, or the server, sends what no ledger holds.",
+            )
+        return data
+
+
+def _retry_after(value: str) -> float:
+    """Read how long a server asks us to wait; 0 where it does not."""
+    if value.isdigit():
+        return float(value[:9])
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    return max(0.0, moment.timestamp() - time.time())

@@ -1,0 +1,166 @@
+"""Taking a log in from its site: a copy to read or, with the log's key, a ledger to go on with.
+
+Everything is verified, and written beside the place where it is to be; only what is whole is put
+there, by one rename. If we stop before, the next run goes on with what lies there already, once it
+has proven it.
+
+What a site does not hold is not brought back: private payloads, keys, anchors. The local witness
+of this machine, if it knows the log, still refuses a folder that is behind what it cosigned.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from counterfoil.core.merkle import Hash, leaf_hashes
+from counterfoil.errors import ConflictError, VerificationError
+from counterfoil.ledger.audit import Progress
+from counterfoil.ledger.blobs import REFERENCE, FolderBlobs
+from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.identity import write_identity
+from counterfoil.ledger.journal import MAX_COMMIT_BYTES
+from counterfoil.ledger.keyfiles import load_vkey
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.policyfile import format_adopted
+from counterfoil.ledger.treestore import TreeStore
+from counterfoil.ledger.trust import Trust
+from counterfoil.remote.engine import open_site
+from counterfoil.remote.mirror import Mirror
+
+_BATCH_ENTRIES = 4096
+_BATCH_BYTES = MAX_COMMIT_BYTES // 4  # of entries; their hashes lie beside them
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was taken in.
+
+    Args:
+        origin: The log.
+        size: Its entries.
+        root: The root over them.
+        appendable: Whether it is a ledger that can be appended to; else a copy to read.
+    """
+
+    origin: str
+    size: int
+    root: Hash
+    appendable: bool
+
+
+def import_site(
+    where: str | Path,
+    folder: Path,
+    *,
+    trust: str | Path | None = None,
+    read_only: bool = False,
+    progress: Progress | None = None,
+) -> Imported:
+    """Take a log in.
+
+    Args:
+        where: Address of its site, or its folder.
+        folder: Where it is to be; must be missing or empty.
+        trust: The log's trust policy, for the first time; None for the adopted one.
+        read_only: Whether it becomes a copy to read even where the log's key is on this machine.
+        progress: Called with entries done and entries in all.
+
+    Raises:
+        ConflictError: there is something in the folder, or another process imports into it.
+        UnavailableError: the site does not answer, or the disk refuses.
+        VerificationError: what the site holds is not what the log signed; nothing is put in place.
+        As `open_site`.
+    """
+    with reported(f"cannot import into {folder}"):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConflictError(f"{folder} is not empty", hint="Give a new folder.")
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.absolute().with_name(f".{folder.name}.importing")
+    engine = open_site(where, trust=trust)
+    with Log(engine.folder, engine=engine) as log:
+        appendable = not read_only and _has_key(log)
+        if appendable:
+            _write_ledger(log, unfinished, progress)
+        found = Imported(log.origin, log.size, log.root, appendable)
+    if not appendable:
+        mirror = Mirror(where, unfinished)
+        try:
+            copied = mirror.update(progress)
+        finally:
+            mirror.close()
+        found = Imported(copied.origin, copied.size, copied.root, appendable=False)
+    with reported(f"cannot import into {folder}"):
+        unfinished.replace(folder)
+        Disk().sync_folder(folder.absolute().parent)
+    return found
+
+
+def _has_key(log: Log) -> bool:
+    path = log.places.keys / "log.pem"
+    return path.exists() and load_vkey(path.with_suffix(".vkey")) == log.key
+
+
+def _write_ledger(log: Log, folder: Path, progress: Progress | None) -> None:
+    """Write a whole ledger into a folder that nobody uses yet."""
+    disk = Disk()
+    with reported(f"cannot import into {folder}"):
+        folder.mkdir(exist_ok=True)
+        with _open_tree(log, folder / "log", disk) as tree:
+            if log.size == 0:
+                tree.publish(log.checkpoint)
+            while tree.size < log.size:
+                entries = _next(log, tree.size)
+                _copy_blobs(log, entries, folder / "blobs", disk)
+                tree.commit(
+                    entries, leaf_hashes(entries), lambda size, root: _head(log, size, root)
+                )
+                if progress is not None:
+                    progress(tree.size, log.size)
+        if log.places.trust.exists():
+            disk.replace(folder, "trust.toml", format_adopted(Trust(log).show()))
+        write_identity(folder, log.keys, disk)
+
+
+def _open_tree(log: Log, folder: Path, disk: Disk) -> TreeStore:
+    """Go on with the tree of a run that stopped, if it is a beginning of the log's."""
+    if (folder / "tree.json").exists():
+        tree = TreeStore.open(folder, write=True, disk=disk)
+        if tree.size < log.size and tree.root() == log.root_at(tree.size):
+            return tree
+        tree.close()
+        shutil.rmtree(folder)
+    return TreeStore.create(folder, disk=disk)
+
+
+def _next(log: Log, start: int) -> list[bytes]:
+    """Read as many entries as one commit takes, at least one."""
+    entries: list[bytes] = []
+    total = 0
+    for entry in log.checked(start, min(log.size, start + _BATCH_ENTRIES)):
+        total += len(entry)
+        if entries and total > _BATCH_BYTES:
+            break
+        entries.append(entry)
+    return entries
+
+
+def _copy_blobs(log: Log, entries: list[bytes], folder: Path, disk: Disk) -> None:
+    blobs = FolderBlobs(folder, disk)
+    for entry in entries:
+        if entry.startswith(REFERENCE) and (data := log.resolve(entry)) != entry:
+            blobs.put(sha256(data).hexdigest(), data)
+
+
+def _head(log: Log, size: int, root: Hash) -> bytes:
+    """Give what is published at a size: the log's own checkpoint at the last, else nothing yet."""
+    if size < log.size:
+        return b""
+    if root != log.root:
+        raise VerificationError(
+            f"the {size} entries of {log.origin} lead to another root than its checkpoint",
+            hint="Nothing was put in place. Tell whoever runs the log.",
+        )
+    return log.checkpoint

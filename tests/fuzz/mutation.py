@@ -1,0 +1,193 @@
+"""Changes to bytes that keep more of their form than chance would.
+
+A flipped bit of canonical JSON is refused at its first line, and shows nothing about what comes
+behind. So half of the changes are made to the values inside: of JSON, of base64 within it, of RLP.
+The same generator gives the same changes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from random import Random
+from typing import Any
+
+MAX_BYTES = 1 << 16
+"""Longest outcome; longer inputs are tried by hand, in the tests of each limit."""
+
+# fmt: off
+WORDS = (
+    b"", b"\0", b"\n", b"\n\n", b" ", b"+", b"=", b"~", b"-", b".", b"\r\n", b"\x7f", b"\x80",
+    b"\xff" * 8, b"\xc0\x80", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xe2\x80\x94 ", b"\xe2\x80\xa8",
+    b"0", b"1", b"-1", b"00", b"255", b"256", b"65535", b"65536", b"1e400", b"1e21", b"-0", b"1.5",
+    b"9007199254740991", b"9007199254740992", b"9223372036854775807", b"9223372036854775808",
+    b"18446744073709551615", b"18446744073709551616", b"9" * 40, b"9" * 400, b"9" * 5000,
+    b"0x", b"0x0", b"0xffffffffffffffff", b"null", b"true", b"NaN", b"Infinity", b"[]", b"{}",
+    b'""', b"\\u0000", b"\\ud800", b"[[[[[[[[", b'{"a":' * 8, b"<script>", b"</script>", b"&#0;",
+    b"%00", b"&#" + b"9" * 5000, b"../", b"[[a]]", b"a.b.c", b'"""',
+)
+"""Bytes that mean something to some parser, or lie next to a limit."""
+
+_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 2, 255, 256, 2**31, 2**53 - 1, 2**53, 2**63 - 1, 2**64, 10**400,
+    0.5, -0.0, 1e17, 1e21, 1e300, 5e-324, "", "0", "\0", "\n", "\u2028", "\ud800", "é", "a" * 300,
+    [], {}, [[]], [None], {"": None}, {"a": [1]}, "2026-02-30T00:00:00Z", "9999-12-31T23:59:59Z",
+)
+# fmt: on
+_NUMBER = re.compile(rb"[0-9]+")
+
+
+def mutate(data: bytes, random: Random, form: str, others: tuple[bytes, ...]) -> bytes:
+    """Change `data` in one to four places.
+
+    Args:
+        data: What is changed.
+        random: Decides what is changed.
+        form: `json`, `rlp`, or `bytes` for anything else.
+        others: What parts may be taken from.
+    """
+    for _ in range(random.choice((1, 1, 1, 2, 2, 4))):
+        changed = None
+        if form == "json" and random.random() < 0.7:
+            changed = _change_json(data, random)
+        elif form == "rlp" and random.random() < 0.7:
+            changed = _change_rlp(data, random)
+        data = _change_bytes(data, random, others) if changed is None else changed
+    return data[:MAX_BYTES]
+
+
+def _change_bytes(data: bytes, random: Random, others: tuple[bytes, ...]) -> bytes:
+    at = random.randrange(len(data) + 1)
+    to = min(len(data), at + random.choice((1, 1, 2, 4, 8, 32, random.randrange(1, 4096))))
+    match random.randrange(10):
+        case 0 if data:
+            place = min(at, len(data) - 1)
+            flipped = bytes([data[place] ^ 1 << random.randrange(8)])
+            return data[:place] + flipped + data[place + 1 :]
+        case 1:
+            return data[:at] + random.randbytes(to - at) + data[to:]
+        case 2:
+            return data[:at] + random.choice((data[to:], b""))
+        case 3:
+            return data[:at] + random.choice(WORDS) + data[at:]
+        case 4:
+            return data[:at] + random.choice(WORDS) + data[to:]
+        case 5:
+            return data[:to] + data[at:]
+        case 6:
+            other = random.choice(others)
+            return data[:at] + other[random.randrange(len(other) + 1) :]
+        case 7 if found := list(_NUMBER.finditer(data)):
+            place = random.choice(found)
+            number = random.choice((random.choice(WORDS), b"%d" % random.randrange(1 << 70)))
+            return data[: place.start()] + number + data[place.end() :]
+        case 8 if random.random() < 0.1:  # long inputs cost time
+            part = data[at:to] or b"["
+            return (
+                data[:at] + part * random.choice((3, 70, 300, MAX_BYTES // len(part))) + data[to:]
+            )
+        case _:
+            start = random.randrange(len(data) + 1)
+            part = data[start : start + to - at]
+            return data[:at] + part + data[at:]
+
+
+def _change_json(data: bytes, random: Random) -> bytes | None:
+    """Change one value of a JSON text; None where it is none, or has lost all form."""
+    try:
+        root = [json.loads(data)]
+    except (ValueError, RecursionError):
+        return None
+    places = list(_places(root))
+    holder, key = random.choice(places)
+    value = holder[key]
+    match random.randrange(8):
+        case 0 if isinstance(holder, dict) or len(holder) > 1:
+            del holder[key]
+        case 1 if isinstance(holder, dict):
+            holder[random.choice((f"{key}s", "", "log", "é", key[:-1]))] = holder.pop(key)
+        case 2 if isinstance(holder, list) and holder is not root:
+            holder[key:key] = [value] * random.choice((1, 1, 2, 20, 300))
+        case 3:
+            other, name = random.choice(places)
+            holder[key] = json.loads(json.dumps(other[name]))
+        case 4:
+            holder[key] = random.choice(([value], {"a": value}, str(value), random.choice(_VALUES)))
+        case 5 if isinstance(value, int):
+            holder[key] = random.choice(
+                (value + 1, value - 1, -value, value << 1, float(value % 999))
+            )
+        case _ if isinstance(value, str) and random.random() < 0.9:
+            holder[key] = _change_text(value, random)
+        case _:
+            holder[key] = random.choice(_VALUES)
+    try:
+        text = json.dumps(root[0], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return None
+    return text.encode("utf-8", "replace" if random.random() < 0.9 else "surrogatepass")
+
+
+def _places(root: list[Any]) -> list[tuple[Any, Any]]:
+    """List every place of a value: what holds it, and under which key."""
+    places: list[tuple[Any, Any]] = []
+    level: list[Any] = [root]
+    while level:
+        holder = level.pop()
+        for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
+            places.append((holder, key))
+            if isinstance(value, dict | list):
+                level.append(value)
+    return places
+
+
+def _change_text(text: str, random: Random) -> str:
+    """Change a text, or what it is the base64 of, or the JSON in that."""
+    if len(text) >= 8 and random.random() < 0.6:
+        url = random.random() < 0.5
+        try:
+            padded = text + "=" * (-len(text) % 4) if url else text
+            data = base64.b64decode(padded, altchars=b"-_" if url else None, validate=True)
+        except (ValueError, binascii.Error):
+            pass
+        else:
+            form = "json" if data[:1] in {b"{", b"["} else "bytes"
+            changed = mutate(data, random, form, (data,))
+            encoded = base64.b64encode(changed, altchars=b"-_" if url else None).decode()
+            return encoded.rstrip("=") if url else encoded
+    changed = _change_bytes(text.encode("utf-8", "surrogatepass"), random, (b"example.org",))
+    return changed.decode("utf-8", random.choice(("replace", "ignore", "surrogateescape")))
+
+
+def _change_rlp(data: bytes, random: Random) -> bytes | None:
+    """Change one item of RLP, so that the lengths around it still hold."""
+    import rlp  # noqa: PLC0415 only what takes RLP has it
+
+    try:
+        root = [_lists(rlp.decode(data))]
+    except (rlp.exceptions.RLPException, RecursionError):
+        return None
+    places = _places(root)
+    holder, key = random.choice(places)
+    value = holder[key]
+    match random.randrange(6):
+        case 0 if len(holder) > 1:
+            del holder[key]
+        case 1 if holder is not root:
+            holder[key:key] = [value] * random.choice((1, 1, 2, 130))
+        case 2:
+            other, name = random.choice(places)
+            holder[key] = rlp.decode(rlp.encode(other[name]))
+        case 3:
+            holder[key] = random.choice(([value], [], b"", b"\0", b"\xff" * 32, bytes(32)))
+        case _ if isinstance(value, bytes):
+            holder[key] = _change_bytes(value, random, (b"\x80",))
+        case _:
+            holder[key] = random.randbytes(random.choice((1, 20, 32)))
+    return bytes(rlp.encode(root[0]))
+
+
+def _lists(item: Any) -> Any:
+    return item if isinstance(item, bytes) else [_lists(one) for one in item]

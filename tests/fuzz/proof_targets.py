@@ -1,0 +1,179 @@
+"""Targets where parts meet: evidence, letters, judgements, and whoever is asked to verify."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+from counterfoil.chain.anchoring import cost_of, size_of
+from counterfoil.core.canonical import format_json, parse_json
+from counterfoil.core.judgement import evaluate_data, evaluate_stage
+from counterfoil.core.retention import DEFAULT_RETENTION
+from counterfoil.core.statement import Subject, format_statement, parse_statement
+from counterfoil.core.succession import policy_history, policy_of, policy_statement
+from counterfoil.core.testimony import hear, short_predicate, stated_types
+from counterfoil.errors import FormatError
+from counterfoil.evidence.anchor import check_anchor
+from counterfoil.evidence.anything import verify
+from counterfoil.evidence.clearance import check_model
+from counterfoil.evidence.evidence import _digests
+from counterfoil.evidence.logged import Logged, read_logged
+from counterfoil.evidence.page import check_page, format_page, parse_page
+from counterfoil.evidence.verdict import Verdict
+from counterfoil.evidence.verify import verify_evidence
+from counterfoil.vault.seal import format_row, parse_row
+from fuzz import letters, seeds
+from fuzz.letters import evidence, facts, judge
+from fuzz.seeds import NOW, envelope, policy
+from fuzz.targets import Target
+
+MODEL = Subject("credit", {"sha256": letters.DIGEST})
+
+
+@cache
+def page() -> bytes:
+    """The letter as a person gets it."""
+    return format_page(evidence(), facts())
+
+
+@cache
+def logged() -> tuple[Logged, ...]:
+    """The letter's statements, checked."""
+    return tuple(read_logged(evidence(), seeds.LOG.key, judge()))
+
+
+def tell(verdict: Verdict) -> None:
+    """Write a verdict as people and programs get it."""
+    assert str(verdict)
+    json.dumps(verdict.as_dict(), allow_nan=False).encode()
+
+
+def take_evidence(data: bytes) -> None:
+    tell(verify_evidence(data, None))
+
+
+def take_evidence_with_policy(data: bytes) -> None:
+    tell(verify_evidence(data, judge()))
+
+
+def take_anything(data: bytes) -> None:
+    entry = seeds.entries()[0] if data.startswith(b"c2sp.org/tlog-proof@") else None
+    tell(verify(data, trust=judge(), entry=entry))
+
+
+def take_page(data: bytes) -> None:
+    parse_page(data)
+    check_page(data, evidence(), facts())
+
+
+def take_facts(data: bytes) -> None:
+    """Whatever a record says becomes a page that verifies, or none."""
+    said = parse_json(data, max_depth=16)
+    if not isinstance(said, dict):
+        raise FormatError("no object")
+    written = format_page(evidence(), said)
+    assert format_json(parse_page(written)) == format_json(evidence())
+    check_page(written, evidence(), said)
+
+
+def take_model(data: bytes) -> None:
+    """What a record says about the model that decided, judged."""
+    said = parse_json(data, max_depth=16)
+    if not isinstance(said, dict):
+        raise FormatError("no object")
+    check_model(said, logged(), 6, policy_history(judge(), []))
+    for rule in DEFAULT_RETENTION:
+        rule.hold(said)
+
+
+def take_judged(data: bytes) -> None:
+    """A statement by somebody who may say anything, in front of a gate."""
+    statement = parse_statement(data)
+    signed = envelope(data, "risk-a", "risk-b")
+    history = policy_history(judge(), [(3, signed)])
+    heard = [hear(history.at(9), signed, at) for at in (4, 5)]
+    heard += [hear(judge(), one.envelope, one.index) for one in logged()]
+    for subject in (*statement.subjects[:2], MODEL):
+        evaluate_stage(judge(), "production", subject, heard, model_format="skops", now=NOW)
+        evaluate_data(judge(), "credit-scoring", subject, heard, now=NOW)
+    role = short_predicate(statement.predicate_type)
+    more = Logged(role, 4, signed, statement, logged()[0].checkpoint, b"", logged()[0].grade)
+    check_model(facts(), (*logged(), more), 6, history)
+
+
+def take_said(data: bytes) -> None:
+    """What our own code reads out of statements that others may have made."""
+    statement = parse_statement(data)
+    said = statement.predicate
+    size_of(said), cost_of(said), stated_types(statement), _digests(said.get("trained_on"))
+    short_predicate(statement.predicate_type)
+    if "policy" in said:
+        policy_of(statement)
+
+
+def take_anchor(data: bytes) -> None:
+    check_anchor(parse_json(data), logged(), judge(), None)
+
+
+def take_row(data: bytes) -> None:
+    subject, disclosures = parse_row(data)
+    assert format_row(subject, disclosures) == data
+
+
+TARGETS = (
+    Target("evidence", take_evidence, lambda: (format_json(evidence()), page()), "json", tries=100),
+    Target(
+        "trusted-evidence",
+        take_evidence_with_policy,
+        lambda: (format_json(evidence()), page()),
+        "json",
+        more=lambda: [seeds.letter(name) for name in ("prediction.json", "prediction.html")],
+        tries=100,
+    ),
+    Target(
+        "verify",
+        take_anything,
+        lambda: (format_json(evidence()), page(), seeds.receipts()[0]),
+        "json",
+        tries=100,
+    ),
+    Target("page", take_page, lambda: (page(),), covers=(parse_page,), tries=100),
+    Target(
+        "facts",
+        take_facts,
+        lambda: (format_json(facts()), b'{"kind":"pad"}', b'{"output":0.8125,"kind":"decision"}'),
+        "json",
+        tries=100,
+    ),
+    Target("model-of-record", take_model, lambda: (format_json(facts()),), "json", tries=200),
+    Target(
+        "judgement",
+        take_judged,
+        lambda: (
+            *seeds.STATEMENTS[1:3],
+            *seeds.STATEMENTS[4:],
+            format_statement(policy_statement(policy())),
+        ),
+        "json",
+        more=lambda: (seeds.STATEMENTS[0], seeds.STATEMENTS[3]),
+        tries=200,
+    ),
+    Target(
+        "said",
+        take_said,
+        lambda: (
+            *seeds.STATEMENTS,
+            seeds.statement("anchor", {"size": 7, "gas": 21_000, "price_wei": "7"}),
+            seeds.statement("training", {"trained_on": [{"name": "a", "digest": "00" * 32}]}),
+            format_statement(policy_statement(policy())),
+        ),
+        "json",
+    ),
+    Target("anchor", take_anchor, lambda: (format_json(evidence()["anchor"]),), "json"),
+    Target(
+        "row",
+        take_row,
+        lambda: (b"A-1043\nWyJh~WyJi", b"\nWyJh"),
+        covers=(parse_row,),
+    ),
+)

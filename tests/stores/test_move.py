@@ -1,0 +1,257 @@
+"""Moving a log from one store to another and back: nothing is lost, and no receipt is."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import counterfoil as cf
+from counterfoil.cluster import ends, move, move_log, state
+from counterfoil.cluster.objects import FolderObjects
+from counterfoil.core.receipt import check_receipt
+from counterfoil.core.statement import Subject
+from counterfoil.errors import ConflictError, FormatError, SplitViewError, VerificationError
+from counterfoil.ledger.audit import audit
+from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.places import Places
+from counterfoil.ledger.treestore import TreeStore
+
+SHARED = ("postgres-files", "postgres-s3")
+MOST_STEPS = 120
+SOAK = int(os.environ.get("COUNTERFOIL_SOAK", "0"))
+
+
+def fill(store, count=700):
+    """Append entries, and a statement beside the log; everything with its receipt."""
+    with store.open() as log:
+        entries = [b"entry %d" % n for n in range(count)]
+        told = list(zip(entries, log.append_many(entries), strict=True))
+        large = log.attest([Subject("s", {"sha256": "ab" * 32})], "approval", {"x": "y" * 40_000})
+        told.append((log.entry(large.index), large.receipt))
+        return [(entry, receipt) for entry, receipt in told], log.checkpoint
+
+
+def check_all(store, told, checkpoint):
+    with store.open() as log:
+        # A writer that opens asks the witness again, whose line has the time in it.
+        assert log.checkpoint.splitlines()[:5] == checkpoint.splitlines()[:5]
+        for entry, receipt in told[:: len(told) // 20]:
+            check_receipt(entry, receipt, log.key)
+            assert log.entry(receipt.index) == entry
+            check_receipt(entry, log.receipt(receipt.index), log.key)
+        assert len(log.envelope(log.size - 1).payload) > 40_000
+        audit(log)
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_there_and_back_again(make_store, kind):
+    """A log moves to PostgreSQL byte for byte, goes on there, and comes back into its folder."""
+    old, new = make_store("embedded"), make_store(kind)
+    old.make()
+    told, checkpoint = fill(old)
+    seen = []
+    moved = move_log(old.location, new.location, lambda done, of: seen.append((done, of)))
+    assert (moved.size, moved.left) == (701, str(Path(old.location).absolute()))
+    assert seen[-1] == (701, 701)
+    check_all(new, told, checkpoint)
+    with old.open() as log, new.open() as same:
+        assert (log.size, log.checkpoint) == (701, same.checkpoint)
+        with pytest.raises(ConflictError, match=r"was moved to postgresql://127\.0\.0\.1:"):
+            log.append(b"x")
+    with new.open() as log:
+        told.append((b"new", log.append(b"new")))
+        told += zip([b"n"] * 300, log.append_many([b"n"] * 300), strict=True)
+        large = log.attest([Subject("s", {"sha256": "cd" * 32})], "approval", {"x": "z" * 40_000})
+        told.append((log.entry(large.index), large.receipt))
+        checkpoint = log.checkpoint
+    move_log(new.location, old.location)
+    check_all(old, told, checkpoint)
+    with new.open() as log, pytest.raises(ConflictError, match="was moved to /"):
+        log.append(b"x")
+    with old.open() as log:
+        log.append(b"home")
+        checkpoint = log.checkpoint
+    move_log(old.location, new.location)
+    with new.open() as log:
+        assert log.checkpoint.splitlines()[:5] == checkpoint.splitlines()[:5]
+        assert log.append(b"away again").index == log.size - 1
+        audit(log)
+
+
+def test_everything_private_moves_along(make_store):
+    """Decisions and models recorded in a folder are shown at the new place, and go on there."""
+    store = make_store("postgres-files")
+    folder = Path(store.location.partition("file://")[2].partition("&")[0]).with_name("ledger")
+    with cf.init(folder) as ledger:
+        model = ledger.models.add(lambda rows: ["yes"] * len(rows), name="f")
+        model.decide([[1, 2], [3, 4]])
+        streams = ledger.folder / "private" / "streams"
+        with pytest.raises(ConflictError, match="already has a writer"):
+            move_log(folder, store.location)
+    move_log(folder, store.location)
+    assert not streams.exists()
+    with cf.open(store.location) as ledger:
+        assert ledger.decisions.list("f") == [0, 1]
+        page = ledger.decisions.show("f", 1).evidence().page()
+        assert cf.verify(page).trusted
+    assert cf.verify(store.location).trusted
+
+
+def test_move_does_not_mix_logs(make_store, tmp_path):
+    """Nothing is moved over another log, over a copy that went on, or to where it is."""
+    old, new = make_store("embedded"), make_store("postgres-files")
+    old.make()
+    with pytest.raises(FormatError, match="no ledger"):
+        move_log(tmp_path / "nothing", new.location)
+    with pytest.raises(FormatError, match="where it is"):
+        move_log(old.location, old.location)
+    with old.open() as log:
+        log.append(b"x")
+    shutil.copytree(old.location, tmp_path / "copy")
+    move_log(old.location, new.location)
+    with pytest.raises(ConflictError, match="both hold"):
+        move_log(tmp_path / "copy", new.location)
+    with pytest.raises(ConflictError, match="was moved to"):
+        move_log(old.location, tmp_path / "elsewhere")
+    with cf.init(tmp_path / "other"):
+        pass
+    with pytest.raises(ConflictError, match="holds another log"):
+        move_log(tmp_path / "other", new.location)
+
+
+def test_damaged_log_is_not_moved(make_store):
+    """What is not under the signed root is found while copying, and the log stays where it is."""
+    old, new = make_store("embedded"), make_store("postgres-files")
+    old.make()
+    fill(old)
+    old.damage(0, b"entry 3", b"entry 4")
+    with pytest.raises(VerificationError):
+        move_log(old.location, new.location)
+    assert ends.FolderEnd(Path(old.location), Disk()).held().moved_to == ""
+
+
+def test_other_history_is_not_continued(make_store, tmp_path, signer):
+    """A log that comes back to a folder with another history is stopped, with both checkpoints."""
+    shutil.rmtree(Places(signer.key.name).witness)  # which would have told before
+    old, new = make_store("embedded"), make_store("postgres-files")
+    old.make()
+    fill(old, 5)
+    move_log(old.location, new.location)
+    with new.open() as log:
+        log.append_many([b"z"] * 2)
+    mark = Path(old.location) / "moved.json"
+    mark.rename(tmp_path / "mark")
+    with old.open() as log:
+        log.append(b"other")
+        note = log.checkpoint
+    (tmp_path / "mark").rename(mark)
+    with pytest.raises(SplitViewError) as caught:
+        move_log(new.location, old.location)
+    assert caught.value.a == note
+
+
+def test_log_is_moved_away_under_load(make_store):
+    """Others append without a pause; the move gets its turn, and they are told where to go on."""
+    old, new = make_store("postgres-files"), make_store("embedded")
+    old.make()
+    code = (
+        "from counterfoil.errors import ConflictError\n"
+        "try:\n"
+        "    while True: print(log.append(b'x').index, flush=True)\n"
+        "except ConflictError as error: print(error, flush=True)"
+    )
+    busy = [old.in_process(code) for _ in range(2)]
+    for process in busy:
+        process.stdout.readline()
+    moved = move_log(old.location, new.location)
+    told = [process.communicate(timeout=60)[0].split("\n") for process in busy]
+    assert all("was moved to" in lines[-2] for lines in told)
+    assert {int(line) for lines in told for line in lines[:-2]} <= set(range(moved.size))
+    with new.open() as log:
+        assert log.append(b"on").index == moved.size
+
+
+STEPS = (
+    (FolderObjects, "create"),
+    (FolderObjects, "replace"),
+    (TreeStore, "commit"),
+    (TreeStore, "publish"),
+    (Disk, "replace"),
+    (state, "mark_moved"),
+    (state, "create_rows"),
+    (state, "resume"),
+    (move, "_move_private"),
+    (Path, "unlink"),
+)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("way", ["away", "back"])
+def test_killed_at_every_step(make_store, tmp_path, monkeypatch, way):
+    """Wherever a move is killed, the same call finishes it; never can both places append."""
+    homes = tmp_path / "home"
+    shutil.copytree(os.environ["COUNTERFOIL_HOME"], homes / "clean")
+    killed = 0
+    for at in itertools.count(1, 1 if SOAK else 4):
+        assert at < MOST_STEPS
+        monkeypatch.setenv("COUNTERFOIL_HOME", str(homes / f"{at}"))
+        shutil.copytree(homes / "clean", homes / f"{at}")
+        old, new = make_store("embedded"), make_store("postgres-files")
+        old.make()
+        told, checkpoint = fill(old, 300)
+        if way == "back":
+            move_log(old.location, new.location)
+            with new.open() as log:
+                told += [(b"n", log.append(b"n"))]
+                large = [Subject("s", {"sha256": "cd" * 32})]
+                log.attest(large, "approval", {"x": "z" * 40_000})
+                checkpoint = log.checkpoint
+            old, new = new, old
+        child = os.fork()
+        if child == 0:
+            try:
+                kill_at(at)
+                move_log(old.location, new.location)
+            except BaseException:  # noqa: BLE001 nothing may run on as a second pytest
+                os._exit(1)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code in {0, 9}
+        assert can_append(old) + can_append(new) <= 1
+        assert move_log(old.location, new.location).size == len(told) + (way == "back")
+        check_all(new, told, checkpoint)
+        assert not can_append(old)
+        with new.open() as log:
+            log.append(b"on")
+        if code == 0:
+            break
+        killed += 1
+    assert killed >= {"away": 10, "back": 5}[way] // (1 if SOAK else 4)
+
+
+def kill_at(at):
+    """End this process before the step of that number, counted over all that writes."""
+    counter = itertools.count(1)
+    for owner, name in STEPS:
+        real = getattr(owner, name)
+
+        def step(*given, _real=real, **named):
+            if next(counter) == at:
+                os._exit(9)
+            return _real(*given, **named)
+
+        setattr(owner, name, step)
+
+
+def can_append(store):
+    """Whether somebody could become a writer there."""
+    try:
+        with store.open() as log:
+            log.engine.write().close()
+    except (ConflictError, FormatError):
+        return False
+    return True

@@ -1,0 +1,229 @@
+"""Servers that tests and benchmarks talk to: PostgreSQL as it is, and moto in the place of S3.
+
+Both are child processes that end with their parent, on free ports of this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+READY_S = 60.0
+USER, PASSWORD = "ledger", "not-for-anybody's-eyes"
+BUCKET = "ledgers"
+_PR_SET_PDEATHSIG = 1
+
+
+class MissingError(Exception):
+    """A server's program is not here, and cannot be had."""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def end_with_parent() -> None:
+    """In a child, before its program starts: be killed when the parent is."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def find_postgres() -> Path:
+    """The folder of PostgreSQL's programs; installed first where that is possible."""
+    for _ in range(2):
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+        if found:
+            return found[-1].parent
+        on_path = shutil.which("postgres")
+        if on_path and shutil.which("initdb"):
+            return Path(on_path).resolve().parent
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            break
+        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"]
+        done = subprocess.run([*install, "postgresql"], capture_output=True, check=False)
+        if done.returncode:
+            break
+    raise MissingError("PostgreSQL IS NOT TESTED: its programs are not on this machine")
+
+
+class Postgres:
+    """A PostgreSQL server with a database `ledgers`, its data in a folder of its own."""
+
+    def __init__(self, place: Path | None = None, **settings: str) -> None:
+        self._programs = find_postgres()
+        self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-postgres-", dir=place))
+        self.port = free_port()
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._demote = {}
+        if os.geteuid() == 0:  # which PostgreSQL refuses to run as
+            for name in ("postgres", "nobody"):
+                with contextlib.suppress(KeyError):
+                    user = pwd.getpwnam(name)
+                    self._demote = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+                    os.chown(self.folder, user.pw_uid, user.pw_gid)
+                    break
+        password = self.folder / "password"
+        password.write_text(PASSWORD)
+        password.chmod(0o644)
+        initdb = [self._programs / "initdb", "-D", self.folder / "data", "-U", USER, "-N"]
+        initdb += ["--auth=scram-sha-256", f"--pwfile={password}", "-E", "UTF8", "--locale=C"]
+        subprocess.run(initdb, cwd="/", capture_output=True, check=True, **self._demote)
+        self.start()
+        self.run("CREATE DATABASE ledgers", "postgres")
+
+    @property
+    def url(self) -> str:
+        """With the password, without tiles."""
+        return self.url_at(self.port)
+
+    def url_at(self, port: int, database: str = "ledgers") -> str:
+        """The same by way of another port."""
+        password = urllib.parse.quote(PASSWORD, safe="")
+        return f"postgresql://{USER}:{password}@127.0.0.1:{port}/{database}"
+
+    def start(self) -> None:
+        """Start, or start again, and wait until it answers."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(self.folder),
+            "max_connections": "200",
+            "shared_buffers": "64MB",
+            **self._settings,
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        command = [self._programs / "postgres", "-D", self.folder / "data", "-p", str(self.port)]
+        until = time.monotonic() + READY_S
+        while True:
+            with (self.folder / "log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    [*command, *options],
+                    cwd="/",
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=end_with_parent,  # noqa: PLW1509 prctl allocates nothing
+                    **self._demote,
+                )
+            while self._process.poll() is None:
+                with (
+                    contextlib.suppress(OSError),
+                    socket.create_connection(("127.0.0.1", self.port), timeout=1),
+                ):
+                    if self._answers():
+                        return
+                time.sleep(0.05)
+                self._in_time(until)
+            self._in_time(until)  # children of one that was killed may take a moment to go
+            time.sleep(0.05)
+
+    def run(self, query: str, database: str = "ledgers") -> None:
+        """Run a query that gives nothing."""
+        import psycopg  # noqa: PLC0415 an extra
+
+        with psycopg.connect(self.url_at(self.port, database), autocommit=True) as connection:
+            connection.execute(query.encode())
+
+    def is_running(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it as a power cut would, as far as its processes go."""
+        self._process.kill()
+        self._process.wait()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the server's first process."""
+        self._process.send_signal(number)
+
+    def close(self) -> None:
+        """Stop it, and remove its data."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)  # nothing of it is needed any more
+            try:
+                self._process.wait(READY_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        import psycopg  # noqa: PLC0415 an extra
+
+        try:
+            psycopg.connect(self.url_at(self.port, "postgres"), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _in_time(self, until: float) -> None:
+        if time.monotonic() > until:
+            raise AssertionError((self.folder / "log").read_text()[-2000:])
+
+
+class Moto:
+    """A stand-in for S3: moto's server, whose memory ends with its process."""
+
+    def __init__(self) -> None:
+        peers = ROOT / ".venv-peers"
+        self._program = peers / "bin" / "moto_server"
+        if not self._program.exists():
+            make = ["make", "-C", ROOT, f"PYTHON={sys.executable}", ".venv-peers/.made"]
+            done = subprocess.run(make, capture_output=True, check=False)
+            if done.returncode or not self._program.exists():
+                raise MissingError("S3 IS NOT TESTED: `make .venv-peers/.made` does not work here")
+        self.port = free_port()
+        self.environment = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": secrets.token_hex(8),
+            "AWS_REGION": "us-east-1",
+        }
+        self.start()
+
+    def start(self) -> None:
+        """Start it, with one empty bucket."""
+        self._process = subprocess.Popen(
+            [self._program, "-H", "127.0.0.1", "-p", str(self.port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 prctl allocates nothing
+        )
+        until = time.monotonic() + READY_S
+        while True:
+            put = urllib.request.Request(
+                f"http://127.0.0.1:{self.port}/{BUCKET}",
+                method="PUT",
+                headers={"Authorization": "AWS4-HMAC-SHA256 Credential=nobody/x/us-east-1/s3/x"},
+            )
+            try:
+                with urllib.request.urlopen(put, timeout=10):  # noqa: S310 our own address
+                    return
+            except OSError:
+                assert time.monotonic() < until, "moto does not answer"
+                assert self._process.poll() is None, "moto ended"
+                time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self._process.kill()
+        self._process.wait()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal: stopped, it takes connections and never answers."""
+        self._process.send_signal(number)
+
+    close = kill

@@ -1,0 +1,82 @@
+"""The command line takes an address wherever it takes a ledger."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from counterfoil.cli import app
+from counterfoil.core.statement import Subject
+from counterfoil.errors import PolicyError
+from counterfoil.ledger.export import export_site
+
+pytestmark = pytest.mark.usefixtures("reader")
+
+
+@pytest.fixture
+def ask():
+    def ask(*words, exit_code=0):
+        result = CliRunner().invoke(app, [*map(str, words), "--json"])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == exit_code, result.output
+        return json.loads(result.stdout)
+
+    return ask
+
+
+def test_what_to_do_without_a_policy_is_said(ask, site, policy, local):
+    """The error names the command that helps, and it does."""
+    refused = ask("log", "status", "--ledger", site.url, exit_code=PolicyError.exit_code)
+    assert "counterfoil policy trust FILE" in refused["hint"]
+    trusted = ask("policy", "trust", policy)
+    assert trusted["digest"] == local.policy.show().digest.hex()
+    assert ask("log", "status", "--ledger", site.url)["size"] == local.size
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("log", "status"),
+        ("log", "audit"),
+        ("log", "witness"),
+        ("policy", "show"),
+        ("policy", "suggest"),
+        ("model", "list"),
+        ("data", "list"),
+    ],
+)
+def test_commands_take_an_address(words, ask, site, policy):
+    """Whatever reads a ledger reads one elsewhere."""
+    ask("policy", "trust", policy)
+    assert ask(*words, "--ledger", site.url)
+
+
+def test_a_ledger_elsewhere_is_verified_and_exported(ask, site, policy, local, tmp_path):
+    """`verify` takes its address and a policy, and adopts nothing; `export` copies it."""
+    verdict = ask("verify", site.url, "--trust", policy)
+    assert verdict["trusted"]
+    assert not (tmp_path / "reader-home" / "trust").exists()
+    ask("policy", "trust", policy)
+    exported = ask("log", "export", tmp_path / "copy", "--ledger", site.url)
+    assert exported["root"] == local.root.hex()
+
+
+def test_copies_are_made_and_watched(ask, site, policy, local, tmp_path):
+    """Mirror, import and monitor from the command line."""
+    mirrored = ask("log", "mirror", site.url, tmp_path / "mirror", "--trust", policy)
+    assert (mirrored["size"], mirrored["new"]) == (local.size, local.size)
+    taken = ask("log", "import", tmp_path / "mirror", tmp_path / "copy")
+    assert (taken["size"], taken["appendable"]) == (local.size, False)
+    assert ask("verify", tmp_path / "copy")["trusted"]
+    local.add_principal("stranger")
+    local.append_envelope(
+        local.sign([Subject("thing", {"sha256": "ab" * 32})], "approval", {}, by=("stranger",))
+    )
+    export_site(local, site.folder)
+    event = ask("log", "monitor", site.url, "--once", "--metrics", tmp_path / "figures")
+    assert event["kind"] == "refused"
+    assert event["index"] == local.size - 1
+    assert (tmp_path / "figures").read_text().startswith("# HELP counterfoil_monitor_entries")
