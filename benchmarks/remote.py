@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import counterfoil
 from counterfoil.ledger.export import export_site
+from counterfoil.remote import Mirror
 
 ENTRY_BYTES = 300  # a small statement in its envelope
 BATCH = 1000
@@ -60,6 +61,7 @@ def audits(folder: Path, entries: int) -> dict[str, float]:
     at_home: list[Spent] = []
     elsewhere: list[Spent] = []
     opening: list[float] = []
+    mirroring = Spent(1, 1)
     try:
         for turn in range(TURNS):
             at_home.append(spent(local.audit))
@@ -69,6 +71,10 @@ def audits(folder: Path, entries: int) -> dict[str, float]:
             with counterfoil.open(url, trust=trust) as remote:
                 opening.append(time.perf_counter() - began)
                 elsewhere.append(spent(remote.audit))
+            if turn == 0:
+                mirror = Mirror(url, folder / "mirror")
+                mirroring = spent(mirror.update)
+                mirror.close()
     finally:
         server.terminate()
         server.join()
@@ -81,6 +87,8 @@ def audits(folder: Path, entries: int) -> dict[str, float]:
         "audit in its folder, entries a second of the processor": local.size / home.processor,
         "audit over HTTP, entries a second of the processor": local.size / away.processor,
         "over HTTP, of that in its folder, by the processor": home.processor / away.processor,
+        "mirroring over HTTP, entries a second": local.size / mirroring.seconds,
+        "mirroring over HTTP, entries a second of the processor": local.size / mirroring.processor,
         "opening over HTTP, ms": 1e3 * statistics.median(opening),
     }
 

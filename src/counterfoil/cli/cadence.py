@@ -1,13 +1,16 @@
-"""Commands that confirm a log once, or go on at a cadence until they are stopped."""
+"""Commands that do something once, or go on at a cadence until they are stopped."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 import counterfoil
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.run import until_stopped
+from counterfoil.errors import UnavailableError
 
 
 def confirm(
@@ -47,3 +50,25 @@ def confirm(
         )
     except KeyboardInterrupt:
         output.remark("note", ended)
+
+
+def repeat(once: Callable[[], Any], every: float | None) -> None:
+    """Do something once, or until stopped; what is unavailable is tried again.
+
+    Args:
+        once: Raises what is not true, and ends it.
+        every: Seconds between; None for once.
+    """
+    if every is None:
+        once()
+        return
+    until_stopped()
+    try:
+        while True:
+            try:
+                once()
+            except UnavailableError as error:
+                output.remark("warning", str(error))
+            time.sleep(every)
+    except KeyboardInterrupt:
+        output.remark("note", "stopped; the next run goes on from here")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +12,9 @@ import typer
 import counterfoil
 from counterfoil import remote
 from counterfoil.cli import output
+from counterfoil.cli.cadence import repeat
 from counterfoil.cli.options import LEDGER, LEDGER_VARIABLE, AsJson, TrustFile
-from counterfoil.cli.run import until_stopped, verb
+from counterfoil.cli.run import verb
 from counterfoil.errors import UnavailableError
 
 Where = Annotated[
@@ -91,12 +91,16 @@ def mirror(
     as_json: AsJson = False,
 ) -> None:
     """Keep a verified copy of a log, as files for any web server."""
-    copy = remote.Mirror(url, folder, trust=trust)
-    try:
+    with contextlib.ExitStack() as held:
+        opened: list[remote.Mirror] = []  # one, once the log could be opened
 
         def once() -> None:
+            if not opened:
+                copy = remote.Mirror(url, folder, trust=trust)
+                held.callback(copy.close)
+                opened.append(copy)
             with output.progress("verifying entries") as progress:
-                found = copy.update(progress)
+                found = opened[0].update(progress)
             body = {
                 "folder": str(folder),
                 "origin": found.origin,
@@ -114,8 +118,6 @@ def mirror(
             )
 
         repeat(once, every)
-    finally:
-        copy.close()
 
 
 def import_site(
@@ -199,25 +201,3 @@ def _print_event(event: dict[str, Any], *, as_json: bool) -> None:
     said = f" {event['predicate']} about {about}" if event.get("predicate") else ""
     why = f": {event['reason']}" if event.get("reason") else ""
     output.write(output.plain(f"{event['kind']} {place}{said}{why}") + "\n")
-
-
-def repeat(once: Callable[[], Any], every: float | None) -> None:
-    """Do something once, or until stopped; what is unavailable is tried again.
-
-    Args:
-        once: Raises what is not true, and ends it.
-        every: Seconds between; None for once.
-    """
-    if every is None:
-        once()
-        return
-    until_stopped()
-    try:
-        while True:
-            try:
-                once()
-            except UnavailableError as error:
-                output.remark("warning", str(error))
-            time.sleep(every)
-    except KeyboardInterrupt:
-        output.remark("note", "stopped; the next run goes on from here")

@@ -113,6 +113,7 @@ class Peer:
         *,
         doing: str,
         max_bytes: int = MAX_ANSWER_BYTES,
+        within_s: float | None = None,
     ) -> Answer:
         """Ask, and give the answer, whatever its status.
 
@@ -123,6 +124,7 @@ class Peer:
             headers: By name.
             doing: What for; begins the message of an error.
             max_bytes: Longest answer.
+            within_s: The deadline of this request, where it is earlier than that of each.
 
         Raises:
             UnavailableError: no answer, not in time, or cut short.
@@ -132,10 +134,16 @@ class Peer:
             connection = self._idle.pop() if self._idle else None
         target = self._target.rstrip("/") + path if path else self._target
         asked = (method, target, body, {"Accept-Encoding": "identity", **(headers or {})})
+        within = min(self._within_s, within_s if within_s is not None else self._within_s)
+        until = time.monotonic() + within
         if connection is not None:
             with contextlib.suppress(_ClosedError):
-                return self._exchange(connection, asked, doing, max_bytes, is_fresh=False)
-        return self._exchange(self._connection(), asked, doing, max_bytes, is_fresh=True)
+                return self._exchange(
+                    connection, asked, doing, max_bytes, until=until, is_fresh=False
+                )
+        return self._exchange(
+            self._connection(within), asked, doing, max_bytes, until=until, is_fresh=True
+        )
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -155,15 +163,16 @@ class Peer:
         doing: str,
         max_bytes: int,
         *,
+        until: float,
         is_fresh: bool,
     ) -> Answer:
-        until = time.monotonic() + self._within_s
+        within = max(until - time.monotonic(), 0.001)
         # Called like the class that it stands for.
         connection.response_class = partial(_Response, until)  # type: ignore[assignment]
         is_done = False
         try:
             if connection.sock is not None:
-                connection.sock.settimeout(self._within_s)
+                connection.sock.settimeout(within)
             connection.request(*asked)
             with connection.getresponse() as response:
                 body = response.read(max_bytes + 1)
@@ -174,7 +183,7 @@ class Peer:
             late = isinstance(error, TimeoutError)
             if not is_fresh and not late and isinstance(error, ConnectionError):
                 raise _ClosedError from error
-            reason = f"no answer within {self._within_s:g} s" if late else str(error)
+            reason = f"no answer within {within:.3g} s" if late else str(error)
             raise self.unavailable(doing, reason or type(error).__name__) from error
         finally:
             if not (is_done and self._keep and self._put_back(connection)):
@@ -194,8 +203,7 @@ class Peer:
                 return True
         return False
 
-    def _connection(self) -> http.client.HTTPConnection:
-        within = self._within_s
+    def _connection(self, within: float) -> http.client.HTTPConnection:
         if self._tls is None:
             return http.client.HTTPConnection(self._host, self._port, timeout=within)
         return http.client.HTTPSConnection(

@@ -12,6 +12,7 @@ import email.utils
 import random
 import socket
 import ssl
+import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ APPEND_WITHIN_S = 60.0
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_LEAST_S = 0.1  # for a last question, when the time is almost up
 # No such host, or one that cannot show a certificate: asking again is of no use.
 _HOPELESS = (socket.gaierror, ssl.SSLCertVerificationError)
 _WHO = 401
@@ -70,18 +72,19 @@ class Client:
         self.url = url
         self._sign = sign
         self._sign_reads = False
+        self._is_closed = threading.Event()
         self._read_within_s, self._append_within_s = read_within_s, append_within_s
         self._peer = Peer(
             url,
             what="ledger",
             hint="Check the address and the server, then try again; nothing was half-done.",
-            within_s=max(read_within_s, 0.1),
+            within_s=max(read_within_s, _LEAST_S),
         )
         self._appends = Peer(
             url,
             what="ledger",
             hint="The entries may be in or not; appending them again is safe, each is taken once.",
-            within_s=max(append_within_s, 0.1),
+            within_s=max(append_within_s, _LEAST_S),
         )
 
     def get(self, path: str, most: int, *, fresh: bool = False) -> bytes | None:
@@ -121,7 +124,8 @@ class Client:
         return self._ask(self._appends, question, self._append_within_s)
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept, and ask nothing again."""
+        self._is_closed.set()
         self._peer.close()
         self._appends.close()
 
@@ -136,7 +140,10 @@ class Client:
                 sent = self._sign(method, f"{self.url}/{path}", headers, body)
             wanted = 0.0
             try:
-                answer = peer.request(method, f"/{path}", body, sent, doing=doing, max_bytes=most)
+                left = max(until - time.monotonic(), _LEAST_S)
+                answer = peer.request(
+                    method, f"/{path}", body, sent, doing=doing, max_bytes=most, within_s=left
+                )
             except OversizedError:
                 raise
             except UnavailableError as error:
@@ -152,7 +159,8 @@ class Client:
             wait = max(wanted, pause * (0.5 + random.random() / 2))  # noqa: S311 no secret
             if time.monotonic() + wait > until:
                 raise lost
-            time.sleep(wait)
+            if self._is_closed.wait(wait):
+                raise lost
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _unpacked(self, answer: Answer, most: int, doing: str) -> bytes:

@@ -151,6 +151,7 @@ class Remote(SiteEngine):
         settle_within_s: float = SETTLE_WITHIN_S,
     ) -> None:
         url = check_address(url)
+        self._signer: Signer | None = None
         self._client = Client(
             url,
             sign=self._signed,
@@ -182,8 +183,10 @@ class Remote(SiteEngine):
         return sign_request(signer, method, url, headers, body)
 
     def _caller(self) -> Signer | None:
-        trusted = getattr(self, "_trusted", None)
-        return None if trusted is None else find_caller(trusted.places, trusted.policy())
+        trusted: Trusted | None = getattr(self, "_trusted", None)
+        if self._signer is None and trusted is not None:
+            self._signer = find_caller(trusted.places, trusted.policy())
+        return self._signer
 
 
 def find_caller(places: Places, policy: TrustPolicy) -> Signer | None:

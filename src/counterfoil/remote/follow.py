@@ -13,6 +13,7 @@ Source:
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -57,6 +58,7 @@ class Follower:
     ) -> None:
         self._source, self._memory, self._policy = source, memory, policy
         self._settle_within_s = settle_within_s
+        self._lock = threading.Lock()
 
     def follow(self, tree: SiteTree) -> None:
         """Show the newest checkpoint.
@@ -137,10 +139,11 @@ class Follower:
             edge = tree.find_edge(checkpoint)
             if before is not None and before.size < checkpoint.size:
                 self._compare(tree.under(edge), before, seen, note)
-        if not self._memory.keep(note, instead_of=seen):
-            return False
-        # If we stop before this, the checkpoint is remembered and nobody was shown anything.
-        tree.show(checkpoint, note, edge)
+        with self._lock:  # what was remembered last is shown last, whichever thread is faster
+            if not self._memory.keep(note, instead_of=seen):
+                return False
+            # If we stop before this, the checkpoint is remembered and nobody was shown anything.
+            tree.show(checkpoint, note, edge)
         return True
 
     def _compare(self, grown: SiteTree, before: Checkpoint, seen: bytes, note: bytes) -> None:

@@ -81,9 +81,8 @@ class RemoteWriter:
         # All of them before the first is sent: what is no envelope never leaves this machine.
         whole = [self._whole(number, entry) for number, entry in enumerate(entries)]
         indices: list[int] = []
-        with self._lock:
-            while len(indices) < len(whole):
-                indices += self._send(_first_of(whole, len(indices)))
+        while len(indices) < len(whole):
+            indices += self._send(_first_of(whole, len(indices)))
         return indices
 
     def ask_witnesses(self) -> None:
@@ -122,9 +121,10 @@ class RemoteWriter:
             self._check(entry, reply, opened) for entry, reply in zip(entries, replies, strict=True)
         ]
         indices = [receipt.index for receipt in receipts]
-        leaves = _appended(entries, indices, self.tree.size)
-        for note in opened:
-            self._follower.take(self.tree, note, leaves)
+        with self._lock:  # several threads may send; one at a time looks at what came of it
+            leaves = _appended(entries, indices, self.tree.size)
+            for note in opened:
+                self._follower.take(self.tree, note, leaves)
         for data in whole:
             self._blobs.sent(sha256(data).hexdigest())
         return indices

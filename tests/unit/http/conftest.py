@@ -155,7 +155,7 @@ def free_port() -> int:
 
 def start(place: Place, *options: object, **changes: Any) -> Served:
     """Start a server, and wait until it is ready."""
-    port = free_port()
+    port = changes.pop("port", 0) or free_port()
     errors = place.home.with_name(f"stderr-{port}")
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,10 +31,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, method: str, body: bytes) -> None:
         site: Site = self.server.site
         path = self.path.lstrip("/")
-        site.heard.append((method, path, dict(self.headers), body))
+        asked = (method, path, dict(self.headers), body)
+        site.heard.append(asked)
         lie = site.lies.get(path) or site.lies.get("*")
         if lie is not None:
-            answer = lie(site, path) if callable(lie) else lie
+            answer = lie(site, path if method == "GET" else asked) if callable(lie) else lie
         else:
             answer = site.honest(path)
         if answer is None:
@@ -77,13 +79,17 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 @pytest.fixture
-def serve_site() -> Iterator[Callable[[Path], Site]]:
-    """Serves a folder on a port of this machine."""
+def serve_site() -> Iterator[Callable[..., Site]]:
+    """Serves a folder on a port of this machine, over TLS if it is told how."""
     servers: list[Server] = []
 
-    def serve(folder: Path) -> Site:
+    def serve(folder: Path, tls: ssl.SSLContext | None = None) -> Site:
         server = Server(("127.0.0.1", 0), Handler)
-        server.site = Site(folder, f"http://127.0.0.1:{server.server_address[1]}")
+        port = server.server_address[1]
+        server.site = Site(folder, f"http://127.0.0.1:{port}")
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            server.site.url = f"https://localhost:{port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return server.site
@@ -114,7 +120,7 @@ def site(
     local: counterfoil.Ledger,
     policy: Path,  # noqa: ARG001 before the home changes
     tmp_path: Path,
-    serve_site: Callable[[Path], Site],
+    serve_site: Callable[..., Site],
 ) -> Site:
     """Its site, served."""
     export_site(local, tmp_path / "site")

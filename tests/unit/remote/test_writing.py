@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import pytest
@@ -38,10 +40,15 @@ class Taking:
 
     def __init__(self, ledger):
         self.ledger, self.known, self.posts, self.before, self.change = ledger, {}, [], None, None
+        self.lock = threading.Lock()
         self.lost = 0  # replies that never arrive, though the entries are in
 
-    def __call__(self, site, _):
-        *_, headers, body = site.heard[-1]
+    def __call__(self, site, asked):
+        *_, headers, body = asked
+        with self.lock:
+            return self.take(site, headers, body)
+
+    def take(self, site, headers, body):
         self.posts.append((headers, body))
         if self.before is not None and (refused := self.before(self)) is not None:
             return refused
@@ -135,6 +142,24 @@ def test_others_may_append_in_between(remote, local):
     said = remote.attest(SUBJECT, "revocation", {"reason": "another"})
     assert said.index == local.size - 1
     assert remote.root == local.root
+
+
+def test_several_threads_append(remote, local):
+    """Each gets the receipt of its own entry, and nobody is shown a smaller tree than before."""
+    envelopes = [remote.sign(SUBJECT, "revocation", {"reason": str(n)}) for n in range(24)]
+    sizes = []
+
+    def work(envelope):
+        said = remote.append_envelope(envelope)
+        sizes.append(remote.size)
+        check_receipt(format_envelope(envelope), said.receipt, local.key)
+        return said.index
+
+    with ThreadPoolExecutor(6) as pool:
+        indices = list(pool.map(work, envelopes))
+    assert len(set(indices)) == 24
+    assert (remote.size, remote.root) == (local.size, local.root)
+    assert remote.size == max(sizes)
 
 
 def test_large_statements_are_sent_whole(remote, local, site):
