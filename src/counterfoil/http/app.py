@@ -178,6 +178,7 @@ def _log_answer(scope: Scope, number: str, route: str, status: int, seconds: flo
         "path": shown_path(scope),
         "status": status,
         "caller": who.name if who else None,
+        "principal": who.principal or None if who else None,
         "ms": round(seconds * 1000, 2),
     }
     _LOG.info("answered", extra={FIELDS: fields})

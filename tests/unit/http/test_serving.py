@@ -284,6 +284,7 @@ def test_every_line_it_logs_is_an_object(serve):
     (post,) = [one for one in logged if one.get("method") == "POST"]
     assert (post["route"], post["status"]) == ("/entries", 200)
     assert post["caller"] == served.keys["risk"].key.label
+    assert post["principal"] == "risk"
     assert post["ms"] > 0
     assert post["time"].endswith("Z")
     assert "tlog-proof" not in served.errors.read_text()
