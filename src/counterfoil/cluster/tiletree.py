@@ -86,6 +86,13 @@ class TileTree(Tree):
             self._keep(path, data)
         self.stored = size
 
+    def forget(self) -> None:
+        """Read everything from the store again, from here on."""
+        with self._lock:
+            self._cache.clear()
+            self._cached_bytes = 0
+        self._full_tile.cache_clear()
+
     def joined_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
         """Read them tile by tile."""
         if start == stop:
