@@ -22,6 +22,7 @@ PLANTED = {
         "import time",
     ),
     "Faces see only what a user sees": ("cli/__init__.py", "import counterfoil.core"),
+    "Only the engine on PostgreSQL knows its libraries": ("ledger/__init__.py", "import psycopg"),
 }
 
 

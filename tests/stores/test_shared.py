@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import subprocess
+import sys
 import time
 import urllib.parse
 
@@ -358,6 +360,42 @@ def test_everyday_words_work_on_a_shared_ledger(make_store):
         assert again.size == size
         checkpoint = open_checkpoint(again.checkpoint, again.key)
         assert checkpoint.origin.startswith("counterfoil.local/ledgers-")
+
+
+def test_role_that_may_only_read(shared, database, postgres):
+    """A role with SELECT reads, proves and audits; what it cannot do is said."""
+    with shared.open() as log:
+        log.append_many([b"%d" % n for n in range(300)])
+    schema_name = database.address.schema
+    role = f"reader_{schema_name}"
+    postgres.run(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'reads'; GRANT USAGE ON SCHEMA {schema_name} TO {role};"
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema_name} TO {role}"
+    )
+    try:
+        url = re.sub("//[^@]+@", f"//{role}:reads@", shared.location)
+        with cf.open(url) as reader:
+            check_receipt(b"7", reader.receipt(7), reader.key)
+            assert reader.audit().size == 300
+            with pytest.raises(UnavailableError, match="permission denied"):
+                reader.append(b"x")
+    finally:
+        postgres.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_without_the_extra_it_is_named():
+    """Without psycopg or obstore, opening such a ledger says what to install."""
+    code = (
+        "import sys; sys.modules[{!r}] = None\n"
+        "import counterfoil as cf\n"
+        "try: cf.open('postgresql://host/db?tiles=s3://bucket/x')\n"
+        "except cf.UnavailableError as error: print(error, error.hint)"
+    )
+    for library in ("psycopg", "psycopg_pool", "obstore"):
+        command = [sys.executable, "-c", code.format(library)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert library in said
+        assert "pip install 'counterfoil[postgres]'" in said
 
 
 def test_index_outlives_a_writer_who_lags(shared, monkeypatch):

@@ -46,6 +46,12 @@ Concurrency = Annotated[int, typer.Option(metavar="N", help="Requests of one cal
 Workers = Annotated[
     int, typer.Option(metavar="N", help="Processes; more than one where several may write.")
 ]
+Notice = Annotated[
+    int,
+    typer.Option(
+        metavar="SECONDS", help="Before it ends, say at /readyz for so long that it will."
+    ),
+]
 
 
 def add_to(app: typer.Typer, group: str) -> None:
@@ -68,6 +74,7 @@ def serve(
     rate: Rate = 1000,
     concurrency: Concurrency = 128,
     workers: Workers = 1,
+    notice: Notice = 0,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
@@ -88,6 +95,7 @@ def serve(
         rate=rate,
         concurrency=concurrency,
         workers=workers,
+        notice_s=notice,
     )
     body = _look(settings)
     http.serve_ledger(settings, lambda: _say(body, as_json=as_json))

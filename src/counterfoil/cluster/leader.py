@@ -195,6 +195,8 @@ class Leader(threading.Thread):
         for head in (found.published, found.committed):
             _require_own(head, self._signer)
         self._tree.take(found.published)
+        # Not from memory: what is signed over next must be in the store now.
+        self._tree.forget()
         self._tree.stored = found.published.size
         edge = Edge.of(self._tree)
         self._unfinished = None

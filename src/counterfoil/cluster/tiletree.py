@@ -61,6 +61,7 @@ class TileTree(Tree):
         self._read_head = read_head
         self._close = close
         self._lock = threading.Lock()  # guards the cache
+        self._fetching = threading.Lock()  # held by the one thread that asks the store
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._cached_bytes = 0
         self._taking = threading.Lock()  # guards what is published
@@ -85,6 +86,13 @@ class TileTree(Tree):
         for path, data in objects.items():
             self._keep(path, data)
         self.stored = size
+
+    def forget(self) -> None:
+        """Read everything from the store again, from here on."""
+        with self._lock:
+            self._cache.clear()
+            self._cached_bytes = 0
+        self._full_tile.cache_clear()
 
     def joined_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
         """Read them tile by tile."""
@@ -131,22 +139,25 @@ class TileTree(Tree):
             Tile(level, number, min(TILE_WIDTH, nodes - number * TILE_WIDTH))
             for number in range(start, stop)
         ]
-        found: dict[int, bytes] = {}
-        for tile in wanted:
-            cached = self._cached(tile)
-            if cached is not None:
-                found[tile.index] = cached
-        missing = [tile for tile in wanted if tile.index not in found]
-        if missing:
-            found.update(self._fetch(missing))
+        found = self._cached(wanted)
+        if len(found) < len(wanted):
+            # Many callers want the same new tile at once, when something was published.
+            with self._fetching:
+                found = self._cached(wanted)
+                missing = [tile for tile in wanted if tile.index not in found]
+                if missing:
+                    found.update(self._fetch(missing))
         return [found[tile.index] for tile in wanted]
 
-    def _cached(self, tile: Tile) -> bytes | None:
+    def _cached(self, tiles: Sequence[Tile]) -> dict[int, bytes]:
+        found = {}
         with self._lock:
-            data = self._cache.get(tile.path)
-            if data is not None:
-                self._cache.move_to_end(tile.path)
-        return data
+            for tile in tiles:
+                data = self._cache.get(tile.path)
+                if data is not None:
+                    self._cache.move_to_end(tile.path)
+                    found[tile.index] = data
+        return found
 
     def _fetch(self, tiles: Sequence[Tile]) -> dict[int, bytes]:
         """Read them from the store, and a full one where a partial one is gone."""

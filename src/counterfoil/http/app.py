@@ -6,6 +6,7 @@ A request is numbered, its caller told and counted, and its answer logged. Error
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import secrets
@@ -31,7 +32,7 @@ from counterfoil.http.openapi import openapi_route
 from counterfoil.http.problems import Problem, broken, of_error
 from counterfoil.http.search import Search
 from counterfoil.http.service import Service
-from counterfoil.http.settings import Settings
+from counterfoil.http.settings import ENDING_SIGNAL, Settings
 from counterfoil.http.tiles import Tiles
 
 _LOG = logging.getLogger("counterfoil.http")
@@ -53,6 +54,8 @@ def ledger_app(settings: Settings) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
         await service.open()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(ENDING_SIGNAL, service.give_notice)
         try:
             yield
         finally:
@@ -175,6 +178,7 @@ def _log_answer(scope: Scope, number: str, route: str, status: int, seconds: flo
         "path": shown_path(scope),
         "status": status,
         "caller": who.name if who else None,
+        "principal": who.principal or None if who else None,
         "ms": round(seconds * 1000, 2),
     }
     _LOG.info("answered", extra={FIELDS: fields})

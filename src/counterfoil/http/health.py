@@ -1,7 +1,8 @@
 """Whether a server lives, and whether it works.
 
     GET /healthz    200 while the process answers at all
-    GET /readyz     200 while the tree can be read and, unless it is read-only, written; else 503
+    GET /readyz     200 while the tree can be read and, unless it is read-only, written, and while
+                    it has not given notice that it ends; else 503
 
 Everybody may ask. What exactly is wrong is in the log, for the operator.
 """
@@ -64,8 +65,9 @@ class Health:
             writer = "read-only"
         elif self._service.intake.trouble:
             writer = "not now"
-        is_ready = state == "ok" and writer != "not now"
-        body = orjson.dumps({"ready": is_ready, "tree": state, "writer": writer})
+        is_ready = state == "ok" and writer != "not now" and not self._service.is_ending
+        ending = self._service.is_ending
+        body = orjson.dumps({"ready": is_ready, "tree": state, "writer": writer, "ending": ending})
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
         if not is_ready:
             headers["Retry-After"] = "1"

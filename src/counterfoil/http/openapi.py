@@ -80,12 +80,13 @@ _PROBLEM = {
 }
 _READY = {
     "type": "object",
-    "required": ["ready", "tree", "writer"],
+    "required": ["ready", "tree", "writer", "ending"],
     "additionalProperties": False,
     "properties": {
         "ready": {"type": "boolean"},
         "tree": {"enum": ["ok", "not now"]},
         "writer": {"enum": ["ok", "read-only", "not now"]},
+        "ending": {"type": "boolean"},
     },
 }
 _PROBLEMS = {

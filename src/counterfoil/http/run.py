@@ -19,6 +19,7 @@ import os
 import resource
 import signal
 import ssl
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -30,7 +31,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.http.logs import logging_config
-from counterfoil.http.settings import Settings
+from counterfoil.http.settings import ENDING_SIGNAL, Settings
 
 HEAD_WITHIN_S = 10
 """How long the head of a request may take to arrive, and how long a connection may be idle."""
@@ -111,6 +112,8 @@ def _serve(settings: Settings, load: Callable[[], ASGIApp], started: Callable[[]
             f"certificate and key cannot be used: {error}",
             hint="Both are PEM; the key has no passphrase and belongs to the certificate.",
         ) from error
+    server.notice_s = settings.notice_s
+    signal.signal(ENDING_SIGNAL, signal.SIG_IGN)  # until a worker listens to it
     server.on_startup(started)
     try:
         server.serve(target_loader=load, wrap_loader=False)
@@ -127,12 +130,24 @@ def _serve(settings: Settings, load: Callable[[], ASGIApp], started: Callable[[]
 
 
 class _Server(Granian):  # type: ignore[misc,valid-type]
-    """granian's, which ends when its terminal is closed.
+    """granian's, which gives notice before it ends."""
 
-    It would start a second set of workers before the first has ended, and these could not write.
-    """
+    notice_s = 0.0
+    has_notice = False
+
+    def signal_handler_interrupt(self, *given: object, **more: object) -> None:
+        """Say at `/readyz` that it ends, for so long that nobody sends anything more; then end."""
+        if self.has_notice or not self.notice_s:
+            super().signal_handler_interrupt(*given, **more)
+            return
+        self.has_notice = True
+        for worker in self.wrks:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.inner.pid, ENDING_SIGNAL)
+        threading.Timer(self.notice_s, super().signal_handler_interrupt).start()
 
     def signal_handler_reload(self, *given: object, **more: object) -> None:
+        """End when the terminal is closed: a second set of workers could not write."""
         self.signal_handler_interrupt(*given, **more)
 
 

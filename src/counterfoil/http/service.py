@@ -54,6 +54,7 @@ class Service:
         self.callers = Callers(settings, self.admission, lambda: log.size, log.clock)
         self.limits = Limits(settings.rate, settings.concurrency)
         self.intake = Intake(log, self.metrics)
+        self.is_ending = False
         self._readers = ThreadPoolExecutor(READ_THREADS, "reading")
         self._searcher = ThreadPoolExecutor(1, "searching")
         self._searches = 0
@@ -66,6 +67,10 @@ class Service:
             await self.read(self.log.require_writer)
             self.intake.start()
         self._watching = asyncio.create_task(self._watch())
+
+    def give_notice(self) -> None:
+        """Say from now on that it is not ready, as it will end."""
+        self.is_ending = True
 
     async def close(self) -> None:
         """Append what was taken in, and settle."""

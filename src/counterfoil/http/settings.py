@@ -7,6 +7,7 @@ nobody reads who has not signed, and nobody ever writes who has not signed or co
 from __future__ import annotations
 
 import ipaddress
+import signal
 import stat
 import urllib.parse
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ DEFAULT_RATE = 1000
 
 DEFAULT_CONCURRENCY = 128
 """Requests of one caller at the same time."""
+
+ENDING_SIGNAL = signal.SIGUSR1
+"""Tells a worker that it will be told to end."""
+
+MAX_NOTICE_S = 600
+"""Longest notice that a server gives before it ends."""
 
 MAX_WORKERS = 64
 _MAX_RATE = 1_000_000
@@ -46,6 +53,7 @@ class Settings:
         rate: Requests of one caller in a second.
         concurrency: Requests of one caller at the same time.
         workers: Processes.
+        notice_s: Seconds between saying that it ends and taking nothing more.
     """
 
     ledger: str
@@ -64,6 +72,7 @@ class Settings:
     rate: int = DEFAULT_RATE
     concurrency: int = DEFAULT_CONCURRENCY
     workers: int = 1
+    notice_s: int = 0
 
     @property
     def is_loopback(self) -> bool:
@@ -99,6 +108,7 @@ def make_settings(
     rate: int = DEFAULT_RATE,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int = 1,
+    notice_s: int = 0,
 ) -> Settings:
     """Put settings together; refuse those that would be open by mistake.
 
@@ -116,6 +126,7 @@ def make_settings(
         rate: Likewise.
         concurrency: Likewise.
         workers: Likewise.
+        notice_s: Likewise.
 
     Raises:
         FormatError: an address is none, or settings contradict each other.
@@ -140,13 +151,14 @@ def make_settings(
             hint="Give --tls-cert and --tls-key; or --behind-proxy, if only a proxy that has TLS "
             "reaches it.",
         )
-    for name, value, most in (
-        ("--rate", rate, _MAX_RATE),
-        ("--concurrency", concurrency, _MAX_RATE),
-        ("--workers", workers, MAX_WORKERS),
+    for name, value, least, most in (
+        ("--rate", rate, 1, _MAX_RATE),
+        ("--concurrency", concurrency, 1, _MAX_RATE),
+        ("--workers", workers, 1, MAX_WORKERS),
+        ("--notice", notice_s, 0, MAX_NOTICE_S),
     ):
-        if not 1 <= value <= most:
-            raise FormatError(f"{name} is {value}", hint=f"Give a number from 1 to {most}.")
+        if not least <= value <= most:
+            raise FormatError(f"{name} is {value}", hint=f"Give a number from {least} to {most}.")
     is_https = tls_cert is not None
     if url:
         is_https, authority, prefix = _parse_url(url)
@@ -174,6 +186,7 @@ def make_settings(
         rate=rate,
         concurrency=concurrency,
         workers=workers,
+        notice_s=notice_s,
     )
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from counterfoil.core.checkpoint import LogKeys
-from counterfoil.core.shard import following_key
 from counterfoil.errors import ConflictError, UnavailableError, VerificationError
 from counterfoil.ledger.blobs import FolderBlobs
 from counterfoil.ledger.countersign import Witnesses
@@ -75,14 +74,13 @@ class Embedded:
         writer = self._sequencer(keys)
         try:
             require_here(self._ledger)  # it may have been moved while we waited for the lock
-            self._require_open(writer.tree, keys)
         except BaseException:
             writer.close()
             raise
         return writer
 
     def _sequencer(self, keys: LogKeys) -> Sequencer:
-        """Become the writer, of a log that may have ended; what a crash left is finished."""
+        """Become the writer; what a crash left is finished."""
         install_next_key(self._places, keys.key, self._disk)
         path = self._places.keys / "log.pem"
         signer = load_key(path)
@@ -93,15 +91,3 @@ class Embedded:
             )
         self.witnesses.log_keys = keys
         return Sequencer(self._folder, signer, self.witnesses, disk=self._disk)
-
-    def _require_open(self, tree: Tree, keys: LogKeys) -> None:
-        """Refuse to write to a log that has ended."""
-        if not tree.size:
-            return
-        (entry,) = tree.bodies(tree.size - 1, tree.size)
-        following = following_key(entry, keys, tree.size)
-        if following is not None:
-            raise ConflictError(
-                f"{keys.name} has ended with {tree.size} entries, and goes on as {following.name}",
-                hint="Open the ledger of that log; this one stays readable.",
-            )

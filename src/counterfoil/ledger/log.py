@@ -22,6 +22,7 @@ from counterfoil.core.envelope import Envelope, format_envelope, sign_envelope
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import EMPTY_ROOT, Hash
 from counterfoil.core.receipt import Receipt
+from counterfoil.core.shard import following_key
 from counterfoil.core.statement import (
     Statement,
     Subject,
@@ -242,7 +243,7 @@ class Log(LogReader):
                 raise ConflictError(
                     f"{self.folder} is being written to here", hint="Close the ledger first."
                 )
-            with contextlib.closing(self.engine.write()) as writer:
+            with contextlib.closing(self._open_writer()) as writer:
                 yield writer
 
     def close(self) -> None:
@@ -270,11 +271,29 @@ class Log(LogReader):
 
     # Beneath
 
+    def _open_writer(self) -> Writer:
+        """Ask the engine for a writer; a log that has ended gets none, wherever it lives."""
+        writer = self.engine.write()
+        try:
+            size = writer.tree.size
+            (last,) = writer.tree.bodies(size - 1, size) if size else (b"",)
+            following = following_key(last, self.engine.keys, size)
+        except BaseException:
+            writer.close()
+            raise
+        if following is None:
+            return writer
+        writer.close()
+        raise ConflictError(
+            f"{self.origin} has ended with {size} entries, and goes on as {following.name}",
+            hint="Open the ledger of that log; this one stays readable.",
+        )
+
     def _require_writer(self) -> Writer:
         """Become a writer, once."""
         with self._lock:
             if self._writer is None:
-                writer = self.engine.write()
+                writer = self._open_writer()
                 # Other threads may be reading from it; it is closed with everything else.
                 self._views.append(self._tree)
                 self._tree, self._writer = writer.tree, writer

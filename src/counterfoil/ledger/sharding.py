@@ -26,7 +26,7 @@ from counterfoil.core.shard import (
     takeover_statement,
 )
 from counterfoil.core.statement import format_statement
-from counterfoil.errors import ConflictError, CounterfoilError, FormatError
+from counterfoil.errors import ConflictError, CounterfoilError, FormatError, UnavailableError
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.log import Log
 
@@ -48,8 +48,14 @@ def hand_over_to(old: Log, new: Log) -> None:
     Raises:
         ConflictError: the old log goes on elsewhere already, the new one holds something, or
             somebody writes to one of them.
-        UnavailableError: a disk refuses, or a log's key is not on this machine.
+        UnavailableError: a disk refuses, a log's key is not on this machine, or others may append
+            to one of them meanwhile.
     """
+    if old.engine.is_shared or new.engine.is_shared:
+        raise UnavailableError(
+            "only a log in a folder can end, and only there another one begins",
+            hint="While others may append elsewhere, nobody can say which entry is the last.",
+        )
     following = shard_after(old)
     if following is not None and following != new.key:
         raise ConflictError(

@@ -241,7 +241,10 @@ def test_health_and_figures(public):
     """Whether it lives, whether it works, and what Prometheus reads."""
     assert public.ask("GET", "/healthz").body == b"ok\n"
     ready = public.ask("GET", "/readyz")
-    assert (ready.status, ready.json) == (200, {"ready": True, "tree": "ok", "writer": "ok"})
+    assert (ready.status, ready.json) == (
+        200,
+        {"ready": True, "tree": "ok", "writer": "ok", "ending": False},
+    )
     text = public.ask("GET", "/metrics").body.decode()
     figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
     assert float(figures["counterfoil_log_size"]) == SIZE

@@ -107,6 +107,20 @@ def test_a_request_that_was_begun_is_answered_although_it_was_told_to_end(serve)
     assert served.process.wait(SOON_S) == 0
 
 
+def test_it_gives_notice_before_it_ends(serve):
+    """With --notice it says that it ends, and answers everything until then."""
+    served = serve("--notice", "4")
+    served.process.send_signal(signal.SIGTERM)
+    until = time.monotonic() + SOON_S
+    while (reply := served.ask("GET", "/readyz")).status == 200:
+        assert time.monotonic() < until
+    assert (reply.status, reply.json["ending"]) == (503, True)
+    assert served.post(served.envelope("late")).status == 200
+    assert served.process.wait(SOON_S) == 0
+    with served.open() as ledger:
+        assert ledger.size == 3
+
+
 @pytest.mark.parametrize("how", ["SIGHUP", "SIGINT to all"])
 def test_however_it_is_told_it_ends_in_peace(serve, how):
     """A terminal that is closed, or Ctrl-C, which every process of a terminal hears."""
@@ -270,6 +284,7 @@ def test_every_line_it_logs_is_an_object(serve):
     (post,) = [one for one in logged if one.get("method") == "POST"]
     assert (post["route"], post["status"]) == ("/entries", 200)
     assert post["caller"] == served.keys["risk"].key.label
+    assert post["principal"] == "risk"
     assert post["ms"] > 0
     assert post["time"].endswith("Z")
     assert "tlog-proof" not in served.errors.read_text()
