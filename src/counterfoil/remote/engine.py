@@ -12,9 +12,8 @@ from pathlib import Path
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import Algorithm, Signer
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.errors import UnavailableError
 from counterfoil.ledger.countersign import Witnesses
-from counterfoil.ledger.disk import Disk, as_path, is_url
+from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.engine import Writer
 from counterfoil.ledger.identity import IDENTITY_FILE, read_identity
 from counterfoil.ledger.keyfiles import load_key, load_vkey
@@ -26,12 +25,20 @@ from counterfoil.remote.client import APPEND_WITHIN_S, READ_WITHIN_S, Client
 from counterfoil.remote.follow import SETTLE_WITHIN_S, Follower
 from counterfoil.remote.memory import Memory
 from counterfoil.remote.sitetree import SiteTree
-from counterfoil.remote.source import FallbackSource, FolderSource, HttpSource, Source
+from counterfoil.remote.source import (
+    CHECKPOINT,
+    FallbackSource,
+    FolderSource,
+    HttpSource,
+    Source,
+)
 from counterfoil.remote.tilecache import TileCache
 from counterfoil.remote.trusted import Trusted, find_trusted
 from counterfoil.remote.writer import RemoteWriter
 
 _OPERATOR = "operator"
+_SIGNATURES = "\n\n— ".encode()  # where those of a note begin
+_HEAD_BYTES = 1_024  # of a checkpoint, which begins with three short lines
 
 
 class SiteEngine:
@@ -258,8 +265,16 @@ def origin_at(where: str | Path) -> str | None:
 
 
 def is_copy(folder: Path) -> bool:
-    """Tell a folder that holds a site from one that holds a ledger."""
-    try:
-        return (folder / "checkpoint").is_file() and not (folder / IDENTITY_FILE).exists()
-    except OSError as error:
-        raise UnavailableError(f"cannot look at {folder}: {error.strerror}") from error
+    """Tell a folder that holds a site from one that holds a ledger, or anything else.
+
+    Other programs call files `checkpoint`, too: beside one that is of a log there are tiles, or it
+    is a signed note.
+    """
+    path = folder / CHECKPOINT
+    with reported(f"cannot look at {folder}"):
+        if not path.is_file() or (folder / IDENTITY_FILE).exists():
+            return False
+        if (folder / "tile").is_dir():
+            return True
+        with path.open("rb") as file:
+            return _SIGNATURES in file.read(_HEAD_BYTES)

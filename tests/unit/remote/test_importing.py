@@ -11,7 +11,7 @@ from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm, format_vkey
 from counterfoil.core.merkle import leaf_hash, root_of
 from counterfoil.core.statement import Subject
-from counterfoil.errors import ConflictError, RefusedError, VerificationError
+from counterfoil.errors import ConflictError, FormatError, RefusedError, VerificationError
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import generate_key, save_key
 from counterfoil.ledger.log import Log
@@ -138,6 +138,14 @@ def test_logs_of_other_programs_are_read(tmp_path):
         assert list(copy.entries(0, 4)) == entries
         assert copy.find() == []
         assert copy.audit().size == 4
+
+
+def test_a_file_of_that_name_makes_no_site(tmp_path):
+    """Other programs call files `checkpoint`, too; a folder with one is no ledger for that."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-1"\n')
+    with pytest.raises(FormatError, match="no ledger"):
+        counterfoil.open(tmp_path / "weights")
 
 
 def test_an_empty_log_is_taken_in(tmp_path):
