@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import counterfoil
+from counterfoil import cluster
 from counterfoil.data import Datasets
 from counterfoil.decisions import Decisions, People
 from counterfoil.decisions.serving import Serving
@@ -34,6 +35,9 @@ def called(function: object) -> str:
             words.append("*")
         words.append(parameter.name)
     return f"{function.__name__}({', '.join(word for word in words if word != 'self')})"
+
+
+SHARED = {called(getattr(cluster, name)) for name in cluster.__all__ if name != "Moved"}
 
 
 def methods(noun: type) -> list[object]:
@@ -71,7 +75,14 @@ def test_no_row_is_about_what_is_gone():
     known = {called(one) for noun in NOUNS for one in methods(noun)}
     known |= {"init(path, *, organisation, clock, random)", "open(url, *, trust, clock, random)"}
     known.add(called(counterfoil.verify))
+    known |= SHARED
     assert set(re.findall(r"^\| `(\w+\([^`]*\))` \|", PAGE, re.MULTILINE)) <= known
+
+
+def test_every_name_of_the_shared_store_has_a_row():
+    """What `counterfoil.cluster` offers stands on the page, with its arguments."""
+    assert {row for row in SHARED if f"| `{row}` |" not in PAGE} == set()
+    assert "| `Moved` |" in PAGE
 
 
 def test_every_noun_of_a_ledger_has_a_section():
