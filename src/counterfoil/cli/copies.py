@@ -128,7 +128,7 @@ def import_site(
     trust: TrustFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a log in from its site: to read or, with the log's key, to append to again."""
+    """Take a log in from its site, to read or to append to again."""
     with output.progress("verifying entries") as progress:
         found = remote.import_site(
             site, folder, trust=trust, read_only=read_only, progress=progress
@@ -167,7 +167,7 @@ def monitor(
     trust: TrustFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow a log for ever: check that it only grows, judge what is new, and tell."""
+    """Follow a log for ever: check it, judge what is new, and tell."""
     rules = () if watch is None else remote.read_rules(watch)
     watching = remote.Monitor(
         lambda: counterfoil.open(ledger, trust=trust),

@@ -131,7 +131,7 @@ def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJso
 
 @verb(app, "trust", "counterfoil policy trust their-trust.toml --at https://ledger.example")
 def trust(file: TheirPolicy, *, at: At = None, key: OwnKey = None, as_json: AsJson = False) -> None:
-    """Go by a policy from somebody you trust, for a ledger elsewhere and its evidence."""
+    """Go by a policy from somebody you trust, for a ledger elsewhere."""
     policy, places = remote.trust_policy(file, at)
     public = None
     if key is not None:

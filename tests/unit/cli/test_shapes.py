@@ -139,6 +139,13 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "log audit": ([], 0, {"origin", "size", "root", "anchors"}),
     "log export": (["site"], 0, {"folder", "size", "root", "files", "pruned"}),
     "log move": (["ledger", "ledger"], 3, ERROR),
+    "log mirror": (["nowhere", "mirror"], 11, ERROR),
+    "log import": (["nowhere", "copy"], 11, ERROR),
+    "policy trust": (
+        ["ledger/trust.toml"],
+        0,
+        POLICY | {"log", "file", "keys", "key"},
+    ),
     "log witness": ([], 0, {"witness", "checkpoint", "proves", "does_not_prove"}),
     "chain install": ([], 3, ERROR),
     "chain key": (
@@ -165,9 +172,13 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "chain sign": (["train.csv"], 3, ERROR),
 }
 # Some take their paths as arguments, one makes its own, and a chain has no ledger in it.
-WITHOUT_LEDGER = {"init", "demo", "log move", *(f"chain {verb}" for verb in CHAIN)}
+WITHOUT_LEDGER = {
+    *("init", "demo", "policy trust"),
+    *(f"log {verb}" for verb in ("move", "mirror", "monitor", "import")),
+    *(f"chain {verb}" for verb in CHAIN),
+}
 # What needs anvil, or runs until it is stopped, has tests of its own.
-ELSEWHERE = {"demo", "serve", "chain dev"}
+ELSEWHERE = {"demo", "serve", "log monitor", "chain dev"}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
