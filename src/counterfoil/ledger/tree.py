@@ -117,9 +117,15 @@ class Tree(ABC):
             FormatError: there is no such entry.
             ProofError: the disk no longer holds what was published.
         """
-        path = self.inclusion(index, published.frontier.size)
+        size = published.frontier.size
+        if not 0 <= index < size:
+            raise FormatError(
+                f"{self.name} has {size} entries under that checkpoint, and none at {index}",
+                hint="Indices count from 0; refresh a reader to see newer entries.",
+            )
+        path = self.inclusion(index, size)
         # Checked before it leaves: a disk that changed must not make us hand out nonsense.
-        check_inclusion(self.leaf(index), index, published.frontier.size, path, published.root)
+        check_inclusion(self.leaf(index), index, size, path, published.root)
         return path
 
     def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:

@@ -267,3 +267,16 @@ def test_an_unsigned_envelope_is_nobodys_statement(make_log):
     """An envelope without signatures is refused where it is made."""
     with Log(make_log()) as log, pytest.raises(FormatError):
         log.append_envelope(sign_envelope(b"{}"))
+
+
+def test_no_receipt_is_made_of_an_entry_that_is_not_there(make_log):
+    """Whoever asks for one is told how many there are, also under an older checkpoint."""
+    with Log(make_log()) as log:
+        log.append(b"one")
+        older = log.checkpoint
+        log.append(b"two")
+        for index in (2, -1, 2**62):
+            with pytest.raises(FormatError, match="2 entries under that checkpoint"):
+                log.receipt(index)
+        with pytest.raises(FormatError, match="1 entries under that checkpoint"):
+            log.receipt_under(1, older)
