@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -30,6 +31,8 @@ from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.ledger.localwitness import format_add_checkpoint
 
 from .conftest import SOON_S, free_port, start
+
+IDLE = 10_000
 
 
 def test_it_says_what_is_open_to_whom(serve):
@@ -215,6 +218,36 @@ def test_heads_that_drip_and_idle_connections_are_closed(serve):
     kept.close()
     slow.close()
     assert served.ask("GET", "/checkpoint").status == 200
+
+
+@pytest.fixture
+def many_files():
+    """As many open files as ten thousand connections take, for a while."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = IDLE + 1000
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"{IDLE} IDLE CONNECTIONS ARE NOT TRIED: this user may open {hard} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
+def test_ten_thousand_idle_connections_hold_nobody_up_for_long(serve):
+    """They are more than a server takes, and closed in time; then callers are served."""
+    served = serve("--public-read")
+    idle = [socket.socket() for _ in range(IDLE)]
+    for one in idle:
+        one.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            one.connect(("127.0.0.1", served.port))
+    began = time.monotonic()
+    assert served.ask("GET", "/checkpoint").status == 200
+    waited = time.monotonic() - began
+    for one in idle:
+        one.close()
+    assert waited < 4 * running.HEAD_WITHIN_S
+    assert served.post(served.envelope("after them")).status == 200
 
 
 @pytest.mark.parametrize(
