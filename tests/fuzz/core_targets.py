@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from counterfoil.core.batch import format_batch, parse_batch
 from counterfoil.core.canonical import format_json, parse_canonical, parse_json
-from counterfoil.core.checkpoint import format_checkpoint, open_checkpoint, parse_checkpoint
+from counterfoil.core.checkpoint import (
+    LogKeys,
+    format_checkpoint,
+    open_checkpoint,
+    parse_checkpoint,
+)
 from counterfoil.core.cosignature import check_subtree_cosignature, find_cosignatures
 from counterfoil.core.declaration import format_stream, parse_stream
 from counterfoil.core.envelope import check_envelope, format_envelope, parse_envelope
@@ -28,6 +35,7 @@ from counterfoil.core.record import (
     parse_record,
 )
 from counterfoil.core.requirements import parse_number
+from counterfoil.core.shard import Carried, check_carried, format_carried, parse_carried
 from counterfoil.core.statement import format_statement, parse_statement
 from counterfoil.core.subtree import Subtree
 from counterfoil.core.text import (
@@ -41,7 +49,7 @@ from counterfoil.core.text import (
 from counterfoil.core.ticket import format_ticket, open_ticket, parse_ticket
 from counterfoil.core.tile import format_bundle, parse_bundle, parse_tile_path
 from counterfoil.core.toml import parse_toml
-from counterfoil.errors import FormatError
+from counterfoil.errors import CounterfoilError, FormatError
 from counterfoil.ledger.policyfile import format_adopted
 from fuzz import seeds
 from fuzz.seeds import LOG, OUTSIDE, QUANTUM, policy, streams
@@ -54,6 +62,13 @@ FIELDS = DECLARATION.fields
 
 def take_decimal(data: bytes) -> None:
     assert bytes_of(str(parse_decimal(text_of(data), "number"))) == data
+
+
+def take_carried(data: bytes) -> None:
+    carried = parse_carried(data)
+    assert format_carried(carried) == data
+    with contextlib.suppress(CounterfoilError):  # no log of the seeds has ended
+        check_carried(seeds.entries()[0], carried, LogKeys(LOG.key))
 
 
 def take_number(data: bytes) -> None:
@@ -282,6 +297,16 @@ TARGETS = (
         "subtree-cosignature",
         take_subtree_cosignature,
         lambda: [seeds.replies()[1][1:].rstrip(b"\n")],
+    ),
+    Target(
+        "carried",
+        take_carried,
+        lambda: [
+            format_carried(Carried(seeds.receipts()[0], ((entry, receipt),)))
+            for entry, receipt in zip(seeds.entries(), seeds.receipts(), strict=False)
+        ],
+        "json",
+        covers=(parse_carried,),
     ),
     Target(
         "receipt",

@@ -83,6 +83,9 @@ class _Socket:
         """Read what came."""
         return io.BytesIO(self._data)
 
+    def settimeout(self, _: float) -> None:
+        """Wait for nothing."""
+
     def sendall(self, _: object) -> None:
         """Send nowhere."""
 
@@ -98,8 +101,8 @@ class _Scripted(Peer):
 
     answer = b""
 
-    def _connection(self) -> http.client.HTTPConnection:
-        made = http.client.HTTPConnection("w.example", 80)
+    def _connection(self, within: float) -> http.client.HTTPConnection:
+        made = http.client.HTTPConnection("w.example", 80, timeout=within)
         made.sock = _Socket(self.answer)
         return made
 

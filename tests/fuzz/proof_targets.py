@@ -17,7 +17,7 @@ from counterfoil.evidence.anchor import check_anchor
 from counterfoil.evidence.anything import verify
 from counterfoil.evidence.clearance import check_model
 from counterfoil.evidence.evidence import _digests
-from counterfoil.evidence.logged import Logged, read_logged
+from counterfoil.evidence.logged import Logged, common_checkpoint, read_logged
 from counterfoil.evidence.page import check_page, format_page, parse_page
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import verify_evidence
@@ -49,11 +49,11 @@ def tell(verdict: Verdict) -> None:
 
 
 def take_evidence(data: bytes) -> None:
-    tell(verify_evidence(data, None))
+    tell(verify_evidence(data, None, now=NOW))
 
 
 def take_evidence_with_policy(data: bytes) -> None:
-    tell(verify_evidence(data, judge()))
+    tell(verify_evidence(data, judge(), now=NOW))
 
 
 def take_anything(data: bytes) -> None:
@@ -112,7 +112,7 @@ def take_said(data: bytes) -> None:
 
 
 def take_anchor(data: bytes) -> None:
-    check_anchor(parse_json(data), logged(), judge(), None)
+    check_anchor(parse_json(data), common_checkpoint(logged()), judge(), None)
 
 
 def take_row(data: bytes) -> None:
