@@ -77,11 +77,15 @@ class _Socket:
     """The end of a connection from which everything has come already."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self._data = io.BytesIO(data)
 
     def makefile(self, *_: object) -> io.BytesIO:
         """Read what came."""
-        return io.BytesIO(self._data)
+        return self._data
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Read what came."""
+        return self._data.readinto(buffer)
 
     def settimeout(self, _: float) -> None:
         """Wait for nothing."""
