@@ -75,14 +75,13 @@ def test_no_row_is_about_what_is_gone():
     known = {called(one) for noun in NOUNS for one in methods(noun)}
     known |= {"init(path, *, organisation, clock, random)", "open(url, *, trust, clock, random)"}
     known.add(called(counterfoil.verify))
-    known |= SHARED
     assert set(re.findall(r"^\| `(\w+\([^`]*\))` \|", PAGE, re.MULTILINE)) <= known
 
 
 def test_every_name_of_the_shared_store_has_a_row():
     """What `counterfoil.cluster` offers stands on the page, with its arguments."""
-    assert {row for row in SHARED if f"| `{row}` |" not in PAGE} == set()
-    assert "| `Moved` |" in PAGE
+    assert {row for row in SHARED if f"| `cluster.{row}` |" not in PAGE} == set()
+    assert "| `cluster.Moved` |" in PAGE
 
 
 def test_every_noun_of_a_ledger_has_a_section():
