@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 
 import counterfoil as cf
@@ -138,7 +139,7 @@ class _Teller:
             place = anchor.take_place(folder, ledger, steps.RISK[:2], stack)
         if isinstance(place, str):
             self._console.print(
-                f"[yellow]-[/] [bold]Chain[/] none, so nothing is anchored: {place}"
+                f"[yellow]-[/] [bold]Chain[/] none, so nothing is anchored: {escape(place)}"
             )
             return None
         self._done("Chain", "of this machine, with one operator", start)
