@@ -239,7 +239,7 @@ class World:
         if step.what == "enqueue":
             with self.database.transaction("queueing") as connection:
                 data = join_entries([ENTRIES[step.who]])
-                self.ids += stage(connection, self.database, [(1, data)])
+                self.ids += stage(connection, self.database, [(1, data, None)])
             return
         leader = self.leaders[step.who]
         if step.what == "cut":

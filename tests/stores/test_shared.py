@@ -483,7 +483,7 @@ def test_whoever_is_in_doubt_finds_out(shared, database):
         try:
             with database.transaction("queueing as a process that then died") as connection:
                 for number in range(3):
-                    stage(connection, database, [(1, join_entries([b"orphan %d" % number]))])
+                    stage(connection, database, [(1, join_entries([b"orphan %d" % number]), None)])
             assert list(writer.append(())) == []
             assert writer.tree.size == 4
         finally:

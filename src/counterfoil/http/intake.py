@@ -191,13 +191,15 @@ class Intake:
             log.append_many(())
             self._is_in_doubt = False
         log.refresh()
+        looked_to = log.size
         places = dict(zip(entries, log.positions_of(entries), strict=True))
         new = [entry for entry, place in places.items() if place is None]
         receipts = {}
         if new:
             self._is_in_doubt = True
             began = time.perf_counter()
-            appended = log.append_many(new)
+            # Another server of the log may have been sent the same at the same time.
+            appended = log.append_many(new, since=looked_to)
             self._metrics.committed(len(new), time.perf_counter() - began)
             self._is_in_doubt = False
             receipts = dict(zip(new, appended, strict=True))
