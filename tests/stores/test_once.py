@@ -83,11 +83,11 @@ def test_a_herd_appends_each_entry_once(store):
     for process in running:
         process.stdin.write("\n")
         process.stdin.flush()
-    told = []
+    told: list[tuple[str, int]] = []
     for process in running:
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0
-        told += json.loads(output)
+        told += map(tuple, json.loads(output))
     assert len(told) == 4 * store.writers * len(HERD)
     places = dict(told)
     assert len(set(told)) == len(places) == len(HERD)

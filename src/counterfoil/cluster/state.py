@@ -218,7 +218,7 @@ def swap(
     )
     if done.rowcount != 1:
         raise FencedError
-    firsts, counts = [one.first for one in places.values()], [one.count for one in places.values()]
+    firsts, counts = [one.first for one in places.values()], [one.added for one in places.values()]
     # One array of arrays would have to have them all of one length.
     indices = [_format_indices(one) for one in places.values()]
     connection.execute(
@@ -228,7 +228,7 @@ def swap(
         " AS given (id, first, count, indices)",
         ([*places], firsts, counts, indices),
     )
-    copies = [number for number, one in places.items() if not one.count]
+    copies = [number for number, one in places.items() if not one.added]
     if copies:
         # No bundle will ever hold their entries, for `prune` to go by.
         connection.execute("DELETE FROM queue WHERE id = ANY(%s)", (copies,))
@@ -236,7 +236,7 @@ def swap(
 
 def _format_indices(place: Place) -> str | None:
     """Write down where the entries of a call stand, unless the first one's place says so."""
-    if place.count == len(place.indices):
+    if place.added == len(place.indices):
         return None
     return f"{{{','.join(map(str, place.indices))}}}"
 

@@ -37,13 +37,13 @@ class Place(NamedTuple):
     """Where the entries of a call stand.
 
     Args:
-        first: Where its own begin.
-        count: How many are its own, next to each other; the others were there already.
+        first: Where those begin that it adds.
+        added: How many these are, next to each other; the others were there already.
         indices: Of all of them, in the order of the call.
     """
 
     first: int
-    count: int
+    added: int
     indices: Sequence[int]
 
 
