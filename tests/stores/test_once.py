@@ -135,8 +135,7 @@ def test_threads_that_ask_and_threads_that_do_not(store):
         told: list[tuple[bytes, int]] = []
 
         def ask():
-            for entry in HERD:
-                told.append((entry, log.append_many([entry], since=0)[0].index))
+            told.extend((entry, log.append_many([entry], since=0)[0].index) for entry in HERD)
 
         def add():
             for number in range(len(HERD)):

@@ -118,9 +118,7 @@ def take(connection: Connection) -> list[Call]:
         (_MAX_TAKEN_CALLS, _MAX_TAKEN_ENTRIES, _MAX_TAKEN_BYTES),
         binary=True,
     )
-    return [
-        Call(number, split_entries(data, count), since) for number, count, data, since in rows
-    ]
+    return [Call(number, split_entries(data, count), since) for number, count, data, since in rows]
 
 
 def committed_after(connection: Connection, size: int, stop: int) -> list[Committed]:

@@ -174,7 +174,10 @@ class Waiting:
                 f"it is not known if the entries are queued: the database does not answer{why}",
                 hint="Look whether the entries are in, then append again.",
             )
+        again = "do not append them a second time"
+        if pending.since is not None:
+            again = "sent again, each is still appended once"
         return UnavailableError(
             f"the entries are queued durably, and not published yet{why}",
-            hint="A leader publishes them as soon as it can; do not append them a second time.",
+            hint=f"A leader publishes them as soon as it can; {again}.",
         )

@@ -23,8 +23,7 @@ def two(tmp_path, postgres):
     place = make_place(tmp_path, f"{postgres.url}?tiles=file://{tmp_path}/tiles&schema={schema}")
     started = []
     try:
-        for _ in range(2):
-            started.append(start(place, "--rate", "100000"))
+        started += (start(place, "--rate", "100000") for _ in range(2))
         yield started
     finally:
         for one in started:
