@@ -5,8 +5,8 @@ the log yet, and makes receipts; meanwhile the next ones gather. Where the same 
 already, the second request waits for the first one's.
 
 If a commit fails, it is not known whether its entries are in: whoever asks again is answered after
-that was found out, so that sending again is always safe. Other servers may append to the same log: what
-they have appended since it was looked up here is found by whoever gives entries their place.
+that was found out, so that sending again is always safe. Other servers may append to the same log:
+what they have appended since one looked here is found by whoever gives entries their place.
 """
 
 from __future__ import annotations
