@@ -47,6 +47,14 @@ WITHIN_S = 30.0
 ENTRIES = [b"call %d" % number for number in range(CALLS + 1)]
 
 
+def calls_entries(call):
+    """The entries of a call, and from where on they are wanted once.
+
+    Every call but the first also has the entry of that one, so it adds one entry like the others.
+    """
+    return ([ENTRIES[call], ENTRIES[0]], 0) if call else ([ENTRIES[0]], None)
+
+
 class Died(BaseException):
     """The process ends here."""
 
@@ -238,8 +246,9 @@ class World:
         """Have a step happen."""
         if step.what == "enqueue":
             with self.database.transaction("queueing") as connection:
-                data = join_entries([ENTRIES[step.who]])
-                self.ids += stage(connection, self.database, [(1, data)])
+                entries, since = calls_entries(step.who)
+                call = (len(entries), join_entries(entries), since)
+                self.ids += stage(connection, self.database, [call])
             return
         leader = self.leaders[step.who]
         if step.what == "cut":
@@ -271,9 +280,12 @@ class World:
         """Compare everything with the model."""
         with self.database.transaction("looking") as connection:
             epoch, size, root = connection.execute("SELECT epoch, size, root FROM log").fetchone()
-            places = connection.execute("SELECT id FROM placed ORDER BY first").fetchall()
+            places = connection.execute("SELECT id, indices FROM placed ORDER BY first").fetchall()
             shown, note = connection.execute("SELECT size, checkpoint FROM published").fetchone()
-        committed = [self.ids.index(number) for (number,) in places]
+        committed = [self.ids.index(number) for number, _ in places]
+        assert [indices for _, indices in places] == [
+            [place, committed.index(0)] if call else None for place, call in enumerate(committed)
+        ]
         assert (epoch, committed) == (model.epoch, list(model.committed))
         assert (size, shown) == (len(committed), len(model.published))
         assert root == root_of([leaf_hash(ENTRIES[call]) for call in committed])

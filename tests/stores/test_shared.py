@@ -98,6 +98,23 @@ def test_reader_behind_a_full_tile(shared):
         assert audit(reader).size == 200
 
 
+def test_reader_reads_on_while_the_log_grows(shared, monkeypatch):
+    """What one thread reads is whole, though another one takes over a newer size meanwhile."""
+    with shared.open() as log, shared.open() as reader:
+        log.append_many([b"%d" % n for n in range(20)])
+        reader.refresh()
+        real = reader._tree._tiles
+
+        def grown(*words):
+            found = real(*words)
+            log.append(b"more")
+            reader._tree.refresh()
+            return found
+
+        monkeypatch.setattr(reader._tree, "_tiles", grown)
+        assert list(reader.entries(0, 20)) == [b"%d" % n for n in range(20)]
+
+
 def test_queue_is_emptied(shared, database):
     """Entries leave the database once their bundles are full and stored, and no sooner."""
     with shared.open() as log:
@@ -483,7 +500,7 @@ def test_whoever_is_in_doubt_finds_out(shared, database):
         try:
             with database.transaction("queueing as a process that then died") as connection:
                 for number in range(3):
-                    stage(connection, database, [(1, join_entries([b"orphan %d" % number]))])
+                    stage(connection, database, [(1, join_entries([b"orphan %d" % number]), None)])
             assert list(writer.append(())) == []
             assert writer.tree.size == 4
         finally:

@@ -20,6 +20,7 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -49,6 +50,7 @@ from counterfoil.errors import (
     VerificationError,
 )
 from counterfoil.ledger.countersign import Witnesses
+from counterfoil.ledger.once import Wanted, place
 
 MAX_CHECKPOINT_BYTES = 1 << 20
 """Longest checkpoint that is read from the object store."""
@@ -78,7 +80,7 @@ class _Unfinished:
 
     head: Head
     growth: Growth
-    places: dict[int, int]
+    places: Mapping[int, Sequence[int]]
 
 
 class Leader(threading.Thread):
@@ -178,7 +180,8 @@ class Leader(threading.Thread):
                     with connection.transaction():
                         upcoming = self._swap(connection, calls)
                     self._go_on_from(upcoming)
-                self._finish(connection, tidier, is_lasting=True)
+                if self._unfinished is not None:
+                    self._finish(connection, tidier, is_lasting=True)
         except CounterfoilError as error:
             if not connection.broken:
                 state.report_trouble(connection, self._database, self._epoch, str(error))
@@ -209,7 +212,7 @@ class Leader(threading.Thread):
                     f"committed at size {found.committed.size}",
                     hint="Somebody changed the database; restore it from a backup.",
                 )
-            places = {call.id: call.first for call in calls}
+            places = {call.id: call.indices for call in calls}
             self._unfinished = _Unfinished(found.committed, growth, places)
             edge = growth.edge
         self._edge = edge
@@ -280,25 +283,30 @@ class Leader(threading.Thread):
 
     def _swap(self, connection: Connection, calls: list[Call]) -> _Unfinished:
         """Give calls their place: the second step, durable when the transaction is."""
-        growth = self._edge.grow([entry for call in calls for entry in call.entries])
-        size, root = growth.edge.size, growth.edge.frontier.root()
-        checkpoint = Checkpoint(self._signer.key.name, size, root)
-        head = Head(size, root, sign_checkpoint(checkpoint, self._signer))
-        places: dict[int, tuple[int, int]] = {}
-        first = self._edge.size
-        for call in calls:
-            places[call.id] = (first, len(call.entries))
-            first += len(call.entries)
+        # What is committed before is in the store, though perhaps not published: it can be read.
+        wanted = [Wanted(call.entries, call.since) for call in calls]
+        new, placed = place(wanted, self._edge.size, self._tree)
+        places = {call.id: one for call, one in zip(calls, placed, strict=True)}
+        head, growth = self._committed, Growth(self._edge, {}, [])
+        if new:
+            growth = self._edge.grow(new)
+            size, root = growth.edge.size, growth.edge.frontier.root()
+            checkpoint = Checkpoint(self._signer.key.name, size, root)
+            head = Head(size, root, sign_checkpoint(checkpoint, self._signer))
+        else:
+            state.tell(connection, self._database)
         # If the connection ends in here, it is not known which head is committed. It is read again
         # by whoever leads next, and the one signed here is seen by nobody unless that is it.
         state.swap(connection, self._epoch, self._committed, head, places)
-        firsts = {number: place for number, (place, _) in places.items()}
-        return _Unfinished(head, growth, firsts)
+        return _Unfinished(head, growth, {number: one.indices for number, one in places.items()})
 
     def _go_on_from(self, committed: _Unfinished) -> None:
         """Take over what a transaction has made durable."""
         self._committed, self._edge = committed.head, committed.growth.edge
-        self._unfinished = committed
+        if committed.growth.objects:
+            self._unfinished = committed
+        else:  # all of it was there already, and what was committed before is published
+            self._waiting.resolve(committed.places)
 
     def _finish(self, connection: Connection, tidier: Tidier, *, is_lasting: bool) -> None:
         """Publish what is committed: the steps from the third on.

@@ -29,13 +29,29 @@ class Call(NamedTuple):
 
     Args:
         id: Its number.
-        first: Where its first entry stands; -1 before it has a place.
         entries: What it appends.
+        since: From where on they may be there already; None if they are appended in any case.
+    """
+
+    id: int
+    entries: list[bytes]
+    since: int | None
+
+
+class Committed(NamedTuple):
+    """A call that has its place.
+
+    Args:
+        id: Its number.
+        first: Where what it added begins.
+        entries: What it added.
+        indices: Where each of its entries stands.
     """
 
     id: int
     first: int
     entries: list[bytes]
+    indices: Sequence[int]
 
 
 def join_entries(entries: Sequence[bytes]) -> bytes:
@@ -62,14 +78,14 @@ def join_entries(entries: Sequence[bytes]) -> bytes:
 
 
 def stage(
-    connection: Connection, database: Database, calls: Sequence[tuple[int, bytes]]
+    connection: Connection, database: Database, calls: Sequence[tuple[int, bytes, int | None]]
 ) -> list[int]:
     """Put calls into the queue.
 
     Args:
         connection: In a transaction, see `hold_here`.
         database: Whose leader is told.
-        calls: Of each how many entries it has, and these.
+        calls: Of each how many entries it has, these, and from where on they may be there already.
 
     Returns:
         Their numbers.
@@ -77,7 +93,7 @@ def stage(
     ids: list[int] = []
     with connection.cursor(binary=True) as cursor:
         cursor.executemany(
-            "INSERT INTO queue (count, entries) VALUES (%s, %b) RETURNING id",
+            "INSERT INTO queue (count, entries, since) VALUES (%s, %b, %s) RETURNING id",
             calls,
             returning=True,
         )
@@ -92,8 +108,8 @@ def take(connection: Connection) -> list[Call]:
     """Read the calls that come next: as many as fit into one commit, at least one if there is."""
     # The subquery is asked for each row, by its key: a join might be planned over all of `placed`.
     rows = connection.execute(
-        "SELECT id, count, entries FROM ("
-        " SELECT id, count, entries, row_number() OVER later AS place,"
+        "SELECT id, count, entries, since FROM ("
+        " SELECT id, count, entries, since, row_number() OVER later AS place,"
         " sum(count) OVER later AS so_far,"
         " sum(octet_length(entries)) OVER later AS bytes_so_far"
         " FROM (SELECT * FROM queue WHERE (SELECT first FROM placed WHERE placed.id = queue.id)"
@@ -102,22 +118,26 @@ def take(connection: Connection) -> list[Call]:
         (_MAX_TAKEN_CALLS, _MAX_TAKEN_ENTRIES, _MAX_TAKEN_BYTES),
         binary=True,
     )
-    return [Call(number, -1, split_entries(data, count)) for number, count, data in rows]
+    return [Call(number, split_entries(data, count), since) for number, count, data, since in rows]
 
 
-def committed_after(connection: Connection, size: int, stop: int) -> list[Call]:
-    """Read the calls that have the places [size, stop).
+def committed_after(connection: Connection, size: int, stop: int) -> list[Committed]:
+    """Read the calls that added the entries [size, stop).
 
     Raises:
         VerificationError: the queue no longer holds them all.
     """
     rows = connection.execute(
-        "SELECT placed.id, placed.first, queue.count, queue.entries FROM placed JOIN queue"
-        " USING (id) WHERE placed.first >= %s ORDER BY placed.first",
+        "SELECT placed.id, placed.first, placed.indices, queue.count, queue.entries FROM placed"
+        " JOIN queue USING (id) WHERE placed.count > 0 AND placed.first >= %s"
+        " ORDER BY placed.first",
         (size,),
         binary=True,
     )
-    calls = [Call(number, first, split_entries(data, n)) for number, first, n, data in rows]
+    calls = [
+        _committed(number, first, split_entries(data, count), indices)
+        for number, first, indices, count, data in rows
+    ]
     at = size
     for call in calls:
         if call.first != at:
@@ -129,6 +149,18 @@ def committed_after(connection: Connection, size: int, stop: int) -> list[Call]:
             hint="Somebody changed the database; restore it from a backup.",
         )
     return calls
+
+
+def _committed(
+    number: int, first: int, entries: list[bytes], indices: list[int] | None
+) -> Committed:
+    if indices is None:
+        return Committed(number, first, entries, range(first, first + len(entries)))
+    added: list[bytes] = []
+    for entry, index in zip(entries, indices, strict=True):
+        if index == first + len(added):
+            added.append(entry)
+    return Committed(number, first, added, indices)
 
 
 def newest(connection: Connection) -> int:
@@ -147,11 +179,15 @@ def is_published_to(connection: Connection, number: int) -> bool:
     return found.rowcount == 0
 
 
-def places_of(connection: Connection, ids: Iterable[int], size: int) -> dict[int, int]:
-    """Look up where calls came to stand, as far as they stand below `size`."""
+def places_of(connection: Connection, ids: Iterable[int], size: int) -> dict[int, Sequence[int]]:
+    """Look up where the entries of calls stand, as far as all of a call stand below `size`."""
+    # Whatever was there already stands before what a call added itself.
     rows = connection.execute(
-        "SELECT id, first FROM placed WHERE id = ANY(%s) AND first + count <= %s",
+        "SELECT id, first, count, indices FROM placed WHERE id = ANY(%s) AND first + count <= %s",
         ([*ids], size),
         binary=True,
     )
-    return dict(rows.fetchall())
+    return {
+        number: range(first, first + count) if indices is None else indices
+        for number, first, count, indices in rows
+    }

@@ -16,6 +16,7 @@ from counterfoil.cluster.tiletree import Head
 from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.merkle import as_hash
 from counterfoil.errors import ConflictError, FormatError
+from counterfoil.ledger.once import Place
 
 LEASE_S = 10
 """How long nothing may be heard of a leader before its connection is cut for it."""
@@ -196,7 +197,7 @@ def lead(connection: Connection, database: Database, holder: str) -> Lead:
 
 
 def swap(
-    connection: Connection, epoch: int, old: Head, new: Head, places: Mapping[int, tuple[int, int]]
+    connection: Connection, epoch: int, old: Head, new: Head, places: Mapping[int, Place]
 ) -> None:
     """Compare and swap the committed head, and place the calls that it covers, all or nothing.
 
@@ -204,8 +205,8 @@ def swap(
         connection: The leader's, in a transaction.
         epoch: The leader's.
         old: What it goes on from.
-        new: What is committed now.
-        places: For the number of each call, its first index and how many entries it has.
+        new: What is committed now; the same if the calls add nothing to it.
+        places: Of each call, by its number.
 
     Raises:
         FencedError: another leader was faster.
@@ -217,12 +218,27 @@ def swap(
     )
     if done.rowcount != 1:
         raise FencedError
-    firsts, counts = [first for first, _ in places.values()], [n for _, n in places.values()]
+    firsts, counts = [one.first for one in places.values()], [one.added for one in places.values()]
+    # One array of arrays would have to have them all of one length.
+    indices = [_format_indices(one) for one in places.values()]
     connection.execute(
-        "INSERT INTO placed (id, first, count)"
-        " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::integer[])",
-        ([*places], firsts, counts),
+        "INSERT INTO placed (id, first, count, indices)"
+        " SELECT id, first, count, indices::bigint[]"
+        " FROM unnest(%s::bigint[], %s::bigint[], %s::integer[], %s::text[])"
+        " AS given (id, first, count, indices)",
+        ([*places], firsts, counts, indices),
     )
+    copies = [number for number, one in places.items() if not one.added]
+    if copies:
+        # No bundle will ever hold their entries, for `prune` to go by.
+        connection.execute("DELETE FROM queue WHERE id = ANY(%s)", (copies,))
+
+
+def _format_indices(place: Place) -> str | None:
+    """Write down where the entries of a call stand, unless the first one's place says so."""
+    if place.added == len(place.indices):
+        return None
+    return f"{{{','.join(map(str, place.indices))}}}"
 
 
 def publish(connection: Connection, database: Database, epoch: int, head: Head) -> None:
@@ -236,6 +252,11 @@ def publish(connection: Connection, database: Database, epoch: int, head: Head) 
         raise FencedError
     connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
     connection.execute("UPDATE leader SET trouble = '' WHERE trouble <> ''")
+    tell(connection, database)
+
+
+def tell(connection: Connection, database: Database) -> None:
+    """Have those who wait look where their entries stand."""
     connection.execute("SELECT pg_notify(%s, '')", (channel(database, PUBLISHED),))
 
 
@@ -246,7 +267,7 @@ def report_trouble(connection: Connection, database: Database, epoch: int, troub
             "UPDATE leader SET trouble = %s WHERE epoch = %s AND trouble <> %s",
             (trouble, epoch, trouble),
         )
-        connection.execute("SELECT pg_notify(%s, '')", (channel(database, PUBLISHED),))
+        tell(connection, database)
 
 
 def prune(connection: Connection, bound: int) -> None:

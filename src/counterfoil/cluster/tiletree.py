@@ -99,18 +99,19 @@ class TileTree(Tree):
         if start == stop:
             return b""
         first = start // TILE_WIDTH
-        tiles = self._tiles(tile_level, first, (stop - 1) // TILE_WIDTH + 1)
+        tiles = self._tiles(tile_level, first, (stop - 1) // TILE_WIDTH + 1, self.stored)
         begin = (start - first * TILE_WIDTH) * HASH_BYTES
         return b"".join(tiles)[begin : begin + (stop - start) * HASH_BYTES]
 
     def read_run(self, start: int, stop: int) -> Run:
         """Read entries [start, stop), at least one, from the bundles that hold them."""
         first = start // TILE_WIDTH
-        bundles = self._tiles(None, first, (stop - 1) // TILE_WIDTH + 1)
+        stored = self.stored  # of one moment: another thread may show a newer size meanwhile
+        bundles = self._tiles(None, first, (stop - 1) // TILE_WIDTH + 1, stored)
         lengths = [
             2 + len(entry)
             for number, bundle in enumerate(bundles, first)
-            for entry in self._parse(bundle, number)
+            for entry in self._parse(bundle, number, stored)
         ]
         ends = list(accumulate(lengths, initial=0))
         skipped, count = start - first * TILE_WIDTH, stop - start
@@ -123,17 +124,16 @@ class TileTree(Tree):
         """Release the connection."""
         self._close()
 
-    def _parse(self, bundle: bytes, number: int) -> Sequence[bytes]:
-        count = min(TILE_WIDTH, self.stored - number * TILE_WIDTH)
+    def _parse(self, bundle: bytes, number: int, stored: int) -> Sequence[bytes]:
+        count = min(TILE_WIDTH, stored - number * TILE_WIDTH)
         try:
             return parse_bundle(bundle, count)
         except FormatError as error:
             path = Tile(None, number, count).path
             raise not_what_was_logged(self._objects.name, path) from error
 
-    def _tiles(self, level: int | None, start: int, stop: int) -> list[bytes]:
-        """Read tiles or bundles [start, stop), each as wide as it is at the stored size."""
-        stored = self.stored
+    def _tiles(self, level: int | None, start: int, stop: int, stored: int) -> list[bytes]:
+        """Read tiles or bundles [start, stop), each as wide as it is at a stored size."""
         nodes = stored >> 8 * (level or 0)
         wanted = [
             Tile(level, number, min(TILE_WIDTH, nodes - number * TILE_WIDTH))

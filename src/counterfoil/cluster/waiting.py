@@ -20,14 +20,16 @@ class Pending:
     Args:
         count: How many entries it has.
         data: These, as the queue holds them.
+        since: From where on they may be in the log already; None if they are appended in any case.
     """
 
     count: int
     data: bytes
+    since: int | None = None
     id: int = 0  # in the queue; 0 before it is there
     is_sent: bool = False  # whether it may be in the queue
     is_over: bool = False  # whether its caller no longer waits
-    first: int = -1
+    indices: Sequence[int] | None = None  # once they are published
     error: CounterfoilError | None = None
 
 
@@ -107,13 +109,13 @@ class Waiting:
         with self._changed:
             return [*self._queued.values()]
 
-    def resolve(self, places: Mapping[int, int]) -> None:
+    def resolve(self, places: Mapping[int, Sequence[int]]) -> None:
         """Note where calls came to stand, now that this is published; others are not ours."""
         with self._changed:
-            for number, first in places.items():
+            for number, indices in places.items():
                 pending = self._queued.pop(number, None)
                 if pending is not None:
-                    pending.first = first
+                    pending.indices = indices
             self._changed.notify_all()
 
     def note_trouble(self, trouble: str) -> None:
@@ -124,8 +126,8 @@ class Waiting:
             self._trouble = trouble
             self._changed.notify_all()
 
-    def wait(self, pending: Pending, within_s: float) -> int:
-        """Wait until a call's entries are published; return the first one's index.
+    def wait(self, pending: Pending, within_s: float) -> Sequence[int]:
+        """Wait until a call's entries are published; return their indices.
 
         Raises:
             UnavailableError: they are not, in time.
@@ -133,7 +135,7 @@ class Waiting:
         """
         begun = time.monotonic()
         with self._changed:
-            while pending.first < 0 and pending.error is None and not self._closed:
+            while pending.indices is None and pending.error is None and not self._closed:
                 until = begun + within_s
                 if self._trouble:
                     until = min(until, max(begun, self._troubled_since) + TROUBLE_S)
@@ -141,8 +143,8 @@ class Waiting:
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            if pending.first >= 0:
-                return pending.first
+            if pending.indices is not None:
+                return pending.indices
             pending.is_over = True
             self._queued.pop(pending.id, None)
             if pending.error is not None:
@@ -172,7 +174,10 @@ class Waiting:
                 f"it is not known if the entries are queued: the database does not answer{why}",
                 hint="Look whether the entries are in, then append again.",
             )
+        again = "do not append them a second time"
+        if pending.since is not None:
+            again = "sent again, each is still appended once"
         return UnavailableError(
             f"the entries are queued durably, and not published yet{why}",
-            hint="A leader publishes them as soon as it can; do not append them a second time.",
+            hint=f"A leader publishes them as soon as it can; {again}.",
         )

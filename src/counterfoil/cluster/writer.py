@@ -22,7 +22,13 @@ from counterfoil.cluster.queue import is_published_to, join_entries, newest, pla
 from counterfoil.cluster.tiletree import TileTree
 from counterfoil.cluster.waiting import Pending, Waiting
 from counterfoil.core.keys import Signer
-from counterfoil.errors import ConflictError, CounterfoilError, UnavailableError
+from counterfoil.core.merkle import leaf_hash
+from counterfoil.errors import (
+    ConflictError,
+    CounterfoilError,
+    UnavailableError,
+    VerificationError,
+)
 from counterfoil.ledger.countersign import Witnesses
 
 PATIENCE_S = 30.0
@@ -77,8 +83,8 @@ class ClusterWriter:
         for thread in self._threads:
             thread.start()
 
-    def append(self, entries: Sequence[bytes]) -> range:
-        """Append entries next to each other; return their indices once they are published."""
+    def append(self, entries: Sequence[bytes], since: int | None = None) -> Sequence[int]:
+        """Append entries; return their indices once they are published."""
         if os.getpid() != self._pid:
             raise ConflictError(
                 f"{self.tree.name} was opened for writing before this process was forked",
@@ -88,11 +94,27 @@ class ClusterWriter:
         if not entries:
             self._find_out()
             return range(self.tree.size, self.tree.size)
-        pending = Pending(len(entries), data)
+        pending = Pending(len(entries), data, since)
         self._waiting.add(pending)
-        first = self._waiting.wait(pending, PATIENCE_S)
+        indices = self._waiting.wait(pending, PATIENCE_S)
+        if since is not None:
+            self._require_there(entries, indices)
         self._witnesses.warn_of_silence(stacklevel=4)
-        return range(first, first + len(entries))
+        return indices
+
+    def _require_there(self, entries: Sequence[bytes], indices: Sequence[int]) -> None:
+        """Check that entries stand where the leader, or the database, says that they do already.
+
+        Raises:
+            VerificationError: one does not.
+        """
+        for entry, index in zip(entries, indices, strict=True):
+            if self.tree.leaf(index) != leaf_hash(entry):
+                raise VerificationError(
+                    f"{self.tree.name}: an entry was said to be in already as number {index}, and "
+                    "another one is there",
+                    hint="Somebody changed the database or the store: `counterfoil log audit`.",
+                )
 
     def _find_out(self) -> None:
         """Wait until all that is in the queue now is published, so that one can look it up.
@@ -166,7 +188,7 @@ class ClusterWriter:
             with self._database.reported("queueing entries"), connection.transaction():
                 state.hold_here(connection, self._database)
                 sent = self._waiting.send(pendings)
-                calls = [(pending.count, pending.data) for pending in sent]
+                calls = [(pending.count, pending.data, pending.since) for pending in sent]
                 ids = stage(connection, self._database, calls) if calls else []
         except UnavailableError as error:
             if sent is None:  # most likely the connection had ended long before

@@ -5,7 +5,8 @@ the log yet, and makes receipts; meanwhile the next ones gather. Where the same 
 already, the second request waits for the first one's.
 
 If a commit fails, it is not known whether its entries are in: whoever asks again is answered after
-that was found out, so that sending again is always safe.
+that was found out, so that sending again is always safe. Other servers may append to the same log:
+what they have appended since one looked here is found by whoever gives entries their place.
 """
 
 from __future__ import annotations
@@ -191,13 +192,15 @@ class Intake:
             log.append_many(())
             self._is_in_doubt = False
         log.refresh()
+        looked_to = log.size
         places = dict(zip(entries, log.positions_of(entries), strict=True))
         new = [entry for entry, place in places.items() if place is None]
         receipts = {}
         if new:
             self._is_in_doubt = True
             began = time.perf_counter()
-            appended = log.append_many(new)
+            # Another server of the log may have been sent the same at the same time.
+            appended = log.append_many(new, since=looked_to)
             self._metrics.committed(len(new), time.perf_counter() - began)
             self._is_in_doubt = False
             receipts = dict(zip(new, appended, strict=True))

@@ -21,6 +21,8 @@ class Writer(Protocol):
     checkpoint that `tree` shows. It raises `FormatError` where an entry is too long,
     `ConflictError` where somebody else writes or the log was set back, and `UnavailableError`
     where it is not known whether they are in; the next call finds out, also one with no entries.
+    With `since`, what was appended from that index on is not appended again, whoever did: its index
+    is that of the first one there. Then the indices need not follow each other.
     May be used by several threads.
 
     `ask_witnesses` asks who has not cosigned the newest checkpoint, and returns when `tree` shows
@@ -31,7 +33,7 @@ class Writer(Protocol):
     def tree(self) -> Tree:
         """What is published, at least all that `append` has returned."""
 
-    def append(self, entries: Sequence[bytes]) -> Sequence[int]:
+    def append(self, entries: Sequence[bytes], since: int | None = None) -> Sequence[int]:
         """Append entries, in this order, none or all; see above."""
 
     def ask_witnesses(self) -> None:

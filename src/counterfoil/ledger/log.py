@@ -37,6 +37,7 @@ from counterfoil.ledger.embedded import Embedded
 from counterfoil.ledger.engine import Engine, Writer
 from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.once import check_since
 from counterfoil.ledger.reading import Found, LogReader
 from counterfoil.ledger.tree import Published, Tree
 from counterfoil.ledger.treestore import TreeStore
@@ -141,8 +142,15 @@ class Log(LogReader):
         """
         return self.append_many((entry,))[0]
 
-    def append_many(self, entries: Sequence[bytes]) -> Receipts:
+    def append_many(self, entries: Sequence[bytes], *, since: int | None = None) -> Receipts:
         """Append entries in this order, next to each other, as one commit.
+
+        Args:
+            entries: At most 65,535 bytes each.
+            since: Append none that stands in the log from this index on, whoever appended it, and
+                whoever does at the same time; its receipt is that of the first one. Whoever has
+                looked for the entries says here how large the log was then. None appends them in
+                any case.
 
         Returns:
             Their receipts, computed when asked for; the entries are durable and published.
@@ -151,7 +159,9 @@ class Log(LogReader):
             As `append`; then none of them, or all, are in. With no entries, it finds out whether
             those of an earlier call are, and publishes them.
         """
-        indices = self._require_writer().append(entries)
+        writer = self._require_writer()
+        check_since(since, writer.tree.size)
+        indices = writer.append(entries, since)
         return Receipts(self, indices, self._tree.published)
 
     def ask_witnesses(self) -> dict[str, str]:

@@ -10,7 +10,6 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, format_checkpoint, sign_checkpoint
@@ -20,6 +19,7 @@ from counterfoil.core.note import format_note, sign_note
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.once import Wanted, place
 from counterfoil.ledger.treestore import TreeStore
 
 MAX_COMMIT_ENTRIES = 1024  # a commit takes no more callers than that, so that no one waits long
@@ -30,7 +30,8 @@ class _Pending:
     """Entries that wait for a commit, and what became of them."""
 
     entries: Sequence[bytes]
-    first: int = -1
+    since: int | None = None
+    indices: Sequence[int] = ()
     error: Exception | None = None
     is_done: bool = False
 
@@ -68,7 +69,7 @@ class Sequencer:
             self._meet()
             self._opened = opened.pop_all()
 
-    def append(self, entries: Sequence[bytes]) -> range:
+    def append(self, entries: Sequence[bytes], since: int | None = None) -> Sequence[int]:
         """Append entries next to each other, as one commit; return their indices.
 
         Of no entries, it finds out what became of those of an earlier call that failed.
@@ -76,7 +77,7 @@ class Sequencer:
         Raises:
             As `TreeStore.commit`; also as opening, if the witness turns out to be ahead.
         """
-        pending = _Pending(entries)
+        pending = _Pending(entries, since)
         is_mine = False
         try:
             with self._turn:
@@ -97,7 +98,7 @@ class Sequencer:
         if pending.error is not None:
             raise pending.error
         self._witnesses.warn_of_silence(stacklevel=4)
-        return range(pending.first, pending.first + len(entries))
+        return pending.indices
 
     def ask_witnesses(self) -> None:
         """Ask again about the newest checkpoint, and publish it with the lines that come.
@@ -156,7 +157,6 @@ class Sequencer:
 
     def _commit(self, taken: Sequence[_Pending]) -> None:
         """Commit as one what several callers want; each gets its index, or the error."""
-        entries = list(chain.from_iterable([pending.entries for pending in taken]))
         error: Exception | None = UnavailableError(
             "the commit was interrupted", hint="Look whether the entry is in, then append again."
         )
@@ -169,12 +169,17 @@ class Sequencer:
             return self._seal(size, root)
 
         try:
-            if entries:
+            if any(pending.entries for pending in taken):
                 self._witnesses.refresh()
                 is_begun = True
+            # The log may be longer than it seemed, by a commit that failed.
+            self.tree.find_out()
+            wanted = [Wanted(pending.entries, pending.since) for pending in taken]
+            entries, places = place(wanted, self.tree.size, self.tree)
+            if entries:
                 self.tree.commit(entries, leaf_hashes(entries), seal)
-            else:
-                self.tree.find_out()
+            for pending, one in zip(taken, places, strict=True):
+                pending.indices = one.indices
             error = None
         except UnavailableError as raised:
             error = _nothing_appended(raised) if is_begun and not is_sealed else raised
@@ -182,10 +187,8 @@ class Sequencer:
             error = raised
         finally:
             # An interrupt passes through, and leaves nobody waiting.
-            first = self.tree.size - len(entries)
             for pending in taken:
-                pending.first, pending.error, pending.is_done = first, error, True
-                first += len(pending.entries)
+                pending.error, pending.is_done = error, True
         if isinstance(error, FormatError) and len(taken) > 1:
             for pending in taken:  # nothing happened, and one caller's mistake is not the others'
                 self._commit([pending])

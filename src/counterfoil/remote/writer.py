@@ -66,11 +66,12 @@ class RemoteWriter:
         self._client, self._policy, self._follower, self._blobs = client, policy, follower, blobs
         self._lock = threading.Lock()
 
-    def append(self, entries: Sequence[bytes]) -> list[int]:
+    def append(self, entries: Sequence[bytes], since: int | None = None) -> list[int]:
         """Append envelopes, or entries that stand for some.
 
         Where there are more than fit into one request, those sent first are in when a later
-        request fails; appending all of them again finds them.
+        request fails; appending all of them again finds them. The server appends each once,
+        whatever `since` says.
 
         Raises:
             FormatError: one is no envelope, and nothing was sent; or the server takes it for none.
@@ -78,6 +79,7 @@ class RemoteWriter:
             UnavailableError: it is not known whether they are in; appending them again is safe.
             VerificationError: a receipt is false.
         """
+        del since
         # All of them before the first is sent: what is no envelope never leaves this machine.
         whole = [self._whole(number, entry) for number, entry in enumerate(entries)]
         indices: list[int] = []

@@ -51,7 +51,7 @@ class Reply:
 class Place:
     """A ledger, the home that its keys are in, and keys of callers."""
 
-    folder: Path
+    folder: Path | str
     home: Path
     keys: dict[str, PrivateKey]
 
@@ -129,13 +129,14 @@ class Served(Place):
         self.process.wait(SOON_S)
 
 
-def make_place(folder: Path) -> Place:
-    """A ledger whose policy names a few principals."""
+def make_place(folder: Path, location: str = "") -> Place:
+    """A ledger whose policy names a few principals, in a folder unless it is to be elsewhere."""
+    ledger_at = location or folder / "ledger"
     home = folder / "counterfoil-home"
     keys = {name: generate_key(name, Algorithm.ED25519) for name in (*PRINCIPALS, "stranger")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COUNTERFOIL_HOME", str(home))
-        with cf.init(folder / "ledger", organisation="Example Bank") as ledger:
+        with cf.init(ledger_at, organisation="Example Bank") as ledger:
             for name in PRINCIPALS:
                 save_key(ledger.places.key(name), keys[name])
             keys["operator"] = load_key(ledger.places.key("operator"))
@@ -145,7 +146,7 @@ def make_place(folder: Path) -> Place:
                 for name, may in PRINCIPALS.items()
             )
             ledger.policy.adopt(policy.followed_by(principals=(*policy.principals, *principals)))
-    return Place(folder / "ledger", home, keys)
+    return Place(ledger_at, home, keys)
 
 
 def free_port() -> int:
