@@ -120,7 +120,7 @@ class Tree(ABC):
         size = published.frontier.size
         if not 0 <= index < size:
             raise FormatError(
-                f"{self.name} has {size} entries under that checkpoint, and none at {index}",
+                f"there is no entry {index}: {self.name} has {size} under that checkpoint",
                 hint="Indices count from 0; refresh a reader to see newer entries.",
             )
         path = self.inclusion(index, size)
