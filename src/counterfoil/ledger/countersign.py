@@ -41,6 +41,10 @@ from counterfoil.ledger.tree import Tree
 LOCAL = "local"  # what `silences` calls the local witness
 
 
+class UnpublishedError(UnavailableError):
+    """Entries are durable, and too few witnesses have cosigned them: nobody is shown them yet."""
+
+
 class Witnesses:
     """All whom the writer of a log asks. One writer uses it at a time.
 
@@ -129,14 +133,14 @@ class Witnesses:
         """Return a checkpoint that is durable, as it may be published.
 
         Raises:
-            UnavailableError: fewer than the policy's quorum have cosigned it.
+            UnpublishedError: fewer than the policy's quorum have cosigned it.
             As `meet`; the checkpoint is then not published.
         """
         countersigned, lacking = self._ask(tree, note)
         if lacking is not None:
             size = open_checkpoint(note, self.log_keys).size
             said = "; ".join(f"{name}: {why}" for name, why in self.silences.items())
-            raise UnavailableError(
+            raise UnpublishedError(
                 f"the checkpoint of {size} entries is not published: {lacking}"
                 + (f" ({said})" if said else ""),
                 hint="Its entries are durable. The next append, or `counterfoil log cosign`, asks "

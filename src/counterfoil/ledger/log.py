@@ -32,12 +32,14 @@ from counterfoil.core.statement import (
 )
 from counterfoil.errors import ConflictError, UnavailableError
 from counterfoil.ledger import blobs
+from counterfoil.ledger.countersign import UnpublishedError
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.embedded import Embedded
 from counterfoil.ledger.engine import Engine, Writer
 from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.reading import Found, LogReader
+from counterfoil.ledger.sequencer import nothing_appended
 from counterfoil.ledger.tree import Published, Tree
 from counterfoil.ledger.treestore import TreeStore
 
@@ -151,7 +153,13 @@ class Log(LogReader):
             As `append`; then none of them, or all, are in. With no entries, it finds out whether
             those of an earlier call are, and publishes them.
         """
-        indices = self._require_writer().append(entries)
+        try:
+            writer = self._require_writer()
+        except UnpublishedError as error:  # a writer first finishes what another one left
+            if not entries:
+                raise
+            raise nothing_appended(error) from error
+        indices = writer.append(entries)
         return Receipts(self, indices, self._tree.published)
 
     def ask_witnesses(self) -> dict[str, str]:

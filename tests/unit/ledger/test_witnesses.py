@@ -259,8 +259,11 @@ def test_below_the_quorum_nothing_is_published_and_nothing_is_lost(ledger, serve
         assert reader.size == size
     ledger.close()
     with counterfoil.open(tmp_path / "ledger") as again:
-        with pytest.raises(UnavailableError, match="not published"):
+        with pytest.raises(UnavailableError, match="nothing was appended") as caught:
             again.append(b"not in")
+        assert "append these again" in caught.value.hint
+        with pytest.raises(UnavailableError, match=r"^the checkpoint of"):
+            again.ask_witnesses()  # who wanted to append nothing is told of what waits alone
         servers[1].behave = servers[1].honest
         receipt = again.append(b"after")
         assert [again.entry(at) for at in range(size, again.size)] == [b"durable", b"after"]
