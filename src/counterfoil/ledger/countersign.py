@@ -45,6 +45,10 @@ class UnpublishedError(UnavailableError):
     """Entries are durable, and too few witnesses have cosigned them: nobody is shown them yet."""
 
 
+class SilentWitnessWarning(UserWarning):
+    """The quorum was met without a witness."""
+
+
 class Witnesses:
     """All whom the writer of a log asks. One writer uses it at a time.
 
@@ -159,15 +163,8 @@ class Witnesses:
             news = silences.keys() - self._warned
             self._warned = set(silences)
         for name in news:
-            if name == LOCAL:
-                says = (
-                    "the local witness has not cosigned the newest entries: "
-                    f"{silences[name]}; until it does, nobody here notices if the ledger is set "
-                    "back to before them"
-                )
-            else:
-                says = f"the witness {name} has not cosigned the newest entries: {silences[name]}"
-            warnings.warn(says, stacklevel=stacklevel + 1)
+            says = tell_silence(name, silences[name])
+            warnings.warn(says, SilentWitnessWarning, stacklevel=stacklevel + 1)
 
     def close(self) -> None:
         """End the local witness's process, and ask nobody any more."""
@@ -316,6 +313,16 @@ class Countersigner:
                 if remembered.size == old:
                     raise UnavailableError("the witness contradicts itself") from remembered
                 old = remembered.size
+
+
+def tell_silence(name: str, why: str) -> str:
+    """Say of a witness in `Witnesses.silences` what its silence means."""
+    if name != LOCAL:
+        return f"the witness {name} has not cosigned the newest entries: {why}"
+    return (
+        f"the local witness has not cosigned the newest entries: {why}; until it does, nobody here "
+        "notices if the ledger is set back to before them"
+    )
 
 
 def _behind(tree: Tree, size: int, seen: int) -> ConflictError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -94,6 +95,8 @@ class Log(LogReader):
         super().__init__(
             folder, engine or Embedded(folder, disk), clock=clock, random=random, disk=disk
         )
+        # Becoming a writer may wait for witnesses; who only looks something up does not.
+        self._writing = threading.Lock()
         self._writer: Writer | None = None
         self._views: list[Tree] = []
 
@@ -246,7 +249,7 @@ class Log(LogReader):
         Raises:
             ConflictError: somebody writes already, or the folder is behind its witness.
         """
-        with self._lock:
+        with self._writing:
             if self._writer is not None:
                 raise ConflictError(
                     f"{self.folder} is being written to here", hint="Close the ledger first."
@@ -299,7 +302,7 @@ class Log(LogReader):
 
     def _require_writer(self) -> Writer:
         """Become a writer, once."""
-        with self._lock:
+        with self._writing:
             if self._writer is None:
                 writer = self._open_writer()
                 # Other threads may be reading from it; it is closed with everything else.
