@@ -92,6 +92,7 @@ _STANDINGS = {
     "fresh": ("it has cosigned nothing yet", 0),
     "same": ("it cosigned the log as it is", 0),
     "ahead": ("it has not cosigned the newest entries; the next append asks it again", 0),
+    "waiting": ("it cosigned the entries that wait, too", 0),
     "behind": (
         "this folder is BEHIND what it cosigned: a restored snapshot, or a copy",
         ConflictError.exit_code,
@@ -105,7 +106,7 @@ _PROVES = (
     "No entry that it cosigned was set back, rewritten, or continued in two copies by anyone who "
     "can write only in the ledger's folder."
 )
-_HELD = {"same", "ahead"}  # elsewhere it proves nothing, or the contrary
+_HELD = {"same", "ahead", "waiting"}  # elsewhere it proves nothing, or the contrary
 _PROVES_NOT = (
     "Anything against whoever controls this user's account, and so the witness too. Verdicts "
     "grade what it signs as self-witnessed; ask a witness outside your organisation for more."
@@ -124,6 +125,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "origin": found.origin,
             "key": found.key,
             "size": found.size,
+            "waiting": found.waiting,
             "root": found.root.hex(),
             "grade": found.grade,
             "lacking": found.lacking,
@@ -147,6 +149,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             {
                 "origin": found.origin,
                 "size": output.count(found.size, "entry", "entries"),
+                "waiting": _waiting_line(found.waiting),
                 "root": found.root.hex(),
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
@@ -333,7 +336,8 @@ def witness(
 
 def _show_local(ledger: str, *, as_json: bool) -> None:
     with counterfoil.open(ledger) as opened:
-        memory = ledgers.read_status(opened).witness
+        found = ledgers.read_status(opened)
+    memory = found.witness
     if memory is None:
         output.show({"witness": None}, "this ledger has no local witness here", as_json=as_json)
         return
@@ -343,6 +347,7 @@ def _show_local(ledger: str, *, as_json: bool) -> None:
     output.show(
         {
             "witness": _witness_body(memory),
+            "waiting": found.waiting,
             "checkpoint": memory.note.decode(),
             "proves": proves,
             "does_not_prove": _PROVES_NOT,
@@ -356,6 +361,7 @@ def _show_local(ledger: str, *, as_json: bool) -> None:
                 else output.count(checkpoint.size, "entry", "entries"),
                 "root": None if checkpoint is None else checkpoint.root.hex(),
                 "standing": says,
+                "waiting": _waiting_line(found.waiting),
                 "proves": proves,
                 "not proven": _PROVES_NOT,
             }
@@ -380,6 +386,15 @@ def _audit_anchors(opened: counterfoil.Ledger, rpc: str | None) -> dict[str, Any
         "chain_id": rules.id,
         "contract": rules.contract,
     }
+
+
+def _waiting_line(count: int) -> str | None:
+    if not count:
+        return None
+    return (
+        f"{output.count(count, 'entry', 'entries')} more, durable and not published: too few "
+        "witnesses have cosigned; ask again: counterfoil log cosign"
+    )
 
 
 def _writer_line(found: ledgers.Status) -> str:

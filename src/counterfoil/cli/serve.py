@@ -125,7 +125,10 @@ def _look(settings: Settings) -> dict[str, Any]:
                 hint="Leave --workers out, or serve it --read-only.",
             )
         if not settings.read_only:
-            opened.require_writer()
+            try:
+                opened.require_writer()
+            except ledgers.UnpublishedError as error:  # the server goes on trying
+                output.remark("warning", f"nothing is taken in yet: {error}")
         try:
             known = ledgers.known_callers(opened.policy.show(), opened.size)
             callers = sorted({one.principal for one in known.values()})

@@ -233,7 +233,8 @@ def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, 
     if len(signed) < policy.quorum:
         missing = [witness.name for witness in policy.witnesses if witness not in signed]
         raise PolicyError(
-            f"{len(signed)} witnesses cosigned this checkpoint, the policy asks for "
+            f"{len(signed)} {'witness' if len(signed) == 1 else 'witnesses'} cosigned this "
+            "checkpoint, the policy asks for "
             f"{policy.quorum}",
             have=", ".join(witness.name for witness in signed) or "none",
             need=f"{policy.quorum} of {len(policy.witnesses)} witnesses",

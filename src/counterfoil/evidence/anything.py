@@ -32,7 +32,7 @@ from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
 from counterfoil.ledger.reading import Found
-from counterfoil.ledger.status import check_memory
+from counterfoil.ledger.status import check_memory, count_waiting
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
 from counterfoil.remote.engine import is_site, open_site
@@ -126,6 +126,7 @@ def _verify_ledger(
         check_memory(log)
         report = audit(log, progress)
         confirmed = confirm_log(log, policy, newest_said(log), now)
+        waiting = count_waiting(log)
     return Verdict(
         what=f"ledger {report.origin}",
         grade=confirmed.labels[-1],
@@ -138,6 +139,7 @@ def _verify_ledger(
         ),
         not_checked=(
             "The signatures inside the entries; gates and evidence check those they rest on.",
+            *((_unpublished(waiting),) if waiting else ()),
             *(
                 ()
                 if {Grade.WITNESSED, Grade.ANCHORED} & {*confirmed.grades}
@@ -146,7 +148,15 @@ def _verify_ledger(
             *confirmed.not_checked,
         ),
         trust=confirmed.trust(policy),
-        facts={"size": report.size, "root": report.root.hex()},
+        facts={"size": report.size, "root": report.root.hex(), "waiting": waiting},
+    )
+
+
+def _unpublished(waiting: int) -> str:
+    more = "1 more entry is" if waiting == 1 else f"{waiting} more entries are"
+    return (
+        f"{more} durable here and not published, as too few witnesses have cosigned; "
+        "`counterfoil log cosign` asks them again."
     )
 
 

@@ -121,6 +121,15 @@ class Intake:
         if self.trouble:
             self._wake.set()
 
+    async def ask_witnesses(self) -> None:
+        """Ask those who were silent once more: as long as nothing is appended, nothing else does.
+
+        Raises:
+            CounterfoilError: as `Log.ask_witnesses`.
+        """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._log.ask_witnesses)
+
     def _enqueue(self, unit: _Unit) -> None:
         size = sum(len(one.entry) for one in unit.entries)
         if (
@@ -168,8 +177,9 @@ class Intake:
         try:
             logged = await loop.run_in_executor(self._thread, self._append, entries)
         except Exception as error:
+            if units or str(error) != self.trouble:  # trying again is no news
+                _LOG.error("entries could not be appended: %s", error, exc_info=_bug(error))
             self.trouble = str(error)
-            _LOG.error("entries could not be appended: %s", error, exc_info=_bug(error))
             for unit in units:
                 unit.logged.set_exception(error)
                 unit.logged.exception()  # seen, also where nobody waits any more
@@ -188,6 +198,7 @@ class Intake:
     def _append(self, entries: list[bytes]) -> list[Logged]:
         """Append those that are not in, as one commit; give the receipts of all."""
         log = self._log
+        log.require_writer()  # which may have been refused so far
         if self._is_in_doubt:
             log.append_many(())
             self._is_in_doubt = False

@@ -20,6 +20,7 @@ import resource
 import signal
 import ssl
 import threading
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -29,6 +30,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from counterfoil import ledger as ledgers
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.http.logs import logging_config
 from counterfoil.http.settings import ENDING_SIGNAL, Settings
@@ -160,6 +162,7 @@ class Watched:
 
     def __init__(self, app: ASGIApp) -> None:
         logging.captureWarnings(True)
+        warnings.simplefilter("ignore", ledgers.SilentWitnessWarning)  # `service` logs them
         self._app = app
         self._watcher = os.getppid()
 

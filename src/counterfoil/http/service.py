@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -33,6 +34,13 @@ MAX_SEARCHES = 64
 POLICY_EVERY_S = 1.0
 """How often it is seen whether another trust policy was adopted."""
 
+ASK_AGAIN_S = 30.0
+"""How often witnesses that were silent are asked; on PostgreSQL the leader does."""
+
+TRY_AGAIN_S = 5.0
+"""How often what is left of a commit that failed, or becoming the writer, is tried again."""
+
+_TEND_S = 1.0  # between looks at what is to be tried or said
 _LOG = logging.getLogger("counterfoil.http")
 
 Given = ParamSpec("Given")
@@ -58,15 +66,21 @@ class Service:
         self._readers = ThreadPoolExecutor(READ_THREADS, "reading")
         self._searcher = ThreadPoolExecutor(1, "searching")
         self._searches = 0
-        self._watching: asyncio.Task[None] | None = None
+        self._silences: dict[str, str] = {}  # those that were logged
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Become the writer, unless nothing is to be taken in; then bring the index up to date."""
+        """Become the writer, unless nothing is to be taken in; then bring the index up to date.
+
+        Where what was appended before still lacks witnesses, it is read meanwhile.
+        """
         self.callers.reload()
         if not self.settings.read_only:
-            await self.read(self.log.require_writer)
+            with contextlib.suppress(ledgers.UnpublishedError):  # the intake tries again
+                await self.read(self.log.require_writer)
             self.intake.start()
-        self._watching = asyncio.create_task(self._watch())
+            self._tasks.append(asyncio.create_task(self._tend()))
+        self._tasks.append(asyncio.create_task(self._watch()))
 
     def give_notice(self) -> None:
         """Say from now on that it is not ready, as it will end."""
@@ -74,10 +88,10 @@ class Service:
 
     async def close(self) -> None:
         """Append what was taken in, and settle."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
+                await task
         await self.intake.close()
         self._readers.shutdown()
         self._searcher.shutdown()
@@ -116,6 +130,33 @@ class Service:
                 "only callers that the trust policy names may read here",
                 "Sign the request with a principal's key (RFC 9421).",
             )
+
+    async def _tend(self) -> None:
+        """Say who is silent, ask them again, and try again what failed."""
+        tried = asked = time.monotonic()
+        while True:
+            await asyncio.sleep(_TEND_S)
+            now = time.monotonic()
+            self._tell_silences()
+            if self.intake.trouble:
+                if now - tried >= TRY_AGAIN_S:
+                    self.intake.look()
+                    tried = now
+            elif self._silences and not self.log.engine.is_shared and now - asked >= ASK_AGAIN_S:
+                asked = now
+                try:
+                    await self.intake.ask_witnesses()
+                except Exception as error:  # noqa: BLE001 they are asked again
+                    _LOG.error("witnesses could not be asked: %s", error)
+
+    def _tell_silences(self) -> None:
+        """Log who is silent, and who no longer is: once, whoever appends."""
+        silences = self.log.engine.witnesses.silences
+        for name in silences.keys() - self._silences.keys():
+            _LOG.warning("%s", ledgers.tell_silence(name, silences[name]))
+        for name in self._silences.keys() - silences.keys():
+            _LOG.info("the witness %s is not silent any more", name)
+        self._silences = silences
 
     async def _watch(self) -> None:
         """Go by a trust policy soon after it was adopted."""

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from counterfoil.ledger.admission import Admitted as Admitted
     from counterfoil.ledger.audit import audit
     from counterfoil.ledger.cadence import keep_confirming as keep_confirming
+    from counterfoil.ledger.countersign import SilentWitnessWarning as SilentWitnessWarning
+    from counterfoil.ledger.countersign import UnpublishedError as UnpublishedError
+    from counterfoil.ledger.countersign import tell_silence as tell_silence
     from counterfoil.ledger.export import Site as Site
     from counterfoil.ledger.export import export_site as export_site
     from counterfoil.ledger.export import prune_site as prune_site
@@ -100,11 +103,13 @@ _HOMES = {
     "SIZE_TYPE": ".witness",
     "STATUS_CONFLICT": ".witness",
     "SignedRequest": ".signedrequests",
+    "SilentWitnessWarning": ".countersign",
     "Site": ".export",
     "Stamping": ".stamping",
     "Standing": ".status",
     "Status": ".status",
     "TAG": ".signedrequests",
+    "UnpublishedError": ".countersign",
     "Witness": ".witness",
     "audit_log": ".audit:audit",
     "carry_receipt": ".sharding",
@@ -132,6 +137,7 @@ _HOMES = {
     "sign_request": ".signedrequests",
     "stamp_log": ".stamping",
     "take_offer": ".swap",
+    "tell_silence": ".countersign",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string

@@ -41,6 +41,14 @@ from counterfoil.ledger.tree import Tree
 LOCAL = "local"  # what `silences` calls the local witness
 
 
+class UnpublishedError(UnavailableError):
+    """Entries are durable, and too few witnesses have cosigned them: nobody is shown them yet."""
+
+
+class SilentWitnessWarning(UserWarning):
+    """The quorum was met without a witness."""
+
+
 class Witnesses:
     """All whom the writer of a log asks. One writer uses it at a time.
 
@@ -129,14 +137,14 @@ class Witnesses:
         """Return a checkpoint that is durable, as it may be published.
 
         Raises:
-            UnavailableError: fewer than the policy's quorum have cosigned it.
+            UnpublishedError: fewer than the policy's quorum have cosigned it.
             As `meet`; the checkpoint is then not published.
         """
         countersigned, lacking = self._ask(tree, note)
         if lacking is not None:
             size = open_checkpoint(note, self.log_keys).size
             said = "; ".join(f"{name}: {why}" for name, why in self.silences.items())
-            raise UnavailableError(
+            raise UnpublishedError(
                 f"the checkpoint of {size} entries is not published: {lacking}"
                 + (f" ({said})" if said else ""),
                 hint="Its entries are durable. The next append, or `counterfoil log cosign`, asks "
@@ -155,15 +163,8 @@ class Witnesses:
             news = silences.keys() - self._warned
             self._warned = set(silences)
         for name in news:
-            if name == LOCAL:
-                says = (
-                    "the local witness has not cosigned the newest entries: "
-                    f"{silences[name]}; until it does, nobody here notices if the ledger is set "
-                    "back to before them"
-                )
-            else:
-                says = f"the witness {name} has not cosigned the newest entries: {silences[name]}"
-            warnings.warn(says, stacklevel=stacklevel + 1)
+            says = tell_silence(name, silences[name])
+            warnings.warn(says, SilentWitnessWarning, stacklevel=stacklevel + 1)
 
     def close(self) -> None:
         """End the local witness's process, and ask nobody any more."""
@@ -312,6 +313,16 @@ class Countersigner:
                 if remembered.size == old:
                     raise UnavailableError("the witness contradicts itself") from remembered
                 old = remembered.size
+
+
+def tell_silence(name: str, why: str) -> str:
+    """Say of a witness in `Witnesses.silences` what its silence means."""
+    if name != LOCAL:
+        return f"the witness {name} has not cosigned the newest entries: {why}"
+    return (
+        f"the local witness has not cosigned the newest entries: {why}; until it does, nobody here "
+        "notices if the ledger is set back to before them"
+    )
 
 
 def _behind(tree: Tree, size: int, seen: int) -> ConflictError:

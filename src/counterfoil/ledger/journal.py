@@ -132,25 +132,8 @@ class Journal:
         Raises:
             VerificationError: the file is larger than any commit makes it.
         """
-        size = os.fstat(self._fd).st_size
-        if size > JOURNAL_BYTES + MAX_COMMIT_BYTES:
-            raise VerificationError(
-                f"{self._path} has {size} bytes, more than any commit makes it",
-                hint="It was replaced; restore the folder from a backup.",
-            )
-        with os.fdopen(os.dup(self._fd), "rb") as file:
-            file.seek(0)
-            data = file.read()
-        frames: list[Frame] = []
-        self.rewind()
-        while (found := self._decode(data, self._end)) is not None:
-            frame, end = found
-            last = frames[-1] if frames else None
-            if last and frame.size_before != last.size_after:
-                break
-            frames.append(frame)
-            self._checksum = data[self._end + _HEADER.size : self._end + _PREFIX_BYTES]
-            self._end = end
+        data = _read(self._fd, self._path)
+        frames, self._end, self._checksum = _decode_all(data, self._length_bytes)
         self._used = _used(data)
         if frames:
             self._disk.write(self._fd, data[: self._end], 0)
@@ -174,33 +157,71 @@ class Journal:
         """Close the file."""
         os.close(self._fd)
 
-    def _decode(self, data: bytes, offset: int) -> tuple[Frame, int] | None:
-        """Decode the frame at `offset`; None where none counts."""
-        body = offset + _PREFIX_BYTES
-        if body > len(data):
-            return None
-        header = data[offset : offset + _HEADER.size]
-        magic, size_before, count, slots, entries, head = _HEADER.unpack(header)
-        end = body + count * HASH_BYTES + slots + entries + head
-        if magic != _MAGIC or end > len(data):
-            return None
-        checksum = sha256(memoryview(data)[body:end])
-        checksum.update(self._checksum + header)
-        if checksum.digest() != data[offset + _HEADER.size : body]:
-            return None
-        at_entries = body + slots
-        at_leaves = at_entries + entries
-        at_head = at_leaves + count * HASH_BYTES
-        if count_entries(data[at_entries:at_leaves], self._length_bytes) != count:
-            return None
-        frame = Frame(
-            size_before,
-            data[at_leaves:at_head],
-            data[body:at_entries],
-            data[at_entries:at_leaves],
-            data[at_head:end],
+
+def peek(path: Path, length_bytes: int) -> list[Frame]:
+    """Read the frames that count, as somebody who does not write; see `Journal.read`.
+
+    A writer may be about to change them: what is read half-written does not count.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return _decode_all(_read(fd, path), length_bytes)[0]
+    finally:
+        os.close(fd)
+
+
+def _read(fd: int, path: Path) -> bytes:
+    size = os.fstat(fd).st_size
+    if size > JOURNAL_BYTES + MAX_COMMIT_BYTES:
+        raise VerificationError(
+            f"{path} has {size} bytes, more than any commit makes it",
+            hint="It was replaced; restore the folder from a backup.",
         )
-        return frame, end
+    with os.fdopen(os.dup(fd), "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
+def _decode_all(data: bytes, length_bytes: int) -> tuple[list[Frame], int, bytes]:
+    """Decode the frames that count; give also where they end, and the last one's checksum."""
+    frames: list[Frame] = []
+    at, checksum = 0, b""
+    while (found := _decode(data, at, checksum, length_bytes)) is not None:
+        frame, end = found
+        if frames and frame.size_before != frames[-1].size_after:
+            break
+        frames.append(frame)
+        at, checksum = end, data[at + _HEADER.size : at + _PREFIX_BYTES]
+    return frames, at, checksum
+
+
+def _decode(data: bytes, offset: int, before: bytes, length_bytes: int) -> tuple[Frame, int] | None:
+    """Decode the frame at `offset`, behind one with the checksum `before`; None if none counts."""
+    body = offset + _PREFIX_BYTES
+    if body > len(data):
+        return None
+    header = data[offset : offset + _HEADER.size]
+    magic, size_before, count, slots, entries, head = _HEADER.unpack(header)
+    end = body + count * HASH_BYTES + slots + entries + head
+    if magic != _MAGIC or end > len(data):
+        return None
+    checksum = sha256(memoryview(data)[body:end])
+    checksum.update(before + header)
+    if checksum.digest() != data[offset + _HEADER.size : body]:
+        return None
+    at_entries = body + slots
+    at_leaves = at_entries + entries
+    at_head = at_leaves + count * HASH_BYTES
+    if count_entries(data[at_entries:at_leaves], length_bytes) != count:
+        return None
+    frame = Frame(
+        size_before,
+        data[at_leaves:at_head],
+        data[body:at_entries],
+        data[at_entries:at_leaves],
+        data[at_head:end],
+    )
+    return frame, end
 
 
 def _used(data: bytes) -> int:

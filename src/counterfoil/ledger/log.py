@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from counterfoil.core.statement import (
 )
 from counterfoil.errors import ConflictError, UnavailableError
 from counterfoil.ledger import blobs
+from counterfoil.ledger.countersign import UnpublishedError
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.embedded import Embedded
 from counterfoil.ledger.engine import Engine, Writer
@@ -39,6 +41,7 @@ from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.once import check_since
 from counterfoil.ledger.reading import Found, LogReader
+from counterfoil.ledger.sequencer import nothing_appended
 from counterfoil.ledger.tree import Published, Tree
 from counterfoil.ledger.treestore import TreeStore
 
@@ -93,6 +96,8 @@ class Log(LogReader):
         super().__init__(
             folder, engine or Embedded(folder, disk), clock=clock, random=random, disk=disk
         )
+        # Becoming a writer may wait for witnesses; who only looks something up does not.
+        self._writing = threading.Lock()
         self._writer: Writer | None = None
         self._views: list[Tree] = []
 
@@ -159,7 +164,12 @@ class Log(LogReader):
             As `append`; then none of them, or all, are in. With no entries, it finds out whether
             those of an earlier call are, and publishes them.
         """
-        writer = self._require_writer()
+        try:
+            writer = self._require_writer()
+        except UnpublishedError as error:  # a writer first finishes what another one left
+            if not entries:
+                raise
+            raise nothing_appended(error) from error
         check_since(since, writer.tree.size)
         indices = writer.append(entries, since)
         return Receipts(self, indices, self._tree.published)
@@ -248,7 +258,7 @@ class Log(LogReader):
         Raises:
             ConflictError: somebody writes already, or the folder is behind its witness.
         """
-        with self._lock:
+        with self._writing:
             if self._writer is not None:
                 raise ConflictError(
                     f"{self.folder} is being written to here", hint="Close the ledger first."
@@ -301,7 +311,7 @@ class Log(LogReader):
 
     def _require_writer(self) -> Writer:
         """Become a writer, once."""
-        with self._lock:
+        with self._writing:
             if self._writer is None:
                 writer = self._open_writer()
                 # Other threads may be reading from it; it is closed with everything else.

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterfoil.core.checkpoint import open_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.envelope import Envelope, parse_envelope
 from counterfoil.core.merkle import Frontier, Hash, leaf_hash
 from counterfoil.core.receipt import Receipt
 from counterfoil.core.statement import Statement, parse_statement, predicate_type
-from counterfoil.errors import SignatureError, VerificationError
+from counterfoil.errors import CounterfoilError, SignatureError, VerificationError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.engine import Engine
@@ -96,6 +96,22 @@ class LogReader:
     def checkpoint(self) -> bytes:
         """The newest checkpoint: a signed note, with the cosignatures it has."""
         return self._tree.head
+
+    def unpublished(self) -> Checkpoint | None:
+        """Find the signed checkpoint that waits for witnesses; None if none does, or none is seen.
+
+        Raises:
+            UnavailableError: the disk refuses.
+        """
+        found = self._tree.unpublished()
+        if found is None:
+            return None
+        try:
+            checkpoint = open_checkpoint(found.head, self.keys)
+        except CounterfoilError:
+            return None  # nothing of this log's
+        is_whole = (checkpoint.size, checkpoint.root) == (found.frontier.size, found.root)
+        return checkpoint if is_whole else None
 
     def refresh(self) -> None:
         """See what others have published since."""

@@ -182,7 +182,7 @@ class Sequencer:
                 pending.indices = one.indices
             error = None
         except UnavailableError as raised:
-            error = _nothing_appended(raised) if is_begun and not is_sealed else raised
+            error = nothing_appended(raised) if is_begun and not is_sealed else raised
         except Exception as raised:  # noqa: BLE001 every caller who waits gets to raise it
             error = raised
         finally:
@@ -198,7 +198,7 @@ class Sequencer:
         return sign_checkpoint(Checkpoint(self._signer.key.name, size, root), self._signer)
 
 
-def _nothing_appended(error: UnavailableError) -> UnavailableError:
+def nothing_appended(error: UnavailableError) -> UnavailableError:
     """Say that it is earlier entries that are not published, and these are not in at all."""
     return UnavailableError(
         f"nothing was appended, as what came before is not finished: {error}",

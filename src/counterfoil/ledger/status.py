@@ -40,6 +40,7 @@ class Standing(StrEnum):
     FRESH = "fresh"  # the witness has cosigned nothing yet
     SAME = "same"
     AHEAD = "ahead"  # the folder extends it: the witness was silent for a while
+    WAITING = "waiting"  # it has cosigned what waits here for more witnesses
     BEHIND = "behind"  # a restored snapshot, or a copy of a folder that went on
     CONTRADICTS = "contradicts"  # another history
 
@@ -88,6 +89,7 @@ class Status:
         origin: Its identity.
         key: Its vkey.
         size: Entries published.
+        waiting: Entries that are durable beyond them, and wait for more witnesses.
         root: The root over them.
         checkpoint: The signed note, with the cosignatures it has.
         grade: What those are worth under the adopted policy.
@@ -106,6 +108,7 @@ class Status:
     origin: str
     key: str
     size: int
+    waiting: int
     root: Hash
     checkpoint: bytes
     grade: str
@@ -139,6 +142,7 @@ def read_status(log: Log) -> Status:
         origin=log.origin,
         key=format_vkey(log.key),
         size=log.size,
+        waiting=count_waiting(log),
         root=log.root,
         checkpoint=log.checkpoint,
         grade=grade,
@@ -154,10 +158,16 @@ def read_status(log: Log) -> Status:
     )
 
 
+def count_waiting(log: Log) -> int:
+    """Count the entries that are durable in a log's folder, and not published yet."""
+    unpublished = log.unpublished()
+    return 0 if unpublished is None else unpublished.size - log.size
+
+
 def check_memory(log: Log) -> None:
     """Check that a log is, or extends, what the local witness on this machine remembers of it.
 
-    Without such a witness nothing is checked.
+    Without such a witness nothing is checked. What it has cosigned may wait for more witnesses.
 
     Args:
         log: An open log; it is refreshed where a writer seems to be about to publish.
@@ -170,8 +180,10 @@ def check_memory(log: Log) -> None:
     if memory is None or memory.checkpoint is None:
         return
     until = time.monotonic() + _PUBLISHING_S
-    while _compare(log, memory.checkpoint) is Standing.BEHIND:
+    while (standing := _compare(log, memory.checkpoint)) in {Standing.BEHIND, Standing.WAITING}:
         if time.monotonic() > until:
+            if standing is Standing.WAITING:
+                return
             raise VerificationError(
                 f"{log.engine.name} has {log.size} entries, and the witness on this machine has "
                 f"cosigned {memory.checkpoint.size} of this log: this is a restored snapshot, or a "
@@ -181,7 +193,7 @@ def check_memory(log: Log) -> None:
             )
         time.sleep(_PUBLISHING_S / 40)
         log.refresh()
-    if _compare(log, memory.checkpoint) is Standing.CONTRADICTS:
+    if standing is Standing.CONTRADICTS:
         raise SplitViewError(
             f"{log.engine.name} has another history than the witness on this machine cosigned "
             f"at size {memory.checkpoint.size}",
@@ -242,7 +254,8 @@ def _compare(log: Log, remembered: Checkpoint | None) -> Standing:
     if remembered is None:
         return Standing.FRESH
     if remembered.size > log.size:
-        return Standing.BEHIND
+        # The very checkpoint: whatever else the journal holds does not make up for a set-back.
+        return Standing.WAITING if log.unpublished() == remembered else Standing.BEHIND
     proof = log.consistency(remembered.size)
     try:
         check_extension(remembered.size, remembered.root, log.size, log.root, proof)

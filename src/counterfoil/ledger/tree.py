@@ -80,6 +80,13 @@ class Tree(ABC):
         """What was published with the newest commit; empty before the first."""
         return self._published.head
 
+    def unpublished(self) -> Published | None:
+        """Find what is durable beyond the published and not shown yet; None if there is nothing.
+
+        Only a tree in a folder tells; nobody is to go by more of it than that it is there.
+        """
+        return None
+
     @property
     def published(self) -> Published:
         """Frontier, root and head of one moment."""

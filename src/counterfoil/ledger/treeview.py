@@ -12,8 +12,9 @@ from pathlib import Path
 from counterfoil.core.canonical import parse_canonical
 from counterfoil.core.merkle import HASH_BYTES, Frontier
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.disk import Disk, read_file, require_posix
+from counterfoil.ledger.disk import Disk, read_file, reported, require_posix
 from counterfoil.ledger.flatfiles import FlatFiles
+from counterfoil.ledger.journal import peek
 from counterfoil.ledger.run import Run
 from counterfoil.ledger.tree import Published, Tree
 
@@ -72,6 +73,26 @@ class TreeView(Tree):
             )
         size, root, head = found
         self._published = Published(Frontier(size), root, head)
+
+    def unpublished(self) -> Published | None:
+        """Find what the next writer would go on from: commits in the journal beyond the head."""
+        published = self._published
+        size = published.frontier.size
+        path = self.folder / "journal"
+        if not path.exists():
+            return None
+        with reported(f"cannot read {path}"):
+            frames = peek(path, self._length_bytes)
+        beyond = [frame for frame in frames if frame.size_after > size]
+        if not beyond or beyond[0].size_before != size:
+            return None
+        # From what is published, so that a journal of another history does not pass for its end.
+        frontier = Frontier.at(size, self.node)
+        if frontier.root() != published.root:
+            return None
+        for frame in beyond:
+            frontier.extend(frame.leaves)
+        return Published(frontier, frontier.root(), beyond[-1].head)
 
     def close(self) -> None:
         """Release the files."""

@@ -114,6 +114,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "origin",
             "key",
             "size",
+            "waiting",
             "root",
             "grade",
             "lacking",
@@ -146,7 +147,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
         0,
         POLICY | {"log", "file", "keys", "key"},
     ),
-    "log witness": ([], 0, {"witness", "checkpoint", "proves", "does_not_prove"}),
+    "log witness": ([], 0, {"witness", "waiting", "checkpoint", "proves", "does_not_prove"}),
     "chain install": ([], 3, ERROR),
     "chain key": (
         ["--passphrase-file", "train.csv"],

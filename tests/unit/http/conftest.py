@@ -155,7 +155,8 @@ def free_port() -> int:
 
 
 def start(place: Place, *options: object, **changes: Any) -> Served:
-    """Start a server, and wait until it is ready."""
+    """Start a server, and wait until `/readyz` answers as it should: that it is ready."""
+    awaited = changes.pop("readyz", 200)
     port = changes.pop("port", 0) or free_port()
     errors = place.home.with_name(f"stderr-{port}")
     environment = os.environ | {
@@ -179,7 +180,7 @@ def start(place: Place, *options: object, **changes: Any) -> Served:
         assert process.poll() is None, errors.read_text()
         assert time.monotonic() < until, errors.read_text()
         with contextlib.suppress(OSError, http.client.HTTPException):
-            if served.ask("GET", "/readyz").status == 200:
+            if served.ask("GET", "/readyz").status == awaited:
                 return served
         time.sleep(0.05)
 

@@ -6,17 +6,22 @@ import shutil
 import pytest
 
 import counterfoil
-from counterfoil.errors import SignatureError, UnavailableError
+from counterfoil.core.keys import Algorithm
+from counterfoil.core.policy import format_policy
+from counterfoil.core.quorum import Witness
+from counterfoil.errors import SignatureError, UnavailableError, VerificationError
+from counterfoil.ledger import status
+from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.status import Standing, read_status
+from counterfoil.ledger.status import Standing, check_memory, read_status
 
 
 def test_log_of_a_stranger_is_self_witnessed(make_log):
     """Without policy and witness there is no more to a log than its own word."""
     with Log(make_log()) as log:
-        status = read_status(log)
-    assert (status.grade, status.policy, status.witness) == ("self-witnessed", None, None)
-    assert (status.size, status.writer) == (0, None)
+        found = read_status(log)
+    assert (found.grade, found.policy, found.witness) == ("self-witnessed", None, None)
+    assert (found.size, found.waiting, found.writer) == (0, 0, None)
 
 
 def test_witness_that_has_seen_nothing_is_fresh(make_log):
@@ -106,3 +111,49 @@ def test_unmet_quorum_is_said(tmp_path):
         ledger.append(b"cosigned")
         assert read_status(ledger).lacking == ""
         assert ledger.entry(ledger.size - 2) == b"durable, and shown to nobody yet"
+
+
+@pytest.fixture
+def waiting(tmp_path, monkeypatch):
+    """A ledger with two entries that lack the cosignature of somebody who does not answer."""
+    monkeypatch.setattr(status, "_PUBLISHING_S", 0.1)
+    folder = tmp_path / "ledger"
+    with counterfoil.init(folder) as ledger:
+        ledger.append(b"seen")
+        shutil.copytree(folder, tmp_path / "snapshot")
+        policy = ledger.policy.show()
+        key = generate_key("mute", Algorithm.COSIGNATURE_ED25519).key
+        mute = Witness("mute", key, "Mute LLP", url="http://127.0.0.1:9/w")
+        asking = policy.followed_by(witnesses=(*policy.witnesses, mute), quorum=2)
+        ledger.places.trust.write_text(format_policy(asking))
+        with pytest.raises(UnavailableError, match="1 witness cosigned"):
+            ledger.append_many([b"durable", b"too"])
+    return folder
+
+
+def test_entries_that_wait_for_a_witness_are_no_set_back(waiting):
+    """The local witness has cosigned them, and the journal holds them: they are counted."""
+    with counterfoil.open(waiting) as ledger:
+        found = read_status(ledger)
+        assert (found.waiting, found.witness.standing) == (2, Standing.WAITING)
+        assert found.witness.checkpoint.size == ledger.size + 2
+        check_memory(ledger)
+
+
+@pytest.mark.parametrize("taken", ["journal", "folder", "other"])
+def test_a_set_back_is_seen_beside_entries_that_wait(waiting, tmp_path, taken):
+    """Without the journal, with an older one, or with that of another history, it is behind."""
+    journal = waiting / "log" / "journal"
+    if taken == "journal":
+        journal.write_bytes(bytes(journal.stat().st_size))
+    elif taken == "folder":
+        waiting = tmp_path / "snapshot"
+    else:  # the same journal, beside leaves that it does not go on from
+        with (waiting / "log" / "level0").open("r+b") as leaves:
+            leaves.seek(-4 * 32, os.SEEK_END)
+            leaves.write(bytes(32))
+    with counterfoil.open(waiting) as ledger:
+        found = read_status(ledger)
+        assert (found.waiting, found.witness.standing) == (0, Standing.BEHIND)
+        with pytest.raises(VerificationError, match="restored snapshot"):
+            check_memory(ledger)

@@ -33,6 +33,9 @@ from counterfoil.ledger import askers
 from counterfoil.ledger.httpwitness import HttpWitness
 from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.localwitness import RememberedError
+from counterfoil.ledger.nextkey import prepare_next_key
+from counterfoil.ledger.rotation import rotate_key
+from counterfoil.ledger.status import Standing, read_status
 from counterfoil.ledger.witness import SIZE_TYPE
 from counterfoil.ledger.witness import Witness as Deciding
 
@@ -259,12 +262,45 @@ def test_below_the_quorum_nothing_is_published_and_nothing_is_lost(ledger, serve
         assert reader.size == size
     ledger.close()
     with counterfoil.open(tmp_path / "ledger") as again:
-        with pytest.raises(UnavailableError, match="not published"):
+        with pytest.raises(UnavailableError, match="nothing was appended") as caught:
             again.append(b"not in")
+        assert "append these again" in caught.value.hint
+        with pytest.raises(UnavailableError, match=r"^the checkpoint of"):
+            again.ask_witnesses()  # who wanted to append nothing is told of what waits alone
         servers[1].behave = servers[1].honest
         receipt = again.append(b"after")
         assert [again.entry(at) for at in range(size, again.size)] == [b"durable", b"after"]
         assert cosigned_by(again, receipt.checkpoint) >= {"local", "ada", "bob"}
+
+
+def test_what_is_published_verifies_while_more_waits(ledger, servers, tmp_path):
+    """The verdict is on what was published, and says how many entries are not."""
+    adopt(ledger, servers[:1], 2)
+    servers[0].behave = refused
+    with pytest.raises(UnavailableError):
+        ledger.append_many([b"durable", b"too"])
+    verdict = counterfoil.verify(tmp_path / "ledger")
+    assert (verdict.facts["size"], verdict.facts["waiting"]) == (ledger.size, 2)
+    assert any("2 more entries are durable here" in one for one in verdict.not_checked)
+    servers[0].behave = servers[0].honest
+    ledger.ask_witnesses()
+    verdict = counterfoil.verify(tmp_path / "ledger")
+    assert (verdict.facts["size"], verdict.facts["waiting"]) == (ledger.size, 0)
+
+
+def test_a_policy_that_waits_after_a_rotation_is_no_set_back(ledger, servers, tmp_path):
+    """A witness that was told no new key holds the policy up that names it; nobody is alarmed."""
+    adopt(ledger, servers[:1], 2)
+    prepare_next_key(ledger.places)
+    ledger.close()
+    with (
+        counterfoil.open(tmp_path / "ledger") as rotating,
+        pytest.raises(UnavailableError, match="not published"),
+    ):
+        rotate_key(rotating)
+    with counterfoil.open(tmp_path / "ledger") as reader:
+        found = read_status(reader)
+        assert (found.waiting, found.witness.standing) == (1, Standing.WAITING)
 
 
 def test_an_answer_that_came_after_the_refusal_counts_when_asked_again(ledger, servers):
