@@ -178,6 +178,9 @@ def monitor(
         stale_after_s=stale_after,
         from_now=from_now,
         report=lambda event: _print_event(event, as_json=as_json),
+        undelivered=lambda rule, why: output.remark(
+            "warning", f'rule "{rule}": {why}; it is told again at the next look'
+        ),
     )
     try:
 

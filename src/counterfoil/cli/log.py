@@ -320,11 +320,14 @@ def witness(
     if not (offer or swap or name or know or following or post_quantum):
         _show_local(ledger, as_json=as_json)
         return
+    if offer is None and swap is None:
+        # A log's policy is to list it, and says who runs it; showing it takes less.
+        operator = operator_of(operator, ledger, needed=bool(know or url))
     own = ledgers.OwnWitness.make(name or ledgers.OwnWitness.open().name, post_quantum=post_quantum)
     if following is not None:
         own.know_next(ledgers.parse_vkey(following))
     if offer is None and swap is None:
-        introduce(own, operator_of(operator, ledger), url, know or [], as_json=as_json)
+        introduce(own, operator, url, know or [], as_json=as_json)
         return
     with counterfoil.open(ledger) as opened:
         if offer is not None:

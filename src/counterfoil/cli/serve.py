@@ -137,6 +137,7 @@ def _look(settings: Settings) -> dict[str, Any]:
             output.remark("warning", f"nobody may sign requests: {error}")
         origin, size = opened.origin, opened.size
     through = "callers with a certificate" if settings.client_ca else "nobody else"
+    here = "" if settings.behind_proxy else "this machine, "
     signed = f"principals who sign ({', '.join(callers) or 'none'})"
     return {
         "serving": settings.url,
@@ -145,7 +146,7 @@ def _look(settings: Settings) -> dict[str, Any]:
         "size": size,
         "read": "everybody" if settings.public_read else f"{signed}, and {through}",
         "write": "nobody: read-only" if settings.read_only else f"{signed}, and {through}",
-        "metrics": "everybody" if settings.open_metrics else "this machine, and whoever may read",
+        "metrics": "everybody" if settings.open_metrics else f"{here}{signed}, and {through}",
         "callers": callers,
         "workers": settings.workers,
     }

@@ -11,20 +11,38 @@ from counterfoil.errors import FormatError
 
 
 def introduce(
-    own: ledgers.OwnWitness, operator: str, url: str, know: list[str], *, as_json: bool
+    own: ledgers.OwnWitness, operator: str | None, url: str, know: list[str], *, as_json: bool
 ) -> None:
-    """Have the witness know logs, and print it as their trust policies are to list it."""
+    """Have the witness know logs, and print it as their trust policies are to list it.
+
+    Where nobody says who runs it, it is shown without these lines: on a machine of its own, a
+    witness has no ledger beside it that would know.
+    """
     for text in know:
         own.know(ledgers.parse_vkey(text))
-    listed = own.listed(operator, url)
-    toml = ledgers.format_witness(listed)
+    listed = None if operator is None else own.listed(operator, url)
+    toml = None if listed is None else ledgers.format_witness(listed)
     known = [key.name for key in own.known()]
+    following = "send these lines to whoever writes the trust policies of these logs"
+    if listed is None:
+        following = "give --operator, your organisation's name, for the lines that policies take"
     output.show(
-        {"witness": listed.to_json(), "toml": toml, "folder": str(own.folder), "logs": known},
-        *map(output.plain, toml.splitlines()),
-        "",
-        output.fields({"keys and memory": own.folder, "witnesses": ", ".join(known) or "no log"}),
-        "next: send these lines to whoever writes the trust policies of these logs",
+        {
+            "name": own.name,
+            "witness": None if listed is None else listed.to_json(),
+            "toml": toml,
+            "folder": str(own.folder),
+            "logs": known,
+        },
+        *([] if toml is None else [*map(output.plain, toml.splitlines()), ""]),
+        output.fields(
+            {
+                "name": own.name if listed is None else None,
+                "keys and memory": own.folder,
+                "witnesses": ", ".join(known) or "no log",
+            }
+        ),
+        f"next: {following}",
         as_json=as_json,
     )
 
@@ -78,14 +96,19 @@ def take_offer(
     )
 
 
-def operator_of(given: str | None, ledger: str) -> str:
-    """Give who runs the witness: as said, or who runs the ledger by its adopted policy."""
+def operator_of(given: str | None, ledger: str, *, needed: bool) -> str | None:
+    """Give who runs the witness: as said, or who runs the ledger by its adopted policy.
+
+    Where there is no such ledger, None, or an error if it is needed.
+    """
     if given is not None:
         return given
     try:
         with counterfoil.open(ledger) as opened:
             return opened.policy.show().log.operator
     except FormatError as error:
+        if not needed:
+            return None
         raise FormatError(
             "who runs this witness?", hint="Give --operator, the name of your organisation."
         ) from error

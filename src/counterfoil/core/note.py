@@ -205,9 +205,15 @@ def open_note(data: bytes, *keys: VerifierKey) -> OpenedNote:
                     verified.append(key)
     if not verified:
         names = ", ".join(f"{s.name}+{s.key_id.hex()}" for s in note.signatures[:3])
+        hint = "Compare with the keys in your trust policy."
+        if {signature.name for signature in note.signatures} & {key.name for key in keys}:
+            hint += (
+                " The log may have been handed over to a new key: get its newest trust.toml from "
+                "somebody you trust, and run `counterfoil policy trust FILE`."
+            )
         raise SignatureError(
             f"no known key signed this note; it names {names}",
-            hint="Compare with the keys in your trust policy.",
+            hint=hint,
         )
     return OpenedNote(note, tuple(verified))
 

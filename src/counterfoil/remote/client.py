@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from counterfoil.errors import UnavailableError, VerificationError
+from counterfoil.errors import CounterfoilError, UnavailableError, VerificationError
 from counterfoil.ledger.web import Answer, OversizedError, Peer
 from counterfoil.remote.refusals import refusal
 
@@ -57,6 +57,7 @@ class Client:
         url: As `check_address` gives it.
         sign: Gives all headers to send with a method, an address, headers and a body. What is
             appended is signed; what is read only once the server asked who reads.
+        lacking: Says why requests are not signed, and what to do; empty where they are.
         read_within_s: See `READ_WITHIN_S`.
         append_within_s: See `APPEND_WITHIN_S`.
     """
@@ -66,11 +67,12 @@ class Client:
         url: str,
         *,
         sign: Sign | None = None,
+        lacking: Callable[[], str] = lambda: "",
         read_within_s: float = READ_WITHIN_S,
         append_within_s: float = APPEND_WITHIN_S,
     ) -> None:
         self.url = url
-        self._sign = sign
+        self._sign, self._lacking = sign, lacking
         self._sign_reads = False
         self._is_closed = threading.Event()
         self._read_within_s, self._append_within_s = read_within_s, append_within_s
@@ -111,7 +113,7 @@ class Client:
         if answer.status in _MISSING:
             return None
         if answer.status != 200:
-            raise refusal(answer, self.url)
+            raise self.refused(answer)
         return self._unpacked(answer, most, doing)
 
     def post(self, path: str, body: bytes, kind: str, most: int, *, doing: str) -> Answer:
@@ -122,6 +124,11 @@ class Client:
         """
         question = _Question("POST", path, body, {"Content-Type": kind}, doing, most)
         return self._ask(self._appends, question, self._append_within_s)
+
+    def refused(self, answer: Answer) -> CounterfoilError:
+        """Make the error that a refusal stands for; where it asks who calls, we know what lacks."""
+        lacking = self._lacking() if answer.status == _WHO else ""
+        return refusal(answer, self.url, lacking=lacking)
 
     def close(self) -> None:
         """Close the connections that are kept, and ask nothing again."""

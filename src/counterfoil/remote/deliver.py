@@ -90,6 +90,6 @@ class Courier:
 
 def _not_taken(rule: Rule, why: str) -> UnavailableError:
     return UnavailableError(
-        f"the command of rule {rule.name} did not take an event: {why}",
+        f"{rule.command[0]} did not take an event: {why}",
         hint="It is given JSON on standard input, and has to end with 0.",
     )

@@ -162,6 +162,7 @@ class Remote(SiteEngine):
         self._client = Client(
             url,
             sign=self._signed,
+            lacking=self._lacking,
             read_within_s=read_within_s,
             append_within_s=append_within_s,
         )
@@ -188,6 +189,29 @@ class Remote(SiteEngine):
         if signer is None:
             return dict(headers)
         return sign_request(signer, method, url, headers, body)
+
+    def _lacking(self) -> str:
+        """Say why this machine signs no requests to this ledger; empty where it does."""
+        trust = f"`counterfoil policy trust FILE --at {self._client.url}"
+        trusted: Trusted | None = getattr(self, "_trusted", None)
+        if trusted is None:
+            return (
+                "The request was not signed: which log is there is not known here yet. Run "
+                f"{trust}` with its trust.toml; --key NAME makes a key, for that policy to name."
+            )
+        if self._caller() is not None:
+            return ""
+        here = ", ".join(sorted(path.stem for path in trusted.places.keys.glob("*.pem")))
+        if not here:
+            return (
+                "The request was not signed: no key of a principal of that log is on this machine. "
+                f"{trust} --key NAME` makes one; whoever writes that policy has to name it."
+            )
+        return (
+            f"The request was not signed: the policy that you trust (version "
+            f"{trusted.policy().version}) names none of the keys on this machine: {here}. Have "
+            f"one named, then run {trust}` with the new trust.toml."
+        )
 
     def _caller(self) -> Signer | None:
         trusted: Trusted | None = getattr(self, "_trusted", None)

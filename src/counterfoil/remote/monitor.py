@@ -59,6 +59,7 @@ _BATCH = 256  # entries between two states
 _SAVE_EVERY_S = 1.0  # while events are told: as many as that are told twice after a kill
 
 Report = Callable[[dict[str, Any]], None]
+Undelivered = Callable[[str, UnavailableError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class Monitor:
         stale_after_s: How old the newest checkpoint may be; None for any age.
         from_now: Whether a new monitor looks only at entries that come from now on.
         report: Called with each event, before it is remembered.
+        undelivered: Called with the name of a rule whose webhook or command did not take an event,
+            and why: the first time, and whenever it is for another reason.
         clock: POSIX time in seconds.
         deliver_within_s: See `deliver.DELIVER_WITHIN_S`.
 
@@ -111,11 +114,14 @@ class Monitor:
         stale_after_s: float | None = None,
         from_now: bool = False,
         report: Report = lambda _: None,
+        undelivered: Undelivered = lambda _rule, _why: None,
         clock: Callable[[], float] = time.time,
         deliver_within_s: float = DELIVER_WITHIN_S,
     ) -> None:
         self._open, self._rules, self._report = open_log, {one.name: one for one in rules}, report
         self._metrics, self._stale_after_s = metrics, stale_after_s
+        self._undelivered = undelivered
+        self._failing: dict[str, str] = {}  # rules that were last not heard, and why
         self._clock, self._disk = clock, Disk()
         self._courier = Courier(within_s=deliver_within_s)
         self._succeeded = 0
@@ -347,10 +353,14 @@ class Monitor:
             return False
         try:
             self._courier.deliver(rule, waiting["event"])
-        except UnavailableError:
+        except UnavailableError as error:
             self._state.count("failed")
             self._silent.add(rule.name)
+            if self._failing.get(rule.name) != str(error):
+                self._failing[rule.name] = str(error)
+                self._undelivered(rule.name, error)
             return False
+        self._failing.pop(rule.name, None)
         self._state.count("taken")
         return True
 

@@ -26,8 +26,14 @@ _NOT_ALLOWED = {401, 403}
 _MOVED = {301, 302, 303, 307, 308}
 
 
-def refusal(answer: Answer, url: str) -> CounterfoilError:
-    """Make the error that a server's refusal stands for; its words are quoted, never believed."""
+def refusal(answer: Answer, url: str, *, lacking: str = "") -> CounterfoilError:
+    """Make the error that a server's refusal stands for; its words are quoted, never believed.
+
+    Args:
+        answer: The refusal.
+        url: Whose.
+        lacking: What we know that a caller lacks; a better hint than the server's.
+    """
     said, hint, reasons = _problem(answer.body)
     message = f"{url} answers {answer.status}" + (f": {said}" if said else "")
     if answer.status in _MOVED:
@@ -39,7 +45,7 @@ def refusal(answer: Answer, url: str) -> CounterfoilError:
         return RefusedError(
             message,
             reasons=reasons,
-            hint=hint or "It takes a key of a principal that the trust policy names.",
+            hint=lacking or hint or "It takes a key of a principal that the trust policy names.",
         )
     if answer.status == _CONFLICT:
         return ConflictError(message, hint=hint)

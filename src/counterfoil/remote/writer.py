@@ -26,7 +26,6 @@ from counterfoil.ledger.blobs import resolve, shorten
 from counterfoil.remote.beside import RemoteBlobs
 from counterfoil.remote.client import Client
 from counterfoil.remote.follow import Follower
-from counterfoil.remote.refusals import refusal
 from counterfoil.remote.sitetree import SiteTree
 
 MAX_POST_ENTRIES = 1_000
@@ -114,7 +113,7 @@ class RemoteWriter:
         most = min(MAX_REPLY_BYTES, _REPLY_BYTES * (1 + len(whole)))
         answer = self._client.post("entries", body, kind, most, doing=_DOING)
         if answer.status != _TAKEN:
-            raise refusal(answer, self._client.url)
+            raise self._client.refused(answer)
         # What the log holds is what we make of the envelopes, whatever the reply says.
         entries = [shorten(data, self._blobs) for data in whole]
         replies = self._read(answer.body, len(entries), most)

@@ -8,6 +8,8 @@ from hashlib import sha256
 import pytest
 
 import counterfoil
+from counterfoil.core.keys import Algorithm, format_vkey
+from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.ledger.ownwitness import OwnWitness
 
 
@@ -154,3 +156,23 @@ def test_a_witness_that_was_silent_can_be_asked_again(ask, run, serve_asgi):
     assert ask("evidence", "make", "credit", 1, "--out", "late.html")["silent"] == []
     grades = [ask("verify", f"{name}.html")["grade"] for name in ("early", "late")]
     assert grades == ["self-witnessed", "witnessed"]
+
+
+def test_a_witness_on_a_machine_without_a_ledger_is_shown_and_told_the_next_key(ask, run, home):
+    """Who runs a witness alone needs no --operator to show it, nor to tell it a log's next key."""
+    log = generate_key("north.example/log", Algorithm.ED25519)
+    words = ("log", "witness", "--ledger", str(home / "none"))
+    knowing = ("--name", "south.example/witness", "--know", format_vkey(log.key))
+    run(*words, *knowing, exit_code=3)
+    assert not (home / "witnessing").exists()
+    ask(*words, *knowing, "--operator", "South")
+    shown = ask(*words, "--name", "south.example/witness")
+    assert (shown["name"], shown["logs"]) == ("south.example/witness", ["north.example/log"])
+    assert shown["witness"] is None
+    following = generate_key("north.example/log", Algorithm.ED25519)
+    ask(*words, "--next", format_vkey(following.key))
+    (told,) = OwnWitness.open().folder.glob("*.next.vkey")
+    assert told.read_text().strip() == format_vkey(following.key)
+    assert "--operator" in run(*words, "--name", "south.example/witness").stdout
+    listed = ask(*words, "--name", "south.example/witness", "--operator", "South")
+    assert listed["witness"]["operator"] == "South"

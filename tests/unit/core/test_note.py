@@ -58,6 +58,17 @@ def test_a_note_that_no_known_key_signed_is_rejected():
             open_note(DATA, *keys)
 
 
+def test_a_key_of_the_same_name_that_is_not_known_may_be_the_next_one():
+    """Who has the old policy of a log that has a new key is told where to get the new one."""
+    with pytest.raises(SignatureError) as caught:
+        open_note(DATA, signer("alice", 3).key)
+    assert "handed over" in caught.value.hint
+    assert "counterfoil policy trust FILE" in caught.value.hint
+    with pytest.raises(SignatureError) as caught:
+        open_note(DATA, signer("carol", 3).key)
+    assert "handed over" not in caught.value.hint
+
+
 def test_one_false_signature_of_a_known_key_rejects_the_whole_note():
     """A valid signature beside it does not help: somebody tampered."""
     false = NoteSignature("bob", BOB.key.key_id, bytes(64))

@@ -16,7 +16,7 @@ from counterfoil import remote
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
 from counterfoil.errors import RefusedError
-from counterfoil.ledger.places import Places
+from counterfoil.ledger.places import Places, make_principal_key
 
 SUBJECT = [Subject("credit", {"sha256": "ab" * 32})]
 WAIT_S = 60.0
@@ -68,6 +68,35 @@ def test_a_stranger_is_told_what_it_takes(serve, place, reader):
     assert places.trust.exists()
     with pytest.raises(RefusedError, match="401"):
         cf.open(served.url)
+
+
+def test_who_does_not_sign_is_told_why(serve, place, reader):
+    """The log is not known, no key is here, or the policy does not name it: each has its remedy."""
+    served = serve()
+    reader(place)
+    trust = place.folder / "trust.toml"
+    command = f"counterfoil policy trust FILE --at {served.url}"
+
+    def hint():
+        with pytest.raises(RefusedError, match="401") as caught:
+            cf.open(served.url)
+        return caught.value.hint
+
+    assert "which log is there is not known" in (said := hint())
+    assert command in said
+    policy, places = remote.trust_policy(trust, served.url)
+    assert "no key of a principal" in (said := hint())
+    assert f"{command} --key NAME" in said
+    make_principal_key(places, "stranger")
+    assert f"version {policy.version}) names none of the keys on this machine: stranger" in hint()
+    served.stop()
+    public = serve("--public-read")
+    with (
+        cf.open(public.url, trust=trust) as ledger,
+        pytest.raises(RefusedError, match="401") as caught,
+    ):
+        ledger.attest(SUBJECT, "approval", {"stage": "production"}, by=("stranger",))
+    assert "names none of the keys" in caught.value.hint
 
 
 def test_large_statements_come_back_whole(serve, place, reader):

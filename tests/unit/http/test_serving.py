@@ -42,6 +42,8 @@ def test_it_says_what_is_open_to_whom(serve):
     said = json.loads(served.process.stdout.read())
     assert said["read"] == "everybody"
     assert said["write"].startswith("principals who sign (auditor, data, operator, risk)")
+    assert said["metrics"].startswith("this machine, principals who sign (auditor,")
+    assert said["metrics"].endswith("and nobody else"), "whoever reads is not asked for figures"
     assert said["serving"] == f"http://127.0.0.1:{served.port}"
     assert said["size"] == 2
 

@@ -64,6 +64,19 @@ def test_a_ledger_elsewhere_is_verified_and_exported(ask, site, policy, local, t
     assert exported["root"] == local.root.hex()
 
 
+def test_a_watch_rule_that_nobody_hears_is_a_warning(local, tmp_path):
+    """Standard error names the rule and the reason; standard output keeps to the events."""
+    local.append(b"no statement")
+    rules = tmp_path / "watch.toml"
+    rules.write_text('[[rule]]\nname = "pager"\non = ["refused"]\ncommand = ["/nonexistent"]\n')
+    words = ["log", "monitor", str(local.folder), "--watch", str(rules), "--once", "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0
+    assert result.stderr.startswith('warning: rule "pager": /nonexistent did not take an event')
+    assert "No such file" in result.stderr
+    assert [json.loads(line)["kind"] for line in result.stdout.splitlines()] == ["refused"]
+
+
 def test_copies_are_made_and_watched(ask, site, policy, local, tmp_path):
     """Mirror, import and monitor from the command line."""
     mirrored = ask("log", "mirror", site.url, tmp_path / "mirror", "--trust", policy)

@@ -125,6 +125,30 @@ def test_webhooks_are_told_until_they_take_it(local, monitor, site, home):
     assert state(home)["counts"]["failed"] == 3
 
 
+def test_whoever_is_not_heard_is_named_once_for_each_reason(local, monitor, site, tmp_path):
+    """A rule whose command or webhook fails is not silent: the first time, and for a new reason."""
+    script = tmp_path / "script"
+    named = []
+    site.lies["hook"] = (500, {}, b"")
+    watching = monitor(
+        Rule("run", predicate="revocation", command=(str(script),)),
+        Rule("post", predicate="revocation", webhook=f"{site.url}/hook"),
+        undelivered=lambda rule, why: named.append((rule, str(why))),
+    )
+    local.attest(SUBJECT, "revocation", {"reason": "withdrawn"})
+    watching.step()
+    watching.step()
+    assert [rule for rule, _ in named] == ["run", "post"]
+    assert "No such file" in named[0][1]
+    assert "500" in named[1][1]
+    script.write_text("#!/bin/sh\nexit 3\n")
+    script.chmod(0o700)
+    site.lies["hook"] = (204, {}, b"")
+    watching.step()
+    assert [rule for rule, _ in named] == ["run", "post", "run"]
+    assert "it ended with 3" in named[2][1]
+
+
 def test_a_command_that_hangs_or_fails_is_tried_again(local, monitor, tmp_path):
     """Its time is bounded, all that it started is ended, and other rules are still told."""
     mark = tmp_path / "child"
