@@ -9,7 +9,6 @@ from pathlib import Path
 from counterfoil import cluster
 from counterfoil.core.canonical import parse_json
 from counterfoil.core.judgement import evaluate_data, evaluate_stage, find_revocation
-from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
@@ -122,7 +121,7 @@ def _verify_ledger(
     with _open_log(where, trust) as log:
         policy = _trust(trust, log.origin)
         if policy is not None and log.key not in policy.log.keys.all:
-            raise _other_log(log.key, policy)
+            raise _other_log(log, policy)
         check_memory(log)
         report = audit(log, progress)
         confirmed = confirm_log(log, policy, newest_said(log), now)
@@ -167,7 +166,7 @@ def _verify_thing(
     with _open_log(ledger, trust) as log:
         policy = _trust(trust, log.origin)
         if policy is not None and log.key not in policy.log.keys.all:
-            raise _other_log(log.key, policy)
+            raise _other_log(log, policy)
         kind, found, subject = _find_thing(path, log)
         log.receipt(found.index)  # raises if the entry is not under the signed checkpoint
         check_memory(log)
@@ -391,10 +390,16 @@ def _require_file(path: Path) -> None:
         )
 
 
-def _other_log(key: VerifierKey, policy: TrustPolicy) -> PolicyError:
+def _other_log(log: Log, policy: TrustPolicy) -> PolicyError:
+    hint = "It is another ledger, or the policy is of another one, or older than the key."
+    if count_waiting(log):
+        hint = (
+            "What names this key may be among the entries that wait here for more witnesses: "
+            f"`counterfoil log cosign` asks them again. Else: {hint}"
+        )
     return PolicyError(
-        f"this ledger signs with {key.label}; the trust policy knows {policy.log.key.label}",
-        have=key.label,
+        f"this ledger signs with {log.key.label}; the trust policy knows {policy.log.key.label}",
+        have=log.key.label,
         need=policy.log.key.label,
-        hint="It is another ledger, or the policy is of another one, or older than the key.",
+        hint=hint,
     )

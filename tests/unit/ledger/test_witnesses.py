@@ -26,6 +26,7 @@ from counterfoil.core.receipt import check_receipt
 from counterfoil.errors import (
     ConflictError,
     FormatError,
+    PolicyError,
     UnavailableError,
     VerificationError,
 )
@@ -301,6 +302,9 @@ def test_a_policy_that_waits_after_a_rotation_is_no_set_back(ledger, servers, tm
     with counterfoil.open(tmp_path / "ledger") as reader:
         found = read_status(reader)
         assert (found.waiting, found.witness.standing) == (1, Standing.WAITING)
+    with pytest.raises(PolicyError) as caught:  # that policy is not adopted yet
+        counterfoil.verify(tmp_path / "ledger")
+    assert "counterfoil log cosign" in caught.value.hint
 
 
 def test_an_answer_that_came_after_the_refusal_counts_when_asked_again(ledger, servers):
