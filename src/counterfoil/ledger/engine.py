@@ -68,6 +68,17 @@ class Engine(Protocol):
     def witnesses(self) -> Witnesses:
         """Who is asked about each checkpoint; by a writer of this process, or by nobody."""
 
+    def moved_to(self) -> str:
+        """Tell where the log was moved to from here; empty if it was not."""
+
+    def require_writable(self) -> None:
+        """Refuse at once where nobody can append, before anything is kept that goes with it.
+
+        Raises:
+            MovedError: the log was moved away.
+            RefusedError: this is a copy.
+        """
+
     def read(self) -> Tree:
         """Open what is published, for reading."""
 

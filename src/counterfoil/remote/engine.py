@@ -118,8 +118,16 @@ class SiteEngine:
         """Keep checkpoints that contradict each other; give their folder."""
         return self._memory.keep_evidence(*notes)
 
-    def write(self) -> Writer:
+    def moved_to(self) -> str:
+        """Tell nothing: a site does not say."""
+        return ""
+
+    def require_writable(self) -> None:
         """Refuse: a copy is read."""
+        raise refuse_writing(self._source.name)
+
+    def write(self) -> Writer:
+        """Refuse likewise."""
         raise refuse_writing(self._source.name)
 
     def _policy(self) -> TrustPolicy:
@@ -175,6 +183,9 @@ class Remote(SiteEngine):
             disk=disk,
             settle_within_s=settle_within_s,
         )
+
+    def require_writable(self) -> None:
+        """Let the server say what it takes, when it is asked."""
 
     def write(self) -> Writer:
         """Append by asking the server; readers see the same tree."""
