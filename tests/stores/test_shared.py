@@ -427,6 +427,7 @@ def test_command_line_moves_and_shows(make_store, run_cli):
         assert shown["origin"] in str(answer)
     answer = run_cli("log", "status", "--ledger", new.location)
     assert (answer["shared"], answer["writer"], answer["size"]) == (True, None, shown["size"])
+    assert answer["writers"] == "any"
     refused = run_cli("policy", "key", "x", "--ledger", old.location)
     assert refused is not None
     back = run_cli("log", "move", new.location, old.location)
@@ -491,3 +492,28 @@ def test_whoever_is_in_doubt_finds_out(shared, database):
         log.append_many(())
         assert log.size == 4
         assert {log.entry(at) for at in range(1, 4)} == {b"orphan %d" % at for at in range(3)}
+
+
+def test_places_that_a_log_left_say_so(make_store, run_cli, tmp_path, capsys):
+    """Status and verify name where the log is now, and accuse nobody of a restored snapshot."""
+    folder, store = str(tmp_path / "ledger"), make_store("postgres-files")
+    run_cli("init", folder)
+    run_cli("log", "move", folder, store.location)
+    assert run_cli("verify", folder)["not_checked"][0].startswith("What came after: the log was")
+    with store.open() as log:
+        log.append(b"went on")
+        size = log.size
+    found = run_cli("log", "status", "--ledger", folder)
+    assert found["moved"].startswith("postgresql://127.0.0.1:")
+    assert (found["writers"], found["writer"], found["shared"]) == ("nobody", None, False)
+    with pytest.raises(VerificationError, match=r"was moved to postgresql://.*cosigned") as caught:
+        cf.verify(folder)
+    assert "snapshot" not in str(caught.value)
+    assert CliRunner().invoke(app, ["log", "status", "--ledger", folder]).stdout.count("moved") == 2
+    run_cli("log", "move", store.location, folder)
+    assert run_cli("log", "status", "--ledger", folder)["moved"] is None
+    found = run_cli("log", "status", "--ledger", store.location)
+    assert (found["moved"], found["writers"], found["size"]) == (folder, "nobody", size)
+    text = CliRunner().invoke(app, ["log", "status", "--ledger", store.location]).stdout
+    assert f"to {folder}; append there" in text
+    assert "any number" not in text

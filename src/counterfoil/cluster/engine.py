@@ -25,6 +25,7 @@ from counterfoil.core.checkpoint import LogKeys
 from counterfoil.errors import ConflictError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.moved import require_here
@@ -47,6 +48,7 @@ class Cluster:
         self.address = parse_address(url)
         self.name = self.address.name
         self.is_shared = True
+        self.writers = Writers.ANY
         self.objects = open_objects(self.address, disk)
         self.blobs = ObjectBlobs(self.objects)
         database = Database(self.address)

@@ -126,6 +126,7 @@ def _verify_ledger(
         check_memory(log)
         report = audit(log, progress)
         confirmed = confirm_log(log, policy, newest_said(log), now)
+        moved = log.engine.moved_to()
     return Verdict(
         what=f"ledger {report.origin}",
         grade=confirmed.labels[-1],
@@ -137,6 +138,7 @@ def _verify_ledger(
             *confirmed.proved,
         ),
         not_checked=(
+            *((f"What came after: the log was moved to {moved}.",) if moved else ()),
             "The signatures inside the entries; gates and evidence check those they rest on.",
             *(
                 ()

@@ -17,6 +17,7 @@ from counterfoil.errors import ConflictError, UnavailableError, VerificationErro
 from counterfoil.ledger.blobs import FolderBlobs
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.moved import read_moved, require_here
@@ -42,6 +43,7 @@ class Embedded:
     def __init__(self, folder: Path, disk: Disk) -> None:
         self.name = str(folder)
         self.is_shared = False
+        self.writers = Writers.ONE
         self.blobs = FolderBlobs(folder / "blobs", disk)
         self._ledger = folder
         self._folder = folder / "log"

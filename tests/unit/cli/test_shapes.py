@@ -124,6 +124,8 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "stamps",
             "shared",
             "writer",
+            "writers",
+            "moved",
             "policy",
         },
     ),
