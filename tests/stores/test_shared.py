@@ -494,7 +494,7 @@ def test_whoever_is_in_doubt_finds_out(shared, database):
         assert {log.entry(at) for at in range(1, 4)} == {b"orphan %d" % at for at in range(3)}
 
 
-def test_places_that_a_log_left_say_so(make_store, run_cli, tmp_path, capsys):
+def test_places_that_a_log_left_say_so(make_store, run_cli, tmp_path):
     """Status and verify name where the log is now, and accuse nobody of a restored snapshot."""
     folder, store = str(tmp_path / "ledger"), make_store("postgres-files")
     run_cli("init", folder)
