@@ -517,3 +517,11 @@ def test_places_that_a_log_left_say_so(make_store, run_cli, tmp_path):
     text = CliRunner().invoke(app, ["log", "status", "--ledger", store.location]).stdout
     assert f"to {folder}; append there" in text
     assert "any number" not in text
+
+
+def test_what_is_missing_is_missing_at_its_address(shared):
+    """A name that is not in the ledger is said of the address, not of a folder of this machine."""
+    with cf.open(shared.location) as ledger:
+        for ask in (ledger.models.show, ledger.data.show, ledger.decisions.list):
+            with pytest.raises(FormatError, match=r"in postgresql://127\.0\.0\.1:"):
+                ask("nothing")

@@ -88,7 +88,7 @@ class DecisionStream:
             declaration = cls._declare(log, system, tuple(fields), pad_to, cadence_s)
         else:
             raise FormatError(
-                f"the system {system!r} has no decision stream in {log.folder}",
+                f"the system {system!r} has no decision stream in {log.engine.name}",
                 hint="It begins with the first decision.",
             )
         return cls.reopen(log, declaration, write=write)

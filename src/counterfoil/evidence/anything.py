@@ -258,7 +258,7 @@ def _find_thing(path: Path, log: Log) -> tuple[str, Found, Subject]:
             found = heard_in(log, predicate="dataset", subject=dataset.digest)[0]
             return "data set", found, dataset.subject
     raise VerificationError(
-        f"{path} is no model's file and no data set that was attested in {log.folder}",
+        f"{path} is no model's file and no data set that was attested in {log.engine.name}",
         hint="`counterfoil data diff NAME FILE` names the rows that differ.",
     )
 

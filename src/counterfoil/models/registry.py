@@ -129,7 +129,7 @@ class Models:
         found = self.list(name)
         if not found:
             raise FormatError(
-                f"there is no model {name!r} in {self._log.folder}",
+                f"there is no model {name!r} in {self._log.engine.name}",
                 hint="`counterfoil model list` shows what there is.",
             )
         return found[-1]
