@@ -66,7 +66,7 @@ def test_there_and_back_again(make_store, kind):
     check_all(new, told, checkpoint)
     with old.open() as log, new.open() as same:
         assert (log.size, log.checkpoint) == (701, same.checkpoint)
-        with pytest.raises(ConflictError, match=r"was moved to postgresql://127\.0\.0\.1:"):
+        with pytest.raises(ConflictError, match=r"was moved to postgresql://ledger@127\.0\.0\.1:"):
             log.append(b"x")
     with new.open() as log:
         told.append((b"new", log.append(b"new")))
