@@ -14,7 +14,13 @@ from counterfoil.cluster import ends, move, move_log, state
 from counterfoil.cluster.objects import FolderObjects
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
-from counterfoil.errors import ConflictError, FormatError, SplitViewError, VerificationError
+from counterfoil.errors import (
+    ConflictError,
+    FormatError,
+    SplitViewError,
+    UnavailableError,
+    VerificationError,
+)
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.places import Places
@@ -60,7 +66,7 @@ def test_there_and_back_again(make_store, kind):
     check_all(new, told, checkpoint)
     with old.open() as log, new.open() as same:
         assert (log.size, log.checkpoint) == (701, same.checkpoint)
-        with pytest.raises(ConflictError, match=r"was moved to postgresql://127\.0\.0\.1:"):
+        with pytest.raises(ConflictError, match=r"was moved to postgresql://ledger@127\.0\.0\.1:"):
             log.append(b"x")
     with new.open() as log:
         told.append((b"new", log.append(b"new")))
@@ -99,6 +105,69 @@ def test_everything_private_moves_along(make_store):
         page = ledger.decisions.show("f", 1).evidence().page()
         assert cf.verify(page).trusted
     assert cf.verify(store.location).trusted
+
+
+def files_in(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_moved_folder_takes_nothing_in(make_store, tmp_path):
+    """What is refused where the log is no more leaves nothing there, and the log can come back."""
+    store = make_store("postgres-files")
+    folder = tmp_path / "ledger"
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    with cf.init(folder) as ledger:
+        kept = ledger.data.add(tmp_path / "rows.csv", name="rows")
+        model = ledger.models.add(lambda rows: ["yes"] * len(rows), name="f")
+        model.decide([[1, 2]])
+    move_log(folder, store.location)
+    before = files_in(folder)
+    with cf.open(folder) as ledger:
+        for refused in (
+            lambda: ledger.data.add([[1, 2]], name="more"),
+            lambda: ledger.models.add(lambda rows: ["no"] * len(rows), name="g"),
+            lambda: ledger.decisions.make(model, [[1, 2]]),
+            lambda: ledger.decisions.declare("h"),
+            lambda: ledger.people.erase("p", basis="b", approvers=("x", "y")),
+        ):
+            with pytest.raises(ConflictError, match="was moved to"):
+                refused()
+        with pytest.raises(UnavailableError, match="are not in") as caught:
+            ledger.decisions.list("f")
+        assert "postgresql://" in caught.value.hint
+    assert files_in(folder) == before
+    assert not (folder / "private").exists()
+    (folder / "private" / "data").mkdir(parents=True)  # nothing would be lost with it
+    move_log(store.location, folder)
+    with cf.open(folder) as ledger:
+        assert ledger.data.check("rows", tmp_path / "rows.csv").digest == kept.digest
+        assert ledger.decisions.list("f") == [0]
+        ledger.decisions.make(model, [[1, 2]])
+
+
+def test_private_files_are_not_mixed(make_store, tmp_path):
+    """What only lies in the folder that a log comes back to stays, and it is said what to do."""
+    store = make_store("postgres-files")
+    folder = tmp_path / "ledger"
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    with cf.init(folder) as ledger:
+        kept = ledger.data.add(tmp_path / "rows.csv", name="rows")
+    move_log(folder, store.location)
+    (folder / "private" / "data").mkdir(parents=True)
+    (folder / "private" / "data" / "x.json").write_text("{}")
+    with pytest.raises(ConflictError, match=r"with data/x\.json that") as caught:
+        move_log(store.location, folder)
+    assert (folder / "private" / "data" / "x.json").read_text() == "{}"
+    command, here, away = caught.value.hint.rsplit(": ", 1)[1].split()
+    assert command == "mv"
+    Path(here).rename(away)
+    move_log(store.location, folder)
+    with cf.open(folder) as ledger:
+        assert ledger.data.check("rows", tmp_path / "rows.csv").digest == kept.digest
 
 
 def test_move_does_not_mix_logs(make_store, tmp_path):

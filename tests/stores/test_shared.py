@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -314,7 +315,8 @@ def test_address_is_read():
     assert address.conninfo["target_session_attrs"] == "read-write"
     assert address.conceal(f"{SECRET} is wrong") == "… is wrong"
     assert SECRET not in repr(address) + address.name + address.url
-    assert parse_address(address.url).tiles == address.tiles
+    again = parse_address(address.url)
+    assert (again.tiles, again.schema, again.conninfo["user"]) == (address.tiles, "x_1", "u")
 
 
 def test_password_is_in_no_message(shared, capfd):
@@ -444,11 +446,12 @@ def test_command_line_moves_and_shows(make_store, run_cli):
         assert shown["origin"] in str(answer)
     answer = run_cli("log", "status", "--ledger", new.location)
     assert (answer["shared"], answer["writer"], answer["size"]) == (True, None, shown["size"])
+    assert answer["writers"] == "any"
     refused = run_cli("policy", "key", "x", "--ledger", old.location)
     assert refused is not None
     back = run_cli("log", "move", new.location, old.location)
     assert back["ledger"] == old.location
-    assert back["left"].startswith("postgresql://127.0.0.1:")
+    assert back["left"].startswith("postgresql://ledger@127.0.0.1:")
 
 
 @pytest.fixture
@@ -508,3 +511,86 @@ def test_whoever_is_in_doubt_finds_out(shared, database):
         log.append_many(())
         assert log.size == 4
         assert {log.entry(at) for at in range(1, 4)} == {b"orphan %d" % at for at in range(3)}
+
+
+def test_places_that_a_log_left_say_so(make_store, run_cli, tmp_path):
+    """Status and verify name where the log is now, and accuse nobody of a restored snapshot."""
+    folder, store = str(tmp_path / "ledger"), make_store("postgres-files")
+    run_cli("init", folder)
+    run_cli("log", "move", folder, store.location)
+    assert run_cli("verify", folder)["not_checked"][0].startswith("What came after: the log was")
+    with store.open() as log:
+        log.append(b"went on")
+        size = log.size
+    found = run_cli("log", "status", "--ledger", folder)
+    assert found["moved"].startswith("postgresql://ledger@127.0.0.1:")
+    assert (found["writers"], found["writer"], found["shared"]) == ("nobody", None, False)
+    with pytest.raises(VerificationError, match=r"was moved to postgresql://.*cosigned") as caught:
+        cf.verify(folder)
+    assert "snapshot" not in str(caught.value)
+    assert CliRunner().invoke(app, ["log", "status", "--ledger", folder]).stdout.count("moved") == 2
+    run_cli("log", "move", store.location, folder)
+    assert run_cli("log", "status", "--ledger", folder)["moved"] is None
+    found = run_cli("log", "status", "--ledger", store.location)
+    assert (found["moved"], found["writers"], found["size"]) == (folder, "nobody", size)
+    text = CliRunner().invoke(app, ["log", "status", "--ledger", store.location]).stdout
+    assert f"to {folder}; append there" in text
+    assert "any number" not in text
+
+
+def test_what_is_missing_is_missing_at_its_address(shared):
+    """A name that is not in the ledger is said of the address, not of a folder of this machine."""
+    with cf.open(shared.location) as ledger:
+        for ask in (ledger.models.show, ledger.data.show, ledger.decisions.list):
+            with pytest.raises(FormatError, match=r"in postgresql://127\.0\.0\.1:"):
+                ask("nothing")
+
+
+def test_printed_addresses_can_be_given_again(make_store, run_cli, tmp_path):
+    """What `init`, `log move` and moved.json say has user, tiles and schema, and no password."""
+    store, folder = make_store("postgres-files"), tmp_path / "ledger"
+    whole = re.sub(r":[^:/@]+@", "@", store.location)
+    assert "@" in whole
+    run_cli("init", str(folder))
+    assert run_cli("log", "move", str(folder), store.location)["ledger"] == whole
+    assert json.loads((folder / "moved.json").read_text())["to"] == whole
+    assert run_cli("init", store.location)["ledger"] == whole
+    # A mark of before, or of another user, is of the same place.
+    mark = (folder / "moved.json").read_text()
+    (folder / "moved.json").write_text(re.sub("//[^@]*@", "//", mark))
+    assert run_cli("log", "move", str(folder), store.location)["ledger"] == whole
+
+
+def test_mistyped_tiles_are_said_to_be_none(shared):
+    """Where nothing of a log is, nobody is said to have changed anything."""
+    with shared.open() as log:
+        log.append_many([b"%d" % n for n in range(3)])
+    wrong = shared.location.replace("&schema=", "-typo&schema=")
+    none = pytest.raises(VerificationError, match="there are no tiles of a log")
+    with cf.open(wrong) as log, none as caught:
+        log.entry(0)
+    assert "tiles=" in caught.value.hint
+    assert "changed" not in caught.value.hint
+
+
+def test_another_machine_appends_with_what_the_page_lists(
+    make_store, run_cli, tmp_path, monkeypatch
+):
+    """It takes keys, policy, and a witness without its memory, as outgrow-one-machine.md says."""
+    store = make_store("postgres-files")
+    run_cli("init", store.location)
+    origin = run_cli("log", "status", "--ledger", store.location)["origin"]
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    add = ("data", "add", str(tmp_path / "rows.csv"), "--name", "rows", "--ledger")
+    places = Places(origin)
+    keys, trust, witness = places.keys, places.trust, places.witness
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / "machine-2"))
+    shutil.copytree(keys, places.keys)
+    places.trust.parent.mkdir()
+    shutil.copy2(trust, places.trust)
+    shutil.copytree(witness, places.witness, ignore=shutil.ignore_patterns("*.checkpoint"))
+    run_cli(*add, store.location)
+    found = run_cli("log", "status", "--ledger", store.location)
+    assert found["cosigned"] == ["local"]
+    assert found["witness"]["folder"] == str(places.witness)
+    assert found["witness"]["standing"] == "same"

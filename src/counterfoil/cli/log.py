@@ -136,6 +136,8 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "stamps": [asdict(one) for one in found.stamps],
             "writer": found.writer,
             "shared": found.is_shared,
+            "writers": found.writers.value,
+            "moved": found.moved or None,
             "policy": None
             if policy is None
             else {
@@ -151,6 +153,9 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "size": output.count(found.size, "entry", "entries"),
                 "waiting": _waiting_line(found.waiting),
                 "root": found.root.hex(),
+                "MOVED": f"to {found.moved}; append there, here it can be read only"
+                if found.moved
+                else None,
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
                 "cosigned by": ", ".join(found.cosigned) or None,
@@ -159,7 +164,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 else None,
                 "witness": "none"
                 if witness is None
-                else f"remembers {remembered or 0:,}: {_STANDINGS[witness.standing][0]}",
+                else f"remembers {remembered or 0:,}: {_standing(found)}",
                 "stamps": "; ".join(
                     f"{one.size:,} entries by {output.utc(one.time)}, says {one.authority}"
                     for one in found.stamps
@@ -344,7 +349,7 @@ def _show_local(ledger: str, *, as_json: bool) -> None:
     if memory is None:
         output.show({"witness": None}, "this ledger has no local witness here", as_json=as_json)
         return
-    says, code = _STANDINGS[memory.standing]
+    says, code = _standing(found), _STANDINGS[memory.standing][1]
     proves = _PROVES if memory.standing in _HELD else None
     checkpoint = memory.checkpoint
     output.show(
@@ -401,9 +406,22 @@ def _waiting_line(count: int) -> str | None:
 
 
 def _writer_line(found: ledgers.Status) -> str:
-    if found.is_shared:
-        return "any number of processes may"
+    match found.writers.value:
+        case "nobody":
+            return "nobody: it was moved" if found.moved else "nobody: a copy"
+        case "server":
+            return "whom its server lets, through it"
+        case "any":
+            return "any number of processes may"
     return "nobody now" if found.writer is None else f"process {found.writer}"
+
+
+def _standing(found: ledgers.Status) -> str:
+    """Say what the witness's memory means; a place that the log has left is behind by right."""
+    assert found.witness is not None  # noqa: S101 asked for where there is one
+    if found.moved and found.witness.standing.value == "behind":
+        return f"the log went on where it was moved to, {found.moved}"
+    return _STANDINGS[found.witness.standing][0]
 
 
 def _anchors_line(found: dict[str, Any]) -> str:

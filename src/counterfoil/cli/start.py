@@ -70,7 +70,7 @@ def init(
     with counterfoil.init(path, organisation=organisation) as ledger:
         status = ledgers.read_status(ledger)
         keys, trust = ledger.places.keys, ledger.places.trust
-        path = ledger.engine.name if is_url else path  # a URL may have a password in it
+        path = cluster.show_address(path) if is_url else path  # it may have a password in it
     policy = status.policy
     modes = {stage.name: stage.mode.value for stage in policy.stages} if policy else {}
     body = {

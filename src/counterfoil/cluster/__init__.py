@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
+    from counterfoil.cluster.address import show_address as show_address
     from counterfoil.cluster.create import create_log as create_log
     from counterfoil.cluster.create import holds_log as holds_log
     from counterfoil.cluster.engine import Cluster as Cluster
@@ -33,6 +34,7 @@ _HOMES = {
     "holds_log": ".create",
     "move_log": ".move",
     "open_log": ".engine",
+    "show_address": ".address",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string

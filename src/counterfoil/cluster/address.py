@@ -56,9 +56,11 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The same without a password, to write down."""
+        """The same with its user and without a password, to write down and to give again."""
         schema = "" if self.schema == DEFAULT_SCHEMA else f"&schema={self.schema}"
-        return f"{self.name}?tiles={self.tiles}{schema}"
+        user = urllib.parse.quote(self.conninfo.get("user", ""), safe="")
+        name = self.name.replace("://", f"://{user}@", 1) if user else self.name
+        return f"{name}?tiles={self.tiles}{schema}"
 
     def conceal(self, text: str) -> str:
         """Take the password out of a message of somebody else's."""
@@ -69,6 +71,15 @@ class Address:
 def is_address(text: object) -> bool:
     """Whether this is meant for an address of this kind."""
     return isinstance(text, str) and text.startswith(SCHEMES)
+
+
+def show_address(url: str) -> str:
+    """Write an address down without its password.
+
+    Raises:
+        FormatError: it is none.
+    """
+    return parse_address(url).url
 
 
 def parse_address(url: str) -> Address:

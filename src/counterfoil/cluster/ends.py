@@ -7,6 +7,7 @@ that it left, as far as it was then, and goes on from there.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +19,8 @@ from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.edge import Edge
 from counterfoil.cluster.engine import Cluster, open_objects
+from counterfoil.cluster.objects import CHECKPOINT_PATH
 from counterfoil.cluster.schema import migrate
-from counterfoil.cluster.tidy import CHECKPOINT_PATH
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import VerifierKey
@@ -33,6 +34,7 @@ from counterfoil.ledger.moved import read_moved, remove_moved, write_moved
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.treestore import TreeStore
 
+_USER = re.compile(r"(?<=^postgresql)://[^/@?]*@")
 _FREEZE_WITHIN_S = 30.0  # for a leader to publish what it has committed
 _FREEZE_PAUSE_S = 0.1
 
@@ -270,6 +272,11 @@ def end_at(where: str | Path, disk: Disk) -> FolderEnd | SharedEnd:
     return FolderEnd(as_path(where), disk)
 
 
+def is_same_place(a: str, b: str) -> bool:
+    """Whether two names, as ends have them, are of one place, whichever user connects to it."""
+    return _USER.sub("://", a, count=1) == _USER.sub("://", b, count=1)
+
+
 def require_same(left: Held | None, gone_to: Held | None, a: End, b: End) -> Held:
     """Check that a log can be moved from one end to the other.
 
@@ -277,11 +284,11 @@ def require_same(left: Held | None, gone_to: Held | None, a: End, b: End) -> Hel
         ConflictError: another one is where it is to go, or it was moved elsewhere.
         FormatError: there is none, or both places are one.
     """
-    if a.name == b.name:
+    if is_same_place(a.name, b.name):
         raise FormatError("a log cannot be moved to where it is", hint="Name another place.")
     if left is None:
         raise FormatError(f"there is no ledger in {a.name}", hint="Name where it is now first.")
-    if left.moved_to and left.moved_to != b.name:
+    if left.moved_to and not is_same_place(left.moved_to, b.name):
         raise ConflictError(
             f"the log in {a.name} was moved to {left.moved_to}",
             hint="Move it from there.",

@@ -25,8 +25,10 @@ from counterfoil.core.checkpoint import LogKeys
 from counterfoil.errors import ConflictError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.moved import require_here
 from counterfoil.ledger.places import Places
 
 
@@ -46,6 +48,7 @@ class Cluster:
         self.address = parse_address(url)
         self.name = self.address.name
         self.is_shared = True
+        self.writers = Writers.ANY
         self.objects = open_objects(self.address, disk)
         self.blobs = ObjectBlobs(self.objects)
         database = Database(self.address)
@@ -68,6 +71,19 @@ class Cluster:
         """Where this machine keeps what is private to it."""
         return self._places.cluster
 
+    def moved_to(self) -> str:
+        """Ask the database."""
+        database = Database(self.address)
+        try:
+            with database.transaction("looking where the log is") as connection:
+                return state.read_moved(connection)
+        finally:
+            database.close()
+
+    def require_writable(self) -> None:
+        """Refuse where the log was moved."""
+        require_here(self.name, self.moved_to())
+
     def read(self) -> TileTree:
         """Open what is published, for reading."""
         return self._open(Database(self.address))
@@ -84,7 +100,7 @@ class Cluster:
         database = Database(self.address)
         try:
             with database.transaction("opening the ledger for writing") as connection:
-                state.require_here(database, state.read_moved(connection))
+                require_here(self.name, state.read_moved(connection))
             tree = self._open(database)
         except BaseException:
             database.close()

@@ -29,10 +29,10 @@ from psycopg import sql
 from counterfoil.cluster import state
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.edge import Edge, Growth
-from counterfoil.cluster.objects import Objects
+from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES, Objects
 from counterfoil.cluster.queue import Call, committed_after, take
 from counterfoil.cluster.state import FencedError
-from counterfoil.cluster.tidy import CHECKPOINT_PATH, Tidier
+from counterfoil.cluster.tidy import Tidier
 from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.waiting import Waiting
 from counterfoil.core.checkpoint import (
@@ -51,9 +51,6 @@ from counterfoil.errors import (
 )
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.once import Wanted, place
-
-MAX_CHECKPOINT_BYTES = 1 << 20
-"""Longest checkpoint that is read from the object store."""
 
 STANDBY_S = 0.25
 """How often a process whose entries wait looks whether there is no leader."""

@@ -166,15 +166,40 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _require_room(private: Path, place: Path, *, is_under_way: bool) -> None:
-    """Refuse, before anything is done, to mix private files of two places."""
-    both = [
-        name for name in _private_names(private) if (place / name).is_dir() and not is_under_way
-    ]
-    if both:
-        raise ConflictError(
-            f"{place / both[0]} is there already",
-            hint=f"Move it away: that of {private} is to be put there.",
-        )
+    """Refuse, before anything is done, to mix private files of two places.
+
+    What is there of the same names makes room where all of its bytes are about to come, too.
+    """
+    if is_under_way:
+        return  # what is there may be what was moved so far
+    with reported(f"cannot make room in {place}"):
+        for name in _private_names(private):
+            there = place / name
+            if not there.is_dir():
+                continue
+            only_there = _only_in(there, private / name)
+            if only_there:
+                raise ConflictError(
+                    f"{there} is there already, with {only_there[0]}"
+                    + (f" and {len(only_there) - 1} more" if len(only_there) > 1 else "")
+                    + f" that {private / name} does not have",
+                    hint="Keep it elsewhere, and move the log again: "
+                    f"mv {there} {place.with_name(f'{place.name}-{name}')}",
+                )
+            shutil.rmtree(there)
+
+
+def _only_in(folder: Path, other: Path) -> list[Path]:
+    """List what a folder holds that another one does not hold under the same name."""
+    return sorted(
+        found
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+        for found in (path.relative_to(folder),)
+        if path.is_symlink()
+        or not (other / found).is_file()
+        or not filecmp.cmp(path, other / found, shallow=False)
+    )
 
 
 def _move_private(private: Path, place: Path) -> None:

@@ -17,6 +17,11 @@ from typing import Protocol
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, read_file, reported
 
+CHECKPOINT_PATH = "checkpoint"
+
+MAX_CHECKPOINT_BYTES = 1 << 20
+"""Longest checkpoint that is read from the object store."""
+
 _AT_ONCE = 8  # objects that are written at the same time
 
 
@@ -139,4 +144,15 @@ def not_what_was_logged(store: str, path: str) -> VerificationError:
         f"{path} in {store} is not what was logged",
         hint="Somebody changed it, or the database is behind the object store: it was restored "
         "from a backup. Keep both, and restore them to one time.",
+    )
+
+
+def missing(objects: Objects, path: str) -> VerificationError:
+    """Say that an object is not there; and whether anything of a log is."""
+    (checkpoint,) = objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
+    if checkpoint is not None:
+        return not_what_was_logged(objects.name, path)
+    return VerificationError(
+        f"{path} in {objects.name} is not what was logged: there are no tiles of a log",
+        hint="Is `tiles=` in the address as it was? If so, the store has lost what it had.",
     )

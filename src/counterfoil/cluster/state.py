@@ -15,7 +15,8 @@ from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.merkle import as_hash
-from counterfoil.errors import ConflictError, FormatError
+from counterfoil.errors import FormatError
+from counterfoil.ledger.moved import require_here
 from counterfoil.ledger.once import Place
 
 LEASE_S = 10
@@ -135,10 +136,10 @@ def hold_here(connection: Connection, database: Database) -> None:
     """Keep the log from being moved until this transaction ends.
 
     Raises:
-        ConflictError: it was moved.
+        MovedError: it was moved.
     """
     connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_moving_key(database),))
-    require_here(database, read_moved(connection))
+    require_here(database.address.name, read_moved(connection))
 
 
 def resume(connection: Connection, head: Head) -> None:
@@ -149,19 +150,6 @@ def resume(connection: Connection, head: Head) -> None:
     )
     connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
     connection.execute("DELETE FROM queue")  # all of it was published before the log left
-
-
-def require_here(database: Database, moved_to: str) -> None:
-    """Refuse to write in a log that was moved.
-
-    Raises:
-        ConflictError: it was.
-    """
-    if moved_to:
-        raise ConflictError(
-            f"the log in {database.address.name} was moved to {moved_to}",
-            hint="Append there; here it can be read only.",
-        )
 
 
 def read_news(connection: Connection) -> News:
@@ -178,7 +166,7 @@ def lead(connection: Connection, database: Database, holder: str) -> Lead:
     """Begin a new epoch; nobody of an older one changes anything from here on.
 
     Raises:
-        ConflictError: the log was moved away.
+        MovedError: the log was moved away.
     """
     with connection.transaction():
         row = connection.execute(
@@ -186,7 +174,7 @@ def lead(connection: Connection, database: Database, holder: str) -> Lead:
             binary=True,
         ).fetchone()
         assert row is not None  # noqa: S101 whoever writes has read the log's key from this row
-        require_here(database, row[4] or "")
+        require_here(database.address.name, row[4] or "")
         connection.execute(
             "UPDATE leader SET epoch = %s, holder = %s, beat = clock_timestamp()", (row[0], holder)
         )

@@ -11,12 +11,10 @@ import threading
 
 from counterfoil.cluster import state
 from counterfoil.cluster.database import Database
-from counterfoil.cluster.objects import Objects
+from counterfoil.cluster.objects import CHECKPOINT_PATH, Objects
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.tile import TILE_WIDTH
 from counterfoil.errors import CounterfoilError
-
-CHECKPOINT_PATH = "checkpoint"
 
 
 class Tidier:

@@ -14,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from counterfoil.cluster.objects import Objects, not_what_was_logged
+from counterfoil.cluster.objects import Objects, missing, not_what_was_logged
 from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash
 from counterfoil.core.tile import MAX_ENTRY_BYTES, TILE_WIDTH, Tile, parse_bundle
 from counterfoil.errors import FormatError
@@ -170,7 +170,7 @@ class TileTree(Tree):
                 (full,) = self._objects.get([Tile(tile.level, tile.index).path], most)
                 whole = None if full is None else self._begin(tile, full)
             if whole is None:
-                raise not_what_was_logged(self._objects.name, tile.path)
+                raise missing(self._objects, tile.path)
             if tile.level is not None and len(whole) != tile.width * HASH_BYTES:
                 raise not_what_was_logged(self._objects.name, tile.path)
             self._keep(tile.path, whole)

@@ -30,6 +30,7 @@ from counterfoil.errors import (
     VerificationError,
 )
 from counterfoil.ledger.countersign import Witnesses
+from counterfoil.ledger.moved import require_here
 
 PATIENCE_S = 30.0
 """How long a call of append waits until its entries are published."""
@@ -120,10 +121,13 @@ class ClusterWriter:
         """Wait until all that is in the queue now is published, so that one can look it up.
 
         Raises:
+            MovedError: the log was moved away.
             UnavailableError: it is not, in time.
         """
         until = time.monotonic() + PATIENCE_S
         with self._database.transaction("looking into the queue") as connection:
+            # A queue that is empty because the log is elsewhere tells nothing of its entries.
+            require_here(self.tree.name, state.read_moved(connection))
             number = newest(connection)
         while True:
             with self._database.transaction("looking into the queue") as connection:

@@ -162,7 +162,7 @@ class Datasets:
         found = self.list(name)
         if not found:
             raise FormatError(
-                f"there is no data set {name!r} in {self._log.folder}",
+                f"there is no data set {name!r} in {self._log.engine.name}",
                 hint="`counterfoil data list` shows what there is.",
             )
         return found[-1]

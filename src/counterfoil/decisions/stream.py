@@ -19,7 +19,7 @@ from counterfoil.core.stream import (
     parse_stream,
     sign_ticket,
 )
-from counterfoil.errors import FormatError, VerificationError
+from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust, heard_in, newest_heard
 from counterfoil.vault.keystore import FileKeyStore
@@ -77,8 +77,9 @@ class DecisionStream:
             write: Whether to write.
 
         Raises:
-            ConflictError: `write`, and there is a writer already.
+            ConflictError: `write`, and there is a writer already, or the log was moved away.
             FormatError: not `write`, and the system has no stream.
+            RefusedError: `write`, and this is a copy.
         """
         found = newest_heard(log, predicate="stream", subject=system)
         if found is not None:
@@ -87,7 +88,7 @@ class DecisionStream:
             declaration = cls._declare(log, system, tuple(fields), pad_to, cadence_s)
         else:
             raise FormatError(
-                f"the system {system!r} has no decision stream in {log.folder}",
+                f"the system {system!r} has no decision stream in {log.engine.name}",
                 hint="It begins with the first decision.",
             )
         return cls.reopen(log, declaration, write=write)
@@ -97,9 +98,14 @@ class DecisionStream:
         """Open a stream that was declared, the newest of its system or an older one.
 
         Raises:
+            UnavailableError: not `write`, and its records are not here.
             As `open`.
         """
         folder = stream_folder(log, declaration)
+        if write:
+            log.require_writable()  # or a store would be made where none is to be
+        elif not (folder / "tree.json").exists():
+            raise _not_here(log, declaration)
         keys = FileKeyStore(log.places.vault_keys)
         clock, random = log.clock, log.random
         if write and not (folder / "tree.json").exists():
@@ -118,6 +124,7 @@ class DecisionStream:
         pad_to: int = 1,
         cadence_s: int | None = None,
     ) -> StreamDeclaration:
+        log.require_writable()
         declaration = StreamDeclaration(
             log=log.origin,
             system=system,
@@ -295,3 +302,14 @@ class DecisionStream:
     def close(self) -> None:
         """Release the store."""
         self.store.close()
+
+
+def _not_here(log: Log, declaration: StreamDeclaration) -> UnavailableError:
+    """Make the error of a stream whose records are elsewhere; the log is only told of them."""
+    moved_to = log.engine.moved_to()
+    return UnavailableError(
+        f"the records of {declaration.system} are not in {log.folder}",
+        hint=f"The log was moved to {moved_to}, and they went along: name that place."
+        if moved_to
+        else "They lie with whoever recorded them; the log has only what their batches commit to.",
+    )

@@ -126,6 +126,7 @@ def _verify_ledger(
         report = audit(log, progress)
         confirmed = confirm_log(log, policy, newest_said(log), now)
         waiting = count_waiting(log)
+        moved = log.engine.moved_to()
     return Verdict(
         what=f"ledger {report.origin}",
         grade=confirmed.labels[-1],
@@ -137,6 +138,7 @@ def _verify_ledger(
             *confirmed.proved,
         ),
         not_checked=(
+            *((f"What came after: the log was moved to {moved}.",) if moved else ()),
             "The signatures inside the entries; gates and evidence check those they rest on.",
             *((_unpublished(waiting),) if waiting else ()),
             *(
@@ -265,7 +267,7 @@ def _find_thing(path: Path, log: Log) -> tuple[str, Found, Subject]:
             found = heard_in(log, predicate="dataset", subject=dataset.digest)[0]
             return "data set", found, dataset.subject
     raise VerificationError(
-        f"{path} is no model's file and no data set that was attested in {log.folder}",
+        f"{path} is no model's file and no data set that was attested in {log.engine.name}",
         hint="`counterfoil data diff NAME FILE` names the rows that differ.",
     )
 

@@ -2,7 +2,8 @@
 
     GET /healthz    200 while the process answers at all
     GET /readyz     200 while the tree can be read and, unless it is read-only, written, and while
-                    it has not given notice that it ends; else 503
+                    it has not given notice that it ends; else 503. `writer` is `moved` as soon
+                    as the log is elsewhere, for which this server has to be ended
 
 Everybody may ask. What exactly is wrong is in the log, for the operator.
 """
@@ -20,10 +21,12 @@ from starlette.routing import Route
 from counterfoil.errors import CounterfoilError
 from counterfoil.http.sending import TEXT, Reply
 from counterfoil.http.service import Service
+from counterfoil.ledger import MovedError
 
 CHECKED_FOR_S = 1.0
 """How long an answer about the disk holds, so that asking often costs nothing."""
 
+_WORKING = {"ok", "read-only"}
 _LOG = logging.getLogger("counterfoil.http")
 
 
@@ -37,6 +40,7 @@ class Health:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._tree = ("unknown", 0.0)
+        self._is_moved = False
 
     @property
     def routes(self) -> list[Route]:
@@ -63,9 +67,11 @@ class Health:
         writer = "ok"
         if self._service.settings.read_only:
             writer = "read-only"
+        elif self._is_moved:
+            writer = "moved"
         elif self._service.intake.trouble:
             writer = "not now"
-        is_ready = state == "ok" and writer != "not now" and not self._service.is_ending
+        is_ready = state == "ok" and writer in _WORKING and not self._service.is_ending
         ending = self._service.is_ending
         body = orjson.dumps({"ready": is_ready, "tree": state, "writer": writer, "ending": ending})
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
@@ -79,6 +85,13 @@ class Health:
             log.refresh()
             if log.size:
                 log.receipt(log.size - 1)  # reads the right edge, and checks it against the root
+            if not self._service.settings.read_only:
+                log.engine.require_writable()
+            self._is_moved = False
+        except MovedError as error:
+            if not self._is_moved:
+                _LOG.error("%s; end this server", error)
+            self._is_moved = True
         except CounterfoilError as error:
             _LOG.error("the log cannot be read: %s", error)
             return "not now"

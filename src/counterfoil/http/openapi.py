@@ -85,7 +85,7 @@ _READY = {
     "properties": {
         "ready": {"type": "boolean"},
         "tree": {"enum": ["ok", "not now"]},
-        "writer": {"enum": ["ok", "read-only", "not now"]},
+        "writer": {"enum": ["ok", "read-only", "not now", "moved"]},
         "ending": {"type": "boolean"},
     },
 }
@@ -95,6 +95,7 @@ _PROBLEMS = {
     "403": "not allowed to this caller, or by the trust policy",
     "404": "not there, at the size that is published",
     "408": "the body did not arrive in time",
+    "409": "the log was moved away from this server",
     "413": "too long, or too many",
     "415": "another kind of body",
     "429": "too often or too many at once; `Retry-After` says when to come back",
@@ -191,7 +192,7 @@ def _post_entries() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {"entries": {"type": "array", "items": _ref("Logged")}},
     }
-    statuses = ("400", "401", "403", "408", "413", "415", "429", "500", "503")
+    statuses = ("400", "401", "403", "408", "409", "413", "415", "429", "500", "503")
     return {
         "summary": "Append envelopes; answered once they are published, each one appended once",
         "requestBody": {

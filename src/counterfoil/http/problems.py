@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from counterfoil import errors
 from counterfoil.errors import CounterfoilError
+from counterfoil.ledger import MovedError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -79,6 +80,13 @@ def of_error(error: CounterfoilError) -> Problem:
     """Say over HTTP what went wrong in the ledger."""
     kind = kind_of(error)
     match error:
+        case MovedError():
+            return Problem(
+                409,
+                "the log of this server was moved, and nothing is appended here any more",
+                kind=kind,
+                hint="Ask its operator where it is served now.",
+            )
         case errors.UnavailableError() | errors.ConflictError():
             # Another writer, a disk, a witness: of this machine, and perhaps over soon.
             return Problem(

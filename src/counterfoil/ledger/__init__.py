@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.export import prune_site as prune_site
     from counterfoil.ledger.gate import Clearance as Clearance
     from counterfoil.ledger.log import Log as Log
+    from counterfoil.ledger.moved import MovedError as MovedError
     from counterfoil.ledger.nextkey import prepare_next_key as prepare_next_key
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
     from counterfoil.ledger.places import make_principal_key as make_principal_key
@@ -97,6 +98,7 @@ _HOMES = {
     "MAX_WITNESS_REQUEST_BYTES": ".witness:MAX_REQUEST_BYTES",
     "Memory": ".status",
     "Mode": "..core.requirements",
+    "MovedError": ".moved",
     "OwnWitness": ".ownwitness",
     "RequestChecker": ".signedrequests",
     "Requirement": "..core.requirements",

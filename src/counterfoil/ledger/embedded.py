@@ -17,9 +17,10 @@ from counterfoil.errors import ConflictError, UnavailableError, VerificationErro
 from counterfoil.ledger.blobs import FolderBlobs
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.keyfiles import load_key
-from counterfoil.ledger.moved import require_here
+from counterfoil.ledger.moved import read_moved, require_here
 from counterfoil.ledger.nextkey import install_next_key
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.sequencer import Sequencer
@@ -42,6 +43,7 @@ class Embedded:
     def __init__(self, folder: Path, disk: Disk) -> None:
         self.name = str(folder)
         self.is_shared = False
+        self.writers = Writers.ONE
         self.blobs = FolderBlobs(folder / "blobs", disk)
         self._ledger = folder
         self._folder = folder / "log"
@@ -54,6 +56,14 @@ class Embedded:
     def keys(self) -> LogKeys:
         """The log's, as its folder says now."""
         return read_identity(self._ledger)
+
+    def moved_to(self) -> str:
+        """Read the mark."""
+        return read_moved(self._ledger)
+
+    def require_writable(self) -> None:
+        """Refuse where the log was moved."""
+        require_here(self.name, self.moved_to())
 
     def read(self) -> Tree:
         """Open the tree for reading; a head that a power cut tore is repaired first."""
@@ -70,10 +80,10 @@ class Embedded:
     def write(self) -> Sequencer:
         """Become the one writer."""
         keys = self.keys
-        require_here(self._ledger)
+        self.require_writable()
         writer = self._sequencer(keys)
         try:
-            require_here(self._ledger)  # it may have been moved while we waited for the lock
+            self.require_writable()  # it may have been moved while we waited for the lock
         except BaseException:
             writer.close()
             raise

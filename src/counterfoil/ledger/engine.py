@@ -6,12 +6,22 @@ A folder of this machine (see `embedded`), or PostgreSQL and an object store (`c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.ledger.blobs import Blobs
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.tree import Tree
+
+
+class Writers(StrEnum):
+    """Who may append where a log lives."""
+
+    ONE = "one"  # process at a time
+    ANY = "any"  # number of processes
+    SERVER = "server"  # which is asked, and decides whom it lets
+    NOBODY = "nobody"  # a copy, or a place that the log has left
 
 
 class Writer(Protocol):
@@ -63,12 +73,27 @@ class Engine(Protocol):
         """Whether others may append while this process does."""
 
     @property
+    def writers(self) -> Writers:
+        """Who may append, as long as the log is here."""
+
+    @property
     def blobs(self) -> Blobs:
         """What lies beside the log."""
 
     @property
     def witnesses(self) -> Witnesses:
         """Who is asked about each checkpoint; by a writer of this process, or by nobody."""
+
+    def moved_to(self) -> str:
+        """Tell where the log was moved to from here; empty if it was not."""
+
+    def require_writable(self) -> None:
+        """Refuse at once where nobody can append, before anything is kept that goes with it.
+
+        Raises:
+            MovedError: the log was moved away.
+            RefusedError: this is a copy.
+        """
 
     def read(self) -> Tree:
         """Open what is published, for reading."""

@@ -134,6 +134,18 @@ class Log(LogReader):
         """
         self._require_writer()
 
+    def require_writable(self) -> None:
+        """Refuse where nobody can append, before anything is kept that goes with a statement.
+
+        A writer is not made, and who else writes is not asked.
+
+        Raises:
+            MovedError: the log was moved away.
+            RefusedError: this is a copy.
+        """
+        if self._writer is None:
+            self.engine.require_writable()
+
     def append(self, entry: bytes) -> Receipt:
         """Append one entry.
 
@@ -222,7 +234,9 @@ class Log(LogReader):
         Raises:
             FormatError: this is no statement, or too long a one.
             UnavailableError: a key is not on this machine.
+            As `require_writable`.
         """
+        self.require_writable()
         statement = Statement(tuple(subjects), predicate_type(predicate), body)
         signers = [self.principal_key(name) for name in by]
         envelope = sign_envelope(format_statement(statement), *signers)

@@ -18,6 +18,10 @@ _FORMAT = "counterfoil moved v1"
 _MAX_BYTES = 4 << 10  # an address and little else
 
 
+class MovedError(ConflictError):
+    """Somebody was to write where the log is no more."""
+
+
 def write_moved(folder: Path, to: str, disk: Disk) -> None:
     """Say, durably, where the log of this folder is now.
 
@@ -54,15 +58,18 @@ def read_moved(folder: Path) -> str:
     )
 
 
-def require_here(folder: Path) -> None:
-    """Refuse to write in a folder whose log was moved.
+def require_here(place: str, moved_to: str) -> None:
+    """Refuse to write where the log is no more.
+
+    Args:
+        place: What messages call it.
+        moved_to: Where the log went; empty if it is here.
 
     Raises:
-        ConflictError: it was.
+        MovedError: it went.
     """
-    to = read_moved(folder)
-    if to:
-        raise ConflictError(
-            f"the log in {folder} was moved to {to}",
+    if moved_to:
+        raise MovedError(
+            f"the log in {place} was moved to {moved_to}",
             hint="Append there; here it can be read only.",
         )

@@ -23,6 +23,7 @@ from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade, check_quorum
 from counterfoil.errors import PolicyError, ProofError, SplitViewError, VerificationError
 from counterfoil.ledger.disk import reported
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.log import Log
@@ -98,6 +99,8 @@ class Status:
         silent: Names of the others; those with an address, and a local one, can be asked again.
         writer: Number of the process that writes here; None if nobody does, or it cannot be told.
         is_shared: Whether several processes may append at a time; then `writer` is None.
+        writers: Who may append here.
+        moved: Where the log was moved to from here; empty if it was not.
         policy: The adopted policy; None if none was adopted on this machine.
         witness: What the local witness remembers; None if there is none.
         stamps: For each authority of the policy the newest time-stamp that is kept; nothing in it
@@ -117,6 +120,8 @@ class Status:
     silent: tuple[str, ...]
     writer: int | None
     is_shared: bool
+    writers: Writers
+    moved: str
     policy: TrustPolicy | None
     witness: Memory | None
     stamps: tuple[KeptStamp, ...] = ()
@@ -138,6 +143,7 @@ def read_status(log: Log) -> Status:
     grade, lacking = _grade(policy, found)
     keys = {key for key, _ in found}
     witnesses = policy.witnesses if policy is not None else ()
+    moved = log.engine.moved_to()
     return Status(
         origin=log.origin,
         key=format_vkey(log.key),
@@ -150,7 +156,9 @@ def read_status(log: Log) -> Status:
         cosigned=tuple(one.name for one in witnesses if keys.issuperset(one.keys)),
         silent=tuple(one.name for one in witnesses if not keys.issuperset(one.keys)),
         writer=_find_writer(log.folder / "log" / "writer.lock"),
-        is_shared=log.engine.is_shared,
+        is_shared=not moved and log.engine.writers in {Writers.ANY, Writers.SERVER},
+        writers=Writers.NOBODY if moved else log.engine.writers,
+        moved=moved,
         policy=policy,
         witness=_read_memory(log),
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
@@ -184,6 +192,14 @@ def check_memory(log: Log) -> None:
         if time.monotonic() > until:
             if standing is Standing.WAITING:
                 return
+            moved = log.engine.moved_to()
+            if moved:
+                raise VerificationError(
+                    f"the log in {log.engine.name} was moved to {moved}, and went on there: here "
+                    f"it has {log.size} entries, and the witness on this machine has cosigned "
+                    f"{memory.checkpoint.size}",
+                    hint=f"Verify it there: {moved}",
+                )
             raise VerificationError(
                 f"{log.engine.name} has {log.size} entries, and the witness on this machine has "
                 f"cosigned {memory.checkpoint.size} of this log: this is a restored snapshot, or a "

@@ -109,8 +109,10 @@ class Models:
             # A function's code is hashed, not what it calls: a hosted model may change behind it.
             "verifiable": kind != CALLABLE,
         }
+        # Signed first, so that what cannot be stated leaves no file behind.
+        envelope = self._log.sign([Subject(name, {"sha256": digest})], "model", about, by=by)
         self._keep(digest, file)
-        made = self._log.attest([Subject(name, {"sha256": digest})], "model", about, by=by)
+        made = self._log.append_envelope(envelope)
         return self._model(read_version(made), predictor, terms, stage)
 
     def list(self, name: str | None = None) -> list[Version]:
@@ -127,7 +129,7 @@ class Models:
         found = self.list(name)
         if not found:
             raise FormatError(
-                f"there is no model {name!r} in {self._log.folder}",
+                f"there is no model {name!r} in {self._log.engine.name}",
                 hint="`counterfoil model list` shows what there is.",
             )
         return found[-1]

@@ -14,7 +14,7 @@ from counterfoil.core.keys import Algorithm, Signer
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, as_path, is_url, reported
-from counterfoil.ledger.engine import Writer
+from counterfoil.ledger.engine import Writer, Writers
 from counterfoil.ledger.identity import IDENTITY_FILE, read_identity
 from counterfoil.ledger.keyfiles import load_key, load_vkey
 from counterfoil.ledger.places import Places
@@ -88,6 +88,9 @@ class SiteEngine:
     is_shared = True
     """Whoever appends asks the server, which puts all in one order."""
 
+    writers = Writers.NOBODY
+    """A copy is read."""
+
     @property
     def keys(self) -> LogKeys:
         """The log's, as the trust policy names them now."""
@@ -118,8 +121,16 @@ class SiteEngine:
         """Keep checkpoints that contradict each other; give their folder."""
         return self._memory.keep_evidence(*notes)
 
-    def write(self) -> Writer:
+    def moved_to(self) -> str:
+        """Tell nothing: a site does not say."""
+        return ""
+
+    def require_writable(self) -> None:
         """Refuse: a copy is read."""
+        raise refuse_writing(self._source.name)
+
+    def write(self) -> Writer:
+        """Refuse likewise."""
         raise refuse_writing(self._source.name)
 
     def _policy(self) -> TrustPolicy:
@@ -144,6 +155,9 @@ class Remote(SiteEngine):
         FormatError: the address is none.
         As `SiteEngine`.
     """
+
+    writers = Writers.SERVER
+    """It is asked."""
 
     def __init__(
         self,
@@ -176,6 +190,9 @@ class Remote(SiteEngine):
             disk=disk,
             settle_within_s=settle_within_s,
         )
+
+    def require_writable(self) -> None:
+        """Let the server say what it takes, when it is asked."""
 
     def write(self) -> Writer:
         """Append by asking the server; readers see the same tree."""

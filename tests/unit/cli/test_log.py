@@ -36,6 +36,18 @@ def test_status_names_the_writer(ask, run):
     assert ask("log", "status")["writer"] is None
 
 
+def test_copy_says_that_nobody_writes_there(ask, run, place):
+    """Status and a refused append say that a copy can only be read, whatever keys there are."""
+    run("log", "export", "site")
+    assert "nobody: a copy" in run("log", "status", "--ledger", "site").stdout
+    status = ask("log", "status", "--ledger", "site")
+    assert (status["writers"], status["shared"]) == ("nobody", False)
+    for key in place.rglob("operator.pem"):
+        key.unlink()
+    words = ("data", "add", "rows.csv", "--name", "more", "--ledger", "site")
+    assert "is a copy that can only be read" in ask(*words, exit_code=9)["message"]
+
+
 def test_audit_finds_the_first_bad_place(ask, run, place):
     """Every entry is hashed; one changed byte is found."""
     size = ask("log", "status")["size"]

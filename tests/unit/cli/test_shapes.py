@@ -125,6 +125,8 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "stamps",
             "shared",
             "writer",
+            "writers",
+            "moved",
             "policy",
         },
     ),

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import resource
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 
 import counterfoil as cf
 from counterfoil.cli import app
+from counterfoil.cluster import move_log
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import EMPTY_ROOT
@@ -30,7 +32,7 @@ from counterfoil.ledger import OwnWitness
 from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.ledger.localwitness import format_add_checkpoint
 
-from .conftest import SOON_S, free_port, start
+from .conftest import SOON_S, Place, free_port, start
 
 IDLE = 10_000
 
@@ -451,3 +453,35 @@ def test_readers_can_be_many_processes(place):
     finally:
         served.kill()
         served.process.stdout.close()
+
+
+def test_server_of_a_log_that_was_moved_says_so(place, postgres, tmp_path, monkeypatch):
+    """It is not ready from then on, and tells nobody to send an entry again."""
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(place.home))
+    schema = f"t_{secrets.token_hex(6)}"
+    url = f"{postgres.url}?tiles=file://{tmp_path / 'tiles'}&schema={schema}"
+    move_log(place.folder, url)
+    served = start(Place(url, place.home, place.keys))
+    try:
+        assert served.post(served.envelope(1)).status == 200
+        move_log(url, place.folder)
+        until = time.monotonic() + SOON_S
+        while (ready := served.ask("GET", "/readyz")).json["writer"] != "moved":
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert ready.status == 503
+        for number in (2, 3):
+            reply = served.post(served.envelope(number))
+            assert (reply.status, "retry-after" in reply.headers) == (409, False)
+            assert "was moved" in reply.json["detail"]
+            assert "again" not in reply.json["hint"]
+        until = time.monotonic() + 4  # after a failure it looks again, and must not be reassured
+        while time.monotonic() < until:
+            ready = served.ask("GET", "/readyz")
+            assert (ready.status, ready.json["writer"]) == (503, "moved")
+            time.sleep(0.5)
+        assert served.stop() == 0
+    finally:
+        served.kill()
+        served.process.stdout.close()
+        postgres.run(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
