@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import counterfoil as cf
 from counterfoil import remote
+from counterfoil.cli import app
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
 from counterfoil.errors import RefusedError
@@ -54,6 +56,15 @@ def test_a_principal_reads_and_writes(serve, place, reader):
             ledger.attest([Subject("other", {"sha256": "ab" * 32})], "dataset", {}, by=("risk",))
     with place.open() as ledger:
         assert ledger.envelope(said.index) == said.envelope
+
+
+def test_status_says_that_a_server_decides_who_writes(serve, place, reader):
+    """Not any process may append to a ledger elsewhere; its server is asked."""
+    served = serve("--public-read")
+    reader(place)
+    cf.open(served.url, trust=place.folder / "trust.toml").close()
+    shown = CliRunner().invoke(app, ["log", "status", "--ledger", served.url])
+    assert "whom its server lets, through it" in shown.stdout
 
 
 def test_a_stranger_is_told_what_it_takes(serve, place, reader):
