@@ -203,4 +203,5 @@ def _print_event(event: dict[str, Any], *, as_json: bool) -> None:
     place = f"entry {event['index']}" if "index" in event else f"size {event['size']}"
     said = f" {event['predicate']} about {about}" if event.get("predicate") else ""
     why = f": {event['reason']}" if event.get("reason") else ""
-    output.write(output.plain(f"{event['kind']} {place}{said}{why}") + "\n")
+    kind = "" if event["kind"] == "entry" else f"{event['kind']} "
+    output.write(output.plain(f"{kind}{place}{':' * bool(said)}{said}{why}") + "\n")

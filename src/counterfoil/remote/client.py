@@ -9,6 +9,7 @@ decided.
 from __future__ import annotations
 
 import email.utils
+import math
 import random
 import socket
 import ssl
@@ -27,6 +28,10 @@ READ_WITHIN_S = 20.0
 
 APPEND_WITHIN_S = 60.0
 """How long the same is done with entries that are to be appended."""
+
+REFUSED_WITHIN_S = 1.5
+"""The same where connections are refused and the server was not heard yet: the address is wrong, or
+nothing runs there. One that was heard may be starting again."""
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -74,6 +79,7 @@ class Client:
         self.url = url
         self._sign, self._lacking = sign, lacking
         self._sign_reads = False
+        self._was_heard = False
         self._is_closed = threading.Event()
         self._read_within_s, self._append_within_s = read_within_s, append_within_s
         self._peer = Peer(
@@ -138,7 +144,8 @@ class Client:
 
     def _ask(self, peer: Peer, question: _Question, within_s: float) -> Answer:
         method, path, body, headers, doing, most = question
-        until = time.monotonic() + within_s
+        began = time.monotonic()
+        until = began + within_s
         pause = _FIRST_PAUSE_S
         while True:
             # Signed anew each time: a signature says when it was made, and counts once.
@@ -157,7 +164,9 @@ class Client:
                 if isinstance(error.__cause__, _HOPELESS):
                     raise
                 lost = error
+                until = min(until, began + self._worth(error))
             else:
+                self._was_heard = True
                 if answer.status not in _BUSY:
                     return answer
                 lost = peer.unavailable(doing, f"HTTP {answer.status}")
@@ -169,6 +178,11 @@ class Client:
             if self._is_closed.wait(wait):
                 raise lost
             pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _worth(self, error: UnavailableError) -> float:
+        """Say for how long in all it is worth to ask again after such an error."""
+        is_refused = isinstance(error.__cause__, ConnectionRefusedError)
+        return REFUSED_WITHIN_S if is_refused and not self._was_heard else math.inf
 
     def _unpacked(self, answer: Answer, most: int, doing: str) -> bytes:
         """Give the file itself: logs may serve it compressed, asked or not (C2SP tlog-tiles)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -75,6 +76,15 @@ def test_a_watch_rule_that_nobody_hears_is_a_warning(local, tmp_path):
     assert result.stderr.startswith('warning: rule "pager": /nonexistent did not take an event')
     assert "No such file" in result.stderr
     assert [json.loads(line)["kind"] for line in result.stdout.splitlines()] == ["refused"]
+
+
+def test_an_entry_that_is_told_reads_as_one(local, tmp_path):
+    """For people: `entry 6: approval about credit`, and no word twice."""
+    rules = tmp_path / "watch.toml"
+    rules.write_text('[[rule]]\nname = "all"\ncommand = ["true"]\n')
+    words = ["log", "monitor", str(local.folder), "--watch", str(rules), "--once"]
+    result = CliRunner().invoke(app, words)
+    assert re.match(r"entry 0: \S+ about \S", result.stdout)
 
 
 def test_copies_are_made_and_watched(ask, site, policy, local, tmp_path):

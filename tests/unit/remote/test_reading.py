@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import http.server
 import os
 import shutil
+import socket
 import threading
 import time
 from pathlib import Path
@@ -31,6 +33,7 @@ from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.rotation import rotate_key
 from counterfoil.ledger.treestore import TreeStore
+from counterfoil.remote.client import READ_WITHIN_S, REFUSED_WITHIN_S, Client
 from counterfoil.remote.engine import Remote
 from counterfoil.remote.sitetree import MAX_FETCHES
 
@@ -425,6 +428,37 @@ def test_a_server_that_does_not_serve_is_no_answer(path, lie, error, hostile):
         remote.entry(300)
     assert "secret" not in str(refused.value)
     assert time.monotonic() - began < 15
+
+
+def test_an_address_where_nothing_runs_is_an_error_soon():
+    """A refused connection at the first contact is no reason to keep somebody waiting."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port = bound.getsockname()[1]
+    began = time.monotonic()
+    with pytest.raises(UnavailableError, match="refused"):
+        counterfoil.open(f"http://127.0.0.1:{port}")
+    assert time.monotonic() - began < READ_WITHIN_S / 2
+
+
+def test_a_server_that_was_heard_may_start_again():
+    """Its connections are refused meanwhile, and it is asked again for as long as any other."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port = bound.getsockname()[1]
+    client = Client(f"http://127.0.0.1:{port}", read_within_s=60)
+
+    def serve():
+        server = http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler)
+        server.timeout = 60
+        server.handle_request()
+        server.server_close()
+
+    for pause in (0, 2 * REFUSED_WITHIN_S):
+        starting = threading.Timer(pause, serve)
+        starting.daemon = True
+        starting.start()
+        assert client.get("none", 10_000) is None
+        starting.join()
+    client.close()
 
 
 def test_an_answer_that_drips_is_cut_off(hostile):
