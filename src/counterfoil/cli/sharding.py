@@ -31,10 +31,21 @@ Out = Annotated[
     typer.Option(metavar="FILE", help="Where to. [default: INDEX.carried.json]"),
 ]
 
+ReceiptOut = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Where to. [default: INDEX.receipt]")
+]
+EntryOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--entry-out", metavar="FILE", help="Where the entry goes. [default: INDEX.entry]"
+    ),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the group `log`."""
     verb(app, "shard", "counterfoil log shard ./ledger-2027")(shard)
+    verb(app, "receipt", "counterfoil log receipt 17 --entry-out entry.json")(receipt)
     verb(app, "carry", "counterfoil log carry 17 --to ./ledger-2027")(carry)
 
 
@@ -58,6 +69,34 @@ def shard(
         f"on as {output.plain(begun)}",
         output.fields({"root": root, "ledger": new}),
         f"next: write to {output.quoted(str(new))}, and hand out its trust.toml",
+        as_json=as_json,
+    )
+
+
+def receipt(
+    index: Entry,
+    *,
+    out: ReceiptOut = None,
+    entry_out: EntryOut = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Write an entry and its receipt, for `verify --entry`."""
+    path = Path(f"{index}.receipt") if out is None else out
+    entry_path = Path(f"{index}.entry") if entry_out is None else entry_out
+    files.check_new(path)
+    files.check_new(entry_path)
+    with counterfoil.open(ledger) as opened:
+        entry, data = opened.entry(index), ledgers.format_receipt(opened.receipt(index))
+        origin = opened.origin
+    files.write_file(entry_path, entry)
+    files.write_file(path, data)
+    output.show(
+        {"file": str(path), "entry": str(entry_path), "index": index, "log": origin},
+        f"wrote {output.plain(str(path))}: the receipt of entry {index} of {output.plain(origin)}",
+        output.fields({"entry": entry_path}),
+        f"next: counterfoil verify {output.quoted(str(path))} --entry "
+        f"{output.quoted(str(entry_path))}",
         as_json=as_json,
     )
 

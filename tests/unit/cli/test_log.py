@@ -9,6 +9,7 @@ import pytest
 
 import counterfoil
 from counterfoil.core.keys import Algorithm, format_vkey
+from counterfoil.errors import ConflictError, ProofError
 from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.ledger.ownwitness import OwnWitness
 
@@ -90,6 +91,17 @@ def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
     assert shown["proves"] is None
     assert "proves" not in run("log", "witness", "--ledger", "snapshot", exit_code=10).stdout
     assert ask("log", "status", "--ledger", "snapshot")["witness"]["standing"] == "behind"
+
+
+def test_an_entry_and_its_receipt_are_written_and_verify(ask, run, place):
+    """`log receipt` writes what `verify RECEIPT --entry` takes, and overwrites nothing."""
+    made = ask("log", "receipt", 0, "--out", "zero.receipt", "--entry-out", "zero.json")
+    with counterfoil.open("ledger") as ledger:
+        assert (place / made["entry"]).read_bytes() == ledger.entry(0)
+    assert ask("verify", "zero.receipt", "--entry", "zero.json")
+    run("log", "receipt", 0, "--out", "zero.receipt", exit_code=ConflictError.exit_code)
+    (place / "other.json").write_bytes(b"{}")
+    run("verify", "zero.receipt", "--entry", "other.json", exit_code=ProofError.exit_code)
 
 
 def test_witness_may_be_missing(ask, run, place):

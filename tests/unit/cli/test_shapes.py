@@ -137,6 +137,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     ),
     "log stamp": ([], 7, ERROR),
     "log shard": (["next"], 9, ERROR),
+    "log receipt": (["0"], 0, {"file", "entry", "index", "log"}),
     "log carry": (["0", "--to", "ledger"], 10, ERROR),
     "log rotate": ([], 0, {"key", "before", "until_size", "entry"}),
     "log audit": ([], 0, {"origin", "size", "root", "anchors"}),
