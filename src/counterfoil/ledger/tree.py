@@ -100,7 +100,7 @@ class Tree(ABC):
 
     def leaf(self, index: int) -> Hash:
         """Read the leaf hash at `index`."""
-        self._known(index + 1)
+        self._require_entry(index, self.size)
         return Hash(self.joined_hashes(0, index, index + 1))
 
     def node(self, level: int, index: int) -> Hash:
@@ -125,11 +125,7 @@ class Tree(ABC):
             ProofError: the disk no longer holds what was published.
         """
         size = published.frontier.size
-        if not 0 <= index < size:
-            raise FormatError(
-                f"there is no entry {index}: {self.name} has {size} under that checkpoint",
-                hint="Indices count from 0; refresh a reader to see newer entries.",
-            )
+        self._require_entry(index, size)
         path = self.inclusion(index, size)
         # Checked before it leaves: a disk that changed must not make us hand out nonsense.
         check_inclusion(self.leaf(index), index, size, path, published.root)
@@ -176,13 +172,20 @@ class Tree(ABC):
         """Read the stored hashes [start, stop) of level `8 * tile_level`."""
         return split_hashes(self.joined_hashes(tile_level, start, stop))
 
+    def _require_entry(self, index: int, size: int) -> None:
+        if not 0 <= index < size:
+            raise FormatError(
+                f"there is no entry {index}: {self.name} has {size}, the first one is number 0",
+                hint="Refresh a reader to see newer entries.",
+            )
+
     def _known(self, size: int | None) -> int:
         if size is None:
             return self.size
         if not 0 <= size <= self.size:
             raise FormatError(
-                f"{self.name} has {self.size} entries; there is no size or index {size}",
-                hint="Indices count from 0; refresh a reader to see newer entries.",
+                f"{self.name} has {self.size} entries, and never had {size}",
+                hint="Refresh a reader to see newer entries.",
             )
         return size
 

@@ -276,7 +276,7 @@ def test_no_receipt_is_made_of_an_entry_that_is_not_there(make_log):
         older = log.checkpoint
         log.append(b"two")
         for index in (2, -1, 2**62):
-            with pytest.raises(FormatError, match="has 2 under that checkpoint"):
+            with pytest.raises(FormatError, match=r"there is no entry .* has 2,"):
                 log.receipt(index)
-        with pytest.raises(FormatError, match="has 1 under that checkpoint"):
+        with pytest.raises(FormatError, match=r"there is no entry .* has 1,"):
             log.receipt_under(1, older)
