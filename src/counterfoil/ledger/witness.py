@@ -125,12 +125,7 @@ class Witness:
 
         Nothing that is not a verified signature of the log is remembered.
         """
-        try:
-            return STATUS_OK, self._cosign(request)
-        except FormatError as error:
-            return STATUS_MALFORMED, f"{error}\n".encode()
-        except _NotCosigned as refusal:
-            return refusal.status, refusal.body
+        return _answer(self._cosign, request)
 
     def cosigned(self, origin_hash: str) -> bytes | None:
         """Give the last checkpoint cosigned of a log, with the log's signature and our own.
@@ -160,12 +155,7 @@ class Witness:
 
         Nothing is remembered: that it cosigned the checkpoint is in the request, signed by itself.
         """
-        try:
-            return STATUS_OK, self._cosign_subtree(request)
-        except FormatError as error:
-            return STATUS_MALFORMED, f"{error}\n".encode()
-        except _NotCosigned as refusal:
-            return refusal.status, refusal.body
+        return _answer(self._cosign_subtree, request)
 
     def _cosign_subtree(self, request: bytes) -> bytes:
         subtree, root, proof, data = _parse_subtree_request(request)
@@ -256,6 +246,16 @@ class Witness:
             yield
         finally:
             os.close(fd)
+
+
+def _answer(decide: Callable[[bytes], bytes], request: bytes) -> tuple[int, bytes]:
+    """Answer with what was cosigned, or with why nothing was."""
+    try:
+        return STATUS_OK, decide(request)
+    except FormatError as error:
+        return STATUS_MALFORMED, f"{error}\n".encode()
+    except _NotCosigned as refusal:
+        return refusal.status, refusal.body
 
 
 def know_next(folder: Path, key: VerifierKey, disk: Disk) -> None:
