@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from hashlib import sha256
 
@@ -280,11 +281,21 @@ def test_reading_is_as_of_final_blocks(start_node, open_outbox, profile):
     """What is in a block that is not final is read only by who asks for that."""
     node = start_node()
     outbox = open_outbox(node.url, profile("confirmations", 2))
-    outbox.submit("deploy", Call(None, load_artifact("CheckpointAnchor").encode("")))
+
+    def mine(key, call):
+        """Hand in a call and wait for its block: anvil answers before it has made that."""
+        before = outbox.chain.nonce(outbox.account.address)
+        outbox.submit(key, call)
+        deadline = time.monotonic() + 20
+        while outbox.chain.nonce(outbox.account.address) == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    mine("deploy", Call(None, load_artifact("CheckpointAnchor").encode("")))
     node("anvil_mine", "0x2")
     address = outbox.wait("deploy", 20).contract
     anchor = CheckpointAnchor.open(outbox.chain, address)
-    outbox.submit("open", anchor.open_log(ORIGIN, ADDRESSES, 2))
+    mine("open", anchor.open_log(ORIGIN, ADDRESSES, 2))
     assert anchor.committee_of(LOG, final=False).epoch == 1
     with pytest.raises(RefusedError, match="anchor: log is not open"):
         anchor.committee_of(LOG)
