@@ -19,7 +19,7 @@ from counterfoil.core.requirements import DataRules, Mode, Requirement, Stage
 from counterfoil.data.datasets import Datasets
 from counterfoil.decisions.decisions import Decisions
 from counterfoil.decisions.people import People
-from counterfoil.decisions.stream import TICKET_KEY
+from counterfoil.decisions.stream import TICKET_KEY, streams_of
 from counterfoil.errors import ConflictError, FormatError, RefusedError
 from counterfoil.evidence.evidence import Evidence
 from counterfoil.ledger.audit import AuditReport, Progress, audit
@@ -99,7 +99,7 @@ class Ledger(Log):
                 entries, or somebody writes to one of them.
             UnavailableError: a disk refuses, or the log's key is not on this machine.
         """
-        if not despite_records and any((self.folder / "private" / "streams").glob("*")):
+        if not despite_records and streams_of(self).ids():
             raise RefusedError(
                 f"{self.folder} keeps records, and nobody could be erased from a log that ended",
                 reasons=("there are streams of decisions",),

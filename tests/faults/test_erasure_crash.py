@@ -23,6 +23,7 @@ from counterfoil.vault import (
     read_certificate,
     request_digest,
 )
+from counterfoil.vault.folder import FolderPlace
 from counterfoil.vault.seal import SLOT_BYTES, unwrap
 
 STREAM, AUDIT = b"S" * 32, b"A" * 32
@@ -55,9 +56,8 @@ PROGRAM = textwrap.dedent(
 
 def opened(root, *, disk=None):
     keys = FileKeyStore(root / "keys", disk=disk)
-    options = {"write": True, "disk": disk}
-    store = StreamStore.open(root / "stream", keys, **options)
-    return store, StreamStore.open(root / "audit", keys, **options)
+    places = [FolderPlace(root / name, disk) for name in ("stream", "audit")]
+    return tuple(StreamStore.open(place, keys, write=True) for place in places)
 
 
 @pytest.fixture

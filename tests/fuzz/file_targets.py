@@ -140,7 +140,7 @@ def take_reference(data: bytes) -> None:
 
 
 def take_epoch(data: bytes) -> None:
-    assert format_epoch(parse_epoch(data, Path("vault.json"))) == data
+    assert format_epoch(parse_epoch(data, "vault.json")) == data
 
 
 def take_intent(data: bytes) -> None:

@@ -33,7 +33,7 @@ from counterfoil.vault.seal import (
 )
 
 STREAM = b"S" * 32
-PATH = Path("vault.json")
+WHERE = "vault.json"
 hashes = st.binary(min_size=32, max_size=32)
 subjects = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 texts = st.text("ABCabc012-_", max_size=20)
@@ -73,8 +73,8 @@ def test_epochs_round_trip(number, began, length, retires, stream):
     """Parsing inverts formatting, both ways."""
     epoch = Epoch(stream, number, began, began + length, number - 1 if retires else 0)
     data = format_epoch(epoch)
-    assert parse_epoch(data, PATH) == epoch
-    assert format_epoch(parse_epoch(data, PATH)) == data
+    assert parse_epoch(data, WHERE) == epoch
+    assert format_epoch(parse_epoch(data, WHERE)) == data
 
 
 @given(st.sets(st.integers(0, 2**40), min_size=1, max_size=20), st.binary(max_size=100))
@@ -93,7 +93,7 @@ def test_arbitrary_files_raise_our_errors(data, at, bit):
     state = format_epoch(Epoch(STREAM, 2, 5, 10, 1))
     for good, read, write in (
         (intent, parse_intent, format_intent),
-        (state, lambda data: parse_epoch(data, PATH), format_epoch),
+        (state, lambda data: parse_epoch(data, WHERE), format_epoch),
     ):
         flipped = bytearray(good)
         flipped[at % len(good)] ^= 1 << bit

@@ -62,6 +62,10 @@ class Database:
             "idle_in_transaction_session_timeout": QUERY_WITHIN_S * 1000,
             "lock_timeout": LOCK_WITHIN_S * 1000,
             "client_encoding": "UTF8",
+            # So that the server lets go of the locks of a machine that died, too.
+            "tcp_keepalives_idle": 5,
+            "tcp_keepalives_interval": 2,
+            "tcp_keepalives_count": 3,
         }
         self._arguments: dict[str, Any] = {
             "application_name": "counterfoil",
@@ -92,9 +96,9 @@ class Database:
 
     @contextlib.contextmanager
     def session(self, doing: str) -> Iterator[Connection]:
-        """Open a connection of one's own, which commits each query unless told otherwise."""
+        """Open a connection as `connect`, for as long as it is used."""
         with self.reported(doing):
-            connection = self._connect()
+            connection = self.connect()
             try:
                 yield connection
             finally:
@@ -132,7 +136,12 @@ class Database:
             self._pool.close(timeout=CONNECT_WITHIN_S)
             self._pool = None
 
-    def _connect(self) -> Connection:
+    def connect(self) -> Connection:
+        """Open a connection of one's own, which commits each query unless told otherwise.
+
+        Raises:
+            psycopg.Error: PostgreSQL does not let us; see `reported`.
+        """
         connection: Connection = psycopg.connect(**self._arguments, autocommit=True)
         try:
             _be_durable(connection)
@@ -144,7 +153,7 @@ class Database:
     def _why(self, error: PoolTimeout) -> Exception:
         """Find out why the pool has no connection to give: it does not say."""
         try:
-            self._connect().close()
+            self.connect().close()
         except psycopg.Error as reason:
             return reason
         return error
@@ -160,7 +169,7 @@ class Database:
         with self._lock:
             if self._pool is None:
                 # A pool does not say why it cannot connect; this does, and at once.
-                self._connect().close()
+                self.connect().close()
                 self._pool = ConnectionPool(
                     kwargs=self._arguments | {"autocommit": True},
                     min_size=0,

@@ -63,15 +63,16 @@ def channel(database: Database, about: str) -> str:
 
 def lock_key(database: Database) -> int:
     """Give the number of the advisory lock that the leader of a log holds."""
-    return _lock_number(database, "leader")
+    return lock_number(database, "leader")
 
 
 def _moving_key(database: Database) -> int:
     """Give the number of the lock that callers share, and that a move takes alone."""
-    return _lock_number(database, "moving")
+    return lock_number(database, "moving")
 
 
-def _lock_number(database: Database, what: str) -> int:
+def lock_number(database: Database, what: str) -> int:
+    """Number an advisory lock of one log."""
     digest = sha256(f"counterfoil {what} {database.address.schema}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)
 

@@ -23,6 +23,7 @@ from counterfoil.core.merkle import HASH_BYTES, Hash
 from counterfoil.decisions.ring import FREE_OFFSET, Ring
 from counterfoil.errors import CounterfoilError, UnavailableError
 
+PLACE_VARIABLE: Final = "COUNTERFOIL_STREAM"  # of the recording process's environment
 ROWS: Final = b"."  # there are rows, and you slept
 WAITING: Final = b"!"  # somebody waits: say when what is in the ring now is durable
 READY: Final = b"r"  # the store is open, and the board says from which index on

@@ -11,7 +11,7 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import StreamDeclaration, parse_stream
 from counterfoil.decisions.holds import HOLDS, LegalHold, open_holds
-from counterfoil.decisions.stream import DecisionStream, stream_folder, streams_folder
+from counterfoil.decisions.stream import DecisionStream, streams_of
 from counterfoil.errors import FormatError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust, heard_in
@@ -23,7 +23,7 @@ from counterfoil.vault.erase import (
     ErasureRequest,
     request_digest,
 )
-from counterfoil.vault.intent import INTENT_FILE, MAX_ERASED
+from counterfoil.vault.intent import INTENT_NOTE, MAX_ERASED
 
 ERASURES = "counterfoil/erasures"  # no model can be called that
 ERASURE_PAD_TO = 16  # a batch does not tell how many erasures it covers, up to this many
@@ -180,13 +180,10 @@ class People:
 
     def finish(self) -> None:
         """Complete erasures that were interrupted; opening a ledger does this by itself."""
-        if not any(streams_folder(self._log).glob(f"*/{INTENT_FILE}")):
+        begun = set(streams_of(self._log).with_note(INTENT_NOTE))
+        if not begun:
             return  # without asking which streams there are: a log elsewhere would be read for it
-        interrupted = [
-            declaration
-            for declaration in self._declarations()
-            if (stream_folder(self._log, declaration) / INTENT_FILE).exists()
-        ]
+        interrupted = [one for one in self._declarations() if one.stream_id in begun]
         if not interrupted:
             return
         with contextlib.ExitStack() as opened:
@@ -214,11 +211,8 @@ class People:
             parse_stream(found.envelope.in_toto)
             for found in heard_in(self._log, predicate="stream")
         ]
-        return [
-            one
-            for one in declared
-            if one.system != ERASURES and (stream_folder(self._log, one) / "tree.json").exists()
-        ]
+        kept = set(streams_of(self._log).ids())
+        return [one for one in declared if one.system != ERASURES and one.stream_id in kept]
 
 
 def _records(store: StreamStore, indices: Sequence[int]) -> list[dict[str, JsonValue]]:

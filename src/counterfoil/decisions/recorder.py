@@ -26,11 +26,12 @@ from typing import Final, Self
 import orjson
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.decisions.channel import READY, ROWS, WAITING, Board
+from counterfoil.decisions.channel import PLACE_VARIABLE, READY, ROWS, WAITING, Board
 from counterfoil.decisions.ring import Ring, allocate
 from counterfoil.decisions.rowcodec import RowCodec
 from counterfoil.errors import CounterfoilError, UnavailableError
 from counterfoil.ledger.disk import reported, require_posix
+from counterfoil.ledger.streamplace import StreamPlace
 from counterfoil.vault.keystore import FileKeyStore
 
 RING_BYTES: Final = 1 << 24  # a second and a half of 10,000 rows of 1 KiB a second
@@ -75,7 +76,7 @@ class Recorder:
     from that one is refused, and makes its own for another stream.
 
     Args:
-        folder: Of the stream's store, which exists.
+        where: The place of the stream's store, or its folder; it exists.
         keys: Where the store's keys are.
         fields: Names of the stream's fields, in order.
         ring_bytes: Memory for rows that are not durable yet, a power of two.
@@ -90,7 +91,7 @@ class Recorder:
 
     def __init__(
         self,
-        folder: Path,
+        where: Path | StreamPlace,
         keys: FileKeyStore,
         fields: Sequence[str],
         *,
@@ -98,7 +99,7 @@ class Recorder:
         full_wait_s: float = FULL_WAIT_S,
     ) -> None:
         require_posix()
-        self._folder = folder
+        self._address = str(where.absolute()) if isinstance(where, Path) else where.address
         self._keys = keys
         self._full_wait_s = full_wait_s
         self._codec = RowCodec(fields)
@@ -300,13 +301,14 @@ class Recorder:
                     [
                         *(sys.executable, "-P", "-m", "counterfoil.decisions.worker"),
                         *map(str, (self._ring.fd, self._wake_end, notify, os.getpid())),
-                        *(self._folder.absolute(), self._keys.folder.absolute()),
+                        self._keys.folder.absolute(),
                         orjson.dumps(self._codec.fields).decode(),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     pass_fds=(self._ring.fd, self._wake_end, notify),
-                    env=os.environ | {"PYTHONPATH": path},
+                    # Not an argument: everybody can read these, and it may hold a password.
+                    env=os.environ | {"PYTHONPATH": path, PLACE_VARIABLE: self._address},
                     # A Ctrl-C in the terminal is for the serving process.
                     start_new_session=True,
                 )

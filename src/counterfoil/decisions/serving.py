@@ -50,7 +50,7 @@ class Serving:
         stream.close()  # declared and made; from here on the recording process writes it
         self._fields = stream.declaration.fields
         keys = FileKeyStore(log.places.vault_keys)
-        self._recorder = Recorder(stream.store.folder, keys, self._fields)
+        self._recorder = Recorder(stream.store.place, keys, self._fields)
         self._reading = threading.Lock()  # guards the reader, which looks at what is recorded
         try:
             self._reader = DecisionStream.reopen(log, stream.declaration, write=False)

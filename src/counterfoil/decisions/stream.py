@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.envelope import format_envelope, sign_envelope
@@ -21,7 +20,9 @@ from counterfoil.core.stream import (
 )
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.streamplace import Streams
 from counterfoil.ledger.trust import Trust, heard_in, newest_heard
+from counterfoil.vault.folder import FolderStreams
 from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.store import StreamStore
 
@@ -31,14 +32,12 @@ MAX_LATE_BATCHES = 10_000  # stated at once: a week of minutes, a year of hours
 TICKET_KEY = "tickets"
 
 
-def streams_folder(log: Log) -> Path:
-    """Tell where all streams are kept; there may be none."""
-    return log.folder / "private" / "streams"
-
-
-def stream_folder(log: Log, declaration: StreamDeclaration) -> Path:
-    """Tell where a stream is kept."""
-    return streams_folder(log) / declaration.stream_id.hex()
+def streams_of(log: Log) -> Streams:
+    """Tell where all streams of a log are kept; there may be none."""
+    shared = log.engine.streams
+    if shared is not None:
+        return shared
+    return FolderStreams(log.folder / "private" / "streams", log.random)
 
 
 class DecisionStream:
@@ -101,19 +100,20 @@ class DecisionStream:
             UnavailableError: not `write`, and its records are not here.
             As `open`.
         """
-        folder = stream_folder(log, declaration)
+        place = streams_of(log).place(declaration.stream_id)
+        is_there = place.exists()
         if write:
             log.require_writable()  # or a store would be made where none is to be
-        elif not (folder / "tree.json").exists():
+        elif not is_there:
             raise _not_here(log, declaration)
         keys = FileKeyStore(log.places.vault_keys)
         clock, random = log.clock, log.random
-        if write and not (folder / "tree.json").exists():
-            store = StreamStore.create(
-                folder, declaration.stream_id, keys, clock=clock, random=random
-            )
+        if is_there:
+            store = StreamStore.open(place, keys, write=write, clock=clock, random=random)
         else:
-            store = StreamStore.open(folder, keys, write=write, clock=clock, random=random)
+            store = StreamStore.create(
+                place, declaration.stream_id, keys, clock=clock, random=random
+            )
         return cls(log, declaration, store)
 
     @staticmethod
@@ -181,8 +181,8 @@ class DecisionStream:
             last.size > self.store.size or self.store.root(last.size) != last.root
         ):
             raise VerificationError(
-                f"the stream of {self.declaration.system} in {self.store.folder} is not the one "
-                f"whose batch of {last.size} records is in the log",
+                f"the stream of {self.declaration.system} in {self.store.place.name} is not the "
+                f"one whose batch of {last.size} records is in the log",
                 hint="It was restored from an older copy, or changed. Declare a new stream.",
             )
         return last

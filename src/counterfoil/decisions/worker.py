@@ -1,9 +1,10 @@
 """The recording process: takes rows from the ring, seals them, and makes them durable.
 
-    python -m counterfoil.decisions.worker RING WAKE NOTIFY PARENT FOLDER KEYS FIELDS
+    python -m counterfoil.decisions.worker RING WAKE NOTIFY PARENT KEYS FIELDS
 
-RING, WAKE and NOTIFY are inherited file descriptors, PARENT a process number, FIELDS a JSON list.
-`Recorder` starts it. A batch goes in this order:
+RING, WAKE and NOTIFY are inherited file descriptors, PARENT a process number, FIELDS a JSON list,
+and COUNTERFOIL_STREAM in the environment is the address of the stream's place. `Recorder` starts
+it. A batch goes in this order:
 
     1. it is noted on the board       (before: nothing happened; the rows are in the ring)
     2. it is committed to the store   (between 2 and 3: a successor finds the noted leaf there)
@@ -27,11 +28,14 @@ from typing import Final
 
 import orjson
 
+from counterfoil import cluster
 from counterfoil.core.record import SALT_BYTES, seal_texts
-from counterfoil.decisions.channel import PROGRESS, READY, WAITING, Board
+from counterfoil.decisions.channel import PLACE_VARIABLE, PROGRESS, READY, WAITING, Board
 from counterfoil.decisions.ring import Ring
 from counterfoil.decisions.rowcodec import RowCodec
 from counterfoil.errors import CounterfoilError, VerificationError
+from counterfoil.ledger.disk import is_url
+from counterfoil.ledger.streamplace import StreamPlace
 from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.store import StreamStore
 
@@ -181,6 +185,13 @@ def _damaged(sequence: int) -> VerificationError:
     )
 
 
+def _find_place(address: str) -> Path | StreamPlace:
+    if not is_url(address):
+        return Path(address)
+    url, _, stream = address.rpartition("#")
+    return cluster.DatabaseStreams(url).place(bytes.fromhex(stream))
+
+
 def main(arguments: list[str]) -> int:
     """Run as a process of its own; tells the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -192,10 +203,11 @@ def main(arguments: list[str]) -> int:
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     ring_fd, wake, notify, parent = map(int, arguments[:4])
-    folder, keys, fields = arguments[4:]
+    keys, fields = arguments[4:]
     ring = Ring(ring_fd)
     try:
-        with StreamStore.open(Path(folder), FileKeyStore(Path(keys)), write=True) as store:
+        where = _find_place(os.environ.pop(PLACE_VARIABLE))
+        with StreamStore.open(where, FileKeyStore(Path(keys)), write=True) as store:
             Worker(ring, store, orjson.loads(fields), wake=wake, notify=notify, parent=parent).run()
     except CounterfoilError as error:
         Board(ring).fail(error)

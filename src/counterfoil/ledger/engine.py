@@ -12,6 +12,7 @@ from typing import Protocol
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.ledger.blobs import Blobs
 from counterfoil.ledger.countersign import Witnesses
+from counterfoil.ledger.streamplace import Streams
 from counterfoil.ledger.tree import Tree
 
 
@@ -79,6 +80,10 @@ class Engine(Protocol):
     @property
     def blobs(self) -> Blobs:
         """What lies beside the log."""
+
+    @property
+    def streams(self) -> Streams | None:
+        """Where streams of this log are kept, if not in a folder of this machine."""
 
     @property
     def witnesses(self) -> Witnesses:

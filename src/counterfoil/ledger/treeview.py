@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 from counterfoil.core.canonical import parse_canonical
@@ -46,6 +47,14 @@ class TreeView(Tree):
         if self._slot_bytes and not any(slot):
             raise UnavailableError(f"entry {index} of {self.folder} was erased")
         return slot + next(self.bodies(index, index + 1))
+
+    def payloads(self, start: int, stop: int) -> Iterator[bytes | None]:
+        """Read the payloads [start, stop), as `payload`; None for one that was erased."""
+        width = self._slot_bytes
+        slots = self._files.read("slots", start * width, (self._known(stop) - start) * width)
+        for place, body in enumerate(self.bodies(start, stop)):
+            slot = slots[place * width : (place + 1) * width]
+            yield slot + body if any(slot) else None
 
     def read_run(self, start: int, stop: int) -> Run:
         """Read entries [start, stop), at least one, at once and as they lie in the file."""

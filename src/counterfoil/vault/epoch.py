@@ -1,4 +1,4 @@
-"""Which epoch a stream's vault is in: `vault.json`, beside the stream's tree.
+"""Which epoch a stream's vault is in: the note `vault.json` beside the stream's tree.
 
     {"began": 1795392000, "ends": 1797984000, "epoch": 3, "format": "counterfoil vault v1",
      "retiring": 2, "stream": "<stream id, hex>"}
@@ -11,18 +11,17 @@ as long as it stands, both keys exist and every slot opens under one of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from counterfoil.core.canonical import format_json, parse_canonical
 from counterfoil.core.text import parse_hex
 from counterfoil.errors import FormatError
 
 EPOCH_S = 30 * 86_400  # a month, as a request must be answered within one (GDPR Art. 12(3))
-STATE_FILE = "vault.json"
+EPOCH_NOTE = "vault.json"
 _FORMAT = "counterfoil vault v1"
-MAX_STATE_BYTES = 1024
+_MAX_BYTES = 1024
 _MAX_EPOCHS = 2**32 - 1  # a slot has 32 bits for it
-_HINT = "Restore vault.json from the newest backup of the folder."
+_HINT = "Restore vault.json from the newest backup of the stream."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +70,13 @@ def format_epoch(epoch: Epoch) -> bytes:
     )
 
 
-def parse_epoch(data: bytes, path: Path) -> Epoch:
+def parse_epoch(data: bytes, where: str) -> Epoch:
     """Read `vault.json`; the inverse of `format_epoch`.
 
     Raises:
-        FormatError: the file is not what `format_epoch` writes.
+        FormatError: the note is not what `format_epoch` writes.
     """
-    match parse_canonical(data, what=str(path), max_bytes=MAX_STATE_BYTES):
+    match parse_canonical(data, what=where, max_bytes=_MAX_BYTES):
         case {
             "began": int(began),
             "ends": int(ends),
@@ -89,6 +88,6 @@ def parse_epoch(data: bytes, path: Path) -> Epoch:
         } if not more and not any(isinstance(n, bool) for n in (began, ends, number, retiring)):
             if 0 <= began < ends and 1 <= number <= _MAX_EPOCHS and retiring in (0, number - 1):
                 return Epoch(
-                    parse_hex(stream, f"{path}: stream", size=32), number, began, ends, retiring
+                    parse_hex(stream, f"{where}: stream", size=32), number, began, ends, retiring
                 )
-    raise FormatError(f"{path} does not describe a vault's epoch", hint=_HINT)
+    raise FormatError(f"{where} does not describe a vault's epoch", hint=_HINT)

@@ -31,10 +31,7 @@ from counterfoil.vault.intent import (
     Intent,
     is_ascending,
     open_details,
-    read_intent,
-    remove_intent,
     seal_details,
-    write_intent,
 )
 from counterfoil.vault.store import StreamStore
 
@@ -161,11 +158,11 @@ class Eraser:
             "id": self.store.random(_ID_BYTES).hex(),
             "request": request.request.hex(),
         }
-        stream, folder = self.store.stream, self.store.folder
+        stream = self.store.stream
         key = self.store.keystore.key(stream, INTENT_EPOCH, create=True)
         # If we stop here, a key is left that nothing was sealed with; `finish` destroys it.
         intent = seal_details(key, stream, indices, format_json(details), self.store.random)
-        write_intent(folder, intent, self.store.disk)  # 1
+        self.store.put_intent(intent)  # 1
         self.on_step("intended")
         return self._carry_out(intent)
 
@@ -179,7 +176,7 @@ class Eraser:
             VerificationError: the intent was changed.
         """
         self.store.require_writer()
-        intent = read_intent(self.store.folder)
+        intent = self.store.intent()
         if intent is not None:
             return self._carry_out(intent)
         self._tidy()
@@ -202,7 +199,7 @@ class Eraser:
 
     def _tidy(self) -> None:
         """Remove the intent and destroy its key, or what an interruption left of them."""
-        remove_intent(self.store.folder, self.store.disk, self.store.random)
+        self.store.remove_intent()
         # If we stop here, the key that is left opens nothing.
         self.store.keystore.destroy(self.store.stream, INTENT_EPOCH)
 
@@ -213,13 +210,14 @@ class Eraser:
         if not found:
             # An epoch that should have ended would make `final_by` lie in the past.
             self.store.rotate_if_due()
+            erased = int(self.store.clock())
             values: dict[str, JsonValue] = {
                 "kind": "erasure",
                 "stream": self.store.stream.hex(),
                 "leaves": [self.store.leaf(index).hex() for index in intent.indices],
                 **{name: details[name] for name in ("basis", "request", "hold", "approvers")},
-                "live_erased_at": int(self.store.clock()),
-                "final_by": self.store.epoch.ends,
+                "live_erased_at": erased,
+                "final_by": self.store.final_by(erased),
                 "not_touched": list(NOT_TOUCHED),
             }
             pads = -(self.audit.size + 1) % self.pad_to
@@ -257,7 +255,7 @@ def read_certificate(audit: StreamStore, index: int) -> ErasureCertificate:
                 tuple(map(str, untouched)),
             )
     raise FormatError(
-        f"record {index} of {audit.folder} is no erasure",
+        f"record {index} of {audit.place.name} is no erasure",
         hint="Erasures are recorded in a stream of their own; pad records fill it up.",
     )
 

@@ -1,4 +1,4 @@
-"""What an erasure under way leaves behind for whoever finishes it: the file `erasing`.
+"""What an erasure under way leaves behind for whoever finishes it: the note `erasing`.
 
     {"format": "counterfoil erasure intent v1", "indices": [17, 42], "sealed": "<base64>"}
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,16 +19,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from counterfoil.core.canonical import format_json, parse_canonical
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.errors import FormatError, VerificationError
-from counterfoil.ledger.disk import Disk, read_file, reported
+from counterfoil.ledger.streamplace import OpenPlace
 from counterfoil.vault.seal import NONCE_BYTES, Random
-from counterfoil.vault.wipe import wipe
 
 INTENT_EPOCH = 0  # epochs that wrap records count from 1
 MAX_ERASED = 512  # records of one erasure: their leaves fit one field of its record, 48 KiB
-INTENT_FILE = "erasing"
-_DONE = "erasing.done"
-_MAX_FILE_BYTES = 256 * 1024  # indices and an erasure record with as many leaves
-_HINT = "Remove the file and erase again; what it listed may be destroyed already."
+INTENT_NOTE = "erasing"
+_MAX_BYTES = 256 * 1024  # indices and an erasure record with as many leaves
+_HINT = "Remove the note `erasing` and erase again; what it listed may be destroyed already."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Intent:
 
 
 def format_intent(intent: Intent) -> bytes:
-    """Write the file's bytes."""
+    """Write the note's bytes."""
     return format_json(
         {
             "format": "counterfoil erasure intent v1",
@@ -57,12 +54,12 @@ def format_intent(intent: Intent) -> bytes:
 
 
 def parse_intent(data: bytes, what: str = "erasure intent") -> Intent:
-    """Read the file's bytes; the inverse of `format_intent`.
+    """Read the note's bytes; the inverse of `format_intent`.
 
     Raises:
         FormatError: they are not what `format_intent` writes.
     """
-    match parse_canonical(data, what=what, max_bytes=_MAX_FILE_BYTES):
+    match parse_canonical(data, what=what, max_bytes=_MAX_BYTES):
         case {
             "format": "counterfoil erasure intent v1",
             "indices": list(found),
@@ -94,7 +91,7 @@ def open_details(key: bytes, stream: bytes, intent: Intent) -> bytes:
     """Decrypt what is to be recorded; the inverse of `seal_details`.
 
     Raises:
-        VerificationError: the file was changed, or is another stream's.
+        VerificationError: the note was changed, or is another stream's.
     """
     nonce, sealed = intent.sealed[:NONCE_BYTES], intent.sealed[NONCE_BYTES:]
     try:
@@ -105,32 +102,10 @@ def open_details(key: bytes, stream: bytes, intent: Intent) -> bytes:
         ) from None
 
 
-def read_intent(folder: Path) -> Intent | None:
-    """Read the erasure under way in a stream's folder, if there is one."""
-    path = folder / INTENT_FILE
-    with reported(f"cannot read {path}"):
-        if not path.exists():
-            return None
-    return parse_intent(read_file(path, _MAX_FILE_BYTES), str(path))
-
-
-def write_intent(folder: Path, intent: Intent, disk: Disk) -> None:
-    """Put an intent in place, durably."""
-    with reported(f"cannot write {folder / INTENT_FILE}"):
-        disk.replace(folder, INTENT_FILE, format_intent(intent), mode=0o600)
-
-
-def remove_intent(folder: Path, disk: Disk, random: Random) -> None:
-    """Take the intent away, durably, and overwrite what was in it; doing it again is harmless."""
-    path, done = folder / INTENT_FILE, folder / _DONE
-    with reported(f"cannot remove {path}"):
-        if path.exists():
-            # Renamed first: were it overwritten in place, a stop half-way would leave a file that
-            # is neither an intent nor none.
-            path.rename(done)
-            disk.sync_folder(folder)
-        # If we stop here, there is no intent; the next call overwrites what is left of it.
-        wipe(done, disk, random)
+def read_intent(place: OpenPlace) -> Intent | None:
+    """Read the erasure under way at a stream's place, if there is one."""
+    data = place.note(INTENT_NOTE)
+    return None if data is None else parse_intent(data)
 
 
 def _associated(stream: bytes, indices: Sequence[int]) -> bytes:

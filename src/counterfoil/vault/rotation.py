@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from counterfoil.errors import VerificationError
-from counterfoil.ledger.treestore import TreeStore
+from counterfoil.ledger.streamplace import StreamTree
 from counterfoil.vault.epoch import Epoch
 from counterfoil.vault.keystore import KeyStore
 from counterfoil.vault.seal import NONCE_BYTES, EpochKeys, Random, relabel, rewrap, slot_epoch
 
 
 def rewrap_slots(
-    tree: TreeStore, keystore: KeyStore, epoch: Epoch, new: EpochKeys, random: Random
+    tree: StreamTree, keystore: KeyStore, epoch: Epoch, new: EpochKeys, random: Random
 ) -> tuple[int, ...]:
     """Replace all slots at once by slots of the new epoch; doing it again changes nothing.
 
@@ -24,7 +24,6 @@ def rewrap_slots(
     Raises:
         UnavailableError: the disk refuses, or the key store has not the key; nothing was changed.
     """
-    nonces = random(NONCE_BYTES * tree.size)
     damaged: list[int] = []
     old: EpochKeys | None = None
 
@@ -35,9 +34,8 @@ def rewrap_slots(
         if old is None:
             key = keystore.key(epoch.stream, epoch.retiring)
             old = EpochKeys.derive(epoch.retiring, key)
-        nonce = nonces[index * NONCE_BYTES : (index + 1) * NONCE_BYTES]
         try:
-            return rewrap(old, new, epoch.stream, index, slot, nonce=nonce)
+            return rewrap(old, new, epoch.stream, index, slot, nonce=random(NONCE_BYTES))
         except VerificationError:
             damaged.append(index)
             return relabel(new, slot)

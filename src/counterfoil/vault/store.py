@@ -1,12 +1,7 @@
 """The private side of one stream: its tree, with every record encrypted and erasable.
 
-    vault.json       the epoch (see `epoch`)
-    index.sqlite     which records are about whom (see `subjects`); may be behind, never ahead
-    erasing          an erasure under way (see `intent`)
-    tree.json, …     the tree: `entries` holds the encrypted rows, `slots` their wrapped keys
-
-The keys lie in a `KeyStore`, somewhere else. A record is recomputed from its disclosures, so the
-tree's leaf also checks what was decrypted.
+It lies in a place (see `ledger.streamplace`), and the keys lie in a `KeyStore`, somewhere else.
+A record is recomputed from its disclosures, so the tree's leaf also checks what was decrypted.
 """
 
 from __future__ import annotations
@@ -19,15 +14,14 @@ from pathlib import Path
 from counterfoil.core.merkle import Hash
 from counterfoil.core.record import Sealed
 from counterfoil.errors import ConflictError, FormatError
-from counterfoil.ledger.disk import Disk, reported
-from counterfoil.ledger.treestore import TreeStore
-from counterfoil.vault.epoch import EPOCH_S, STATE_FILE, Epoch, format_epoch
-from counterfoil.vault.intent import read_intent
+from counterfoil.ledger.streamplace import OpenPlace, StreamPlace, StreamTree, SubjectRows
+from counterfoil.vault.epoch import EPOCH_NOTE, EPOCH_S, Epoch, format_epoch
+from counterfoil.vault.folder import FolderPlace
+from counterfoil.vault.intent import INTENT_NOTE, Intent, format_intent, read_intent
 from counterfoil.vault.keystore import KeyStore
 from counterfoil.vault.rotation import rewrap_slots
 from counterfoil.vault.seal import (
     MAX_RECORDS,
-    SLOT_BYTES,
     EpochKeys,
     Random,
     check_subject,
@@ -35,7 +29,7 @@ from counterfoil.vault.seal import (
     seal_payloads,
     subject_tag,
 )
-from counterfoil.vault.subjects import BATCH_ROWS, SubjectIndex
+from counterfoil.vault.subjects import BATCH_ROWS
 from counterfoil.vault.view import StreamView
 
 _STREAM_BYTES = 32
@@ -52,77 +46,69 @@ class StreamStore(StreamView):
 
     def __init__(
         self,
-        tree: TreeStore,
+        place: StreamPlace,
+        opened: OpenPlace,
         keys: KeyStore,
         *,
         write: bool,
         clock: Clock,
         random: Random,
-        disk: Disk,
     ) -> None:
-        super().__init__(tree, keys, write=write, random=random, disk=disk)
+        super().__init__(place, opened, keys, write=write, random=random)
         self.clock = clock
         self._is_sure = True  # whether we know what the newest commit did
 
     @classmethod
     def create(
         cls,
-        folder: Path,
+        where: Path | StreamPlace,
         stream: bytes,
         keys: KeyStore,
         *,
         epoch_s: int = EPOCH_S,
         clock: Clock = time.time,
         random: Random = os.urandom,
-        disk: Disk | None = None,
     ) -> StreamStore:
-        """Make an empty store in a new folder and open it for writing.
+        """Make an empty store and open it for writing.
 
         Args:
-            folder: Must not hold a tree yet; only its owner can enter it afterwards.
+            where: A place that holds no stream yet, or a folder to be one.
             stream: Stream id, 32 bytes.
-            keys: Where the wrapping keys go; outside the ledger's folder.
+            keys: Where the wrapping keys go; outside that place.
             epoch_s: Length of an epoch, seconds: how long a backup stays readable at most.
             clock: Unix seconds.
             random: Gives that many unpredictable bytes.
-            disk: How to write and sync.
 
         Raises:
-            ConflictError: there is a tree already.
+            ConflictError: there is a stream already.
             FormatError: `stream` is no stream id, or `epoch_s` is not positive.
-            UnavailableError: disk or key store refuse.
+            UnavailableError: place or key store refuse.
         """
         if len(stream) != _STREAM_BYTES:
             raise FormatError(f"a stream id has {_STREAM_BYTES} bytes, not {len(stream)}")
         if epoch_s < 1:
             raise FormatError(f"an epoch of {epoch_s} s would end before it began")
-        disk = disk or Disk()
-        with reported(f"cannot make a vault in {folder}"):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            if (folder / "tree.json").exists():
-                raise ConflictError(f"{folder} holds a tree already", hint="Open it instead.")
-            keys.key(stream, 1, create=True)
-            # If we stop here or after the next step, there is no tree, and so no record: creating
-            # again finds the same key.
-            began = int(clock())
-            epoch = Epoch(stream, 1, began, began + epoch_s)
-            disk.replace(folder, STATE_FILE, format_epoch(epoch), mode=0o600)
-        tree = TreeStore.create(folder, slot_bytes=SLOT_BYTES, disk=disk)
-        return cls(tree, keys, write=True, clock=clock, random=random, disk=disk)
+        place = _as_place(where, random)
+        if place.exists():
+            raise ConflictError(f"{place.name} holds a stream already", hint="Open it instead.")
+        keys.key(stream, 1, create=True)
+        # If we stop here, there is no stream, and so no record: creating again finds the same key.
+        began = int(clock())
+        epoch = format_epoch(Epoch(stream, 1, began, began + epoch_s))
+        opened = place.create(EPOCH_NOTE, epoch)
+        return cls(place, opened, keys, write=True, clock=clock, random=random)
 
     @classmethod
     def open(
         cls,
-        folder: Path,
+        where: Path | StreamPlace,
         keys: KeyStore,
         *,
         write: bool,
         clock: Clock = time.time,
         random: Random = os.urandom,
-        disk: Disk | None = None,
     ) -> StreamStore:
-        """Open the store in `folder`, as the one writer or as a reader.
+        """Open a store, as the one writer or as a reader.
 
         A writer first finishes what was interrupted: a commit, a change of epoch, the destruction
         of records. It changes the epoch if the time has come. An erasure also has to be recorded:
@@ -130,17 +116,17 @@ class StreamStore(StreamView):
 
         Raises:
             ConflictError: `write`, and there is a writer already.
-            FormatError: the folder holds no store of ours.
-            UnavailableError: the disk refuses, or the key store has not the key of this epoch.
-            VerificationError: the tree's files disagree with each other.
+            FormatError: there is no stream of ours.
+            UnavailableError: the place refuses, or the key store has not the key of this epoch.
+            VerificationError: what is stored contradicts itself.
         """
-        disk = disk or Disk()
-        tree = TreeStore.open(folder, write=write, disk=disk)
-        store = cls(tree, keys, write=write, clock=clock, random=random, disk=disk)
+        place = _as_place(where, random)
+        opened = place.open(write=write)
+        store = cls(place, opened, keys, write=write, clock=clock, random=random)
         try:
             if write:
                 store._finish_rotation()
-                intent = read_intent(folder)
+                intent = store.intent()
                 if intent is not None:
                     store.destroy(intent.indices)
                 store.rotate_if_due()
@@ -178,7 +164,7 @@ class StreamStore(StreamView):
             first = tree.size
             if first + len(rows) > MAX_RECORDS:
                 raise FormatError(
-                    f"{self.folder} would hold more than {MAX_RECORDS} records",
+                    f"{self.place.name} would hold more than {MAX_RECORDS} records",
                     hint="Declare a new stream that replaces this one.",
                 )
             if not rows:
@@ -201,6 +187,7 @@ class StreamStore(StreamView):
     def destroy(self, indices: Sequence[int]) -> None:
         """Overwrite keys, payloads and index rows; leaf hashes stay. Doing it again is harmless.
 
+        Where copies of what is overwritten live on, the epoch ends with it: nothing opens them.
         Nothing is asked and nothing is recorded here: use `erase.Eraser`.
 
         Raises:
@@ -214,6 +201,27 @@ class StreamStore(StreamView):
             tree.scrub(indices)
             # If we stop here, only the index still says that these records were about one subject.
             index.forget(indices)
+            if self.place.keeps_copies:
+                self.rotate_epoch()
+
+    def intent(self) -> Intent | None:
+        """Read what an erasure under way left, if there is one."""
+        with self._lock:
+            return read_intent(self._opened)
+
+    def put_intent(self, intent: Intent) -> None:
+        """Make the intent of an erasure durable."""
+        with self._lock:
+            self._opened.put_note(INTENT_NOTE, format_intent(intent))
+
+    def remove_intent(self) -> None:
+        """Take the intent away, durably; doing it again is harmless."""
+        with self._lock:
+            self._opened.destroy_note(INTENT_NOTE)
+
+    def final_by(self, erased: int) -> int:
+        """Tell until when old copies may open what was destroyed at a time, Unix seconds."""
+        return erased if self.place.keeps_copies else self._epoch.ends
 
     def require_writer(self) -> None:
         """Check that this is the writer.
@@ -223,7 +231,7 @@ class StreamStore(StreamView):
         """
         if not self._write:
             raise ConflictError(
-                f"{self.folder} is open for reading only", hint="Open it for writing."
+                f"{self.place.name} is open for reading only", hint="Open it for writing."
             )
 
     def rotate_if_due(self) -> bool:
@@ -277,27 +285,30 @@ class StreamStore(StreamView):
         return damaged
 
     def _write_epoch(self, epoch: Epoch) -> None:
-        with reported(f"cannot write {self.folder / STATE_FILE}"):
-            self.disk.replace(self.folder, STATE_FILE, format_epoch(epoch), mode=0o600)
+        self._opened.put_note(EPOCH_NOTE, format_epoch(epoch))
         self._epoch = epoch
 
-    def _caught_up(self) -> SubjectIndex:
+    def _caught_up(self) -> SubjectRows:
         if self._write:
             self._sure_tree()  # or we would miss a commit that happened and was reported as not
         return super()._caught_up()
 
-    def _sure_tree(self) -> TreeStore:
+    def _sure_tree(self) -> StreamTree:
         """Give the tree for writing, once what was interrupted is known and finished.
 
-        Records are encrypted for the index they will have. After a refusal of the disk the commit
-        may have happened, so the tree is opened anew, which finds out, before anything is sealed.
+        Records are encrypted for the index they will have. After a refusal the commit may have
+        happened, which is found out before anything is sealed.
         """
         self.require_writer()
         if not self._is_sure:
-            self._reopen()
+            self._opened.find_out()
             self._is_sure = True
         self._finish_rotation()
         return self._tree
+
+
+def _as_place(where: Path | StreamPlace, random: Random) -> StreamPlace:
+    return FolderPlace(where, random=random) if isinstance(where, Path) else where
 
 
 def _head(size: int, root: Hash) -> bytes:

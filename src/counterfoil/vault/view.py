@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from counterfoil.core.merkle import Hash
 from counterfoil.core.record import field_digest, format_record, record_leaf
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.disk import Disk, read_file, reported
-from counterfoil.ledger.treestore import TreeStore
-from counterfoil.vault.epoch import MAX_STATE_BYTES, STATE_FILE, Epoch, parse_epoch
+from counterfoil.ledger.streamplace import OpenPlace, StreamPlace, StreamTree, SubjectRows
+from counterfoil.vault.epoch import EPOCH_NOTE, Epoch, parse_epoch
 from counterfoil.vault.keystore import KeyStore
 from counterfoil.vault.seal import (
     EpochKeys,
@@ -23,9 +21,8 @@ from counterfoil.vault.seal import (
     parse_row,
     subject_tag,
 )
-from counterfoil.vault.subjects import BATCH_ROWS, SubjectIndex
+from counterfoil.vault.subjects import BATCH_ROWS
 
-_INDEX_FILE = "index.sqlite"
 _READ_AT_ONCE = 1024  # payloads, some 1 MB, when many are decrypted
 
 
@@ -36,19 +33,18 @@ class StreamView:
     """
 
     def __init__(
-        self, tree: TreeStore, keys: KeyStore, *, write: bool, random: Random, disk: Disk
+        self, place: StreamPlace, opened: OpenPlace, keys: KeyStore, *, write: bool, random: Random
     ) -> None:
-        self.folder = tree.folder
+        self.place = place
         self.keystore = keys
         self.random = random
-        self.disk = disk
-        self._tree = tree
+        self._opened = opened
         self._write = write
         self._lock = threading.RLock()
         try:
             self._open_epoch()
         except BaseException:
-            self._tree.close()
+            opened.close()
             raise
 
     @property
@@ -70,6 +66,10 @@ class StreamView:
     def size(self) -> int:
         """Number of records, erased ones included."""
         return self._tree.size
+
+    @property
+    def _tree(self) -> StreamTree:
+        return self._opened.tree
 
     def root(self, size: int | None = None) -> Hash:
         """Compute the root at `size` records, by default now."""
@@ -146,12 +146,13 @@ class StreamView:
             VerificationError: the tree's head is damaged.
         """
         with self._lock:
-            if _read_epoch(self.folder) == self._epoch:
+            if self._read_epoch() == self._epoch:
                 self._tree.refresh()
                 return
             # The slots were replaced, and the old ones open no more.
             self._index.close()
-            self._reopen()
+            self._opened.close()
+            self._opened = self.place.open(write=False)
             self._open_epoch()
 
     def close(self) -> None:
@@ -160,7 +161,7 @@ class StreamView:
             try:
                 self._index.close()
             finally:
-                self._tree.close()
+                self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -183,10 +184,13 @@ class StreamView:
     def _open(self, index: int) -> tuple[str | None, tuple[str, ...]]:
         """Decrypt a record and check that it is the one its leaf commits to."""
         leaf = self._tree.leaf(index)
-        subject, disclosures = self._decrypt(index, leaf, self._tree.payload(index))
+        (payload,) = self._tree.payloads(index, index + 1)
+        if payload is None:
+            raise UnavailableError(f"record {index} of {self.place.name} was erased")
+        subject, disclosures = self._decrypt(index, leaf, payload)
         if record_leaf(self._record(disclosures)) != leaf:
             raise VerificationError(
-                f"record {index} of {self.folder} opens, but is not what its leaf commits to",
+                f"record {index} of {self.place.name} opens, but is not what its leaf commits to",
                 hint="Whoever wrote it had the keys. Its receipt proves what it was.",
             )
         return subject, disclosures
@@ -199,10 +203,10 @@ class StreamView:
         for first in range(start, stop, _READ_AT_ONCE):
             last = min(stop, first + _READ_AT_ONCE)
             leaves = self._tree.hashes(0, first, last)
-            bodies = self._tree.bodies(first, last)
-            for index, leaf, body in zip(range(first, last), leaves, bodies, strict=True):
-                if any(body):  # it begins with a random nonce, unless it was overwritten
-                    yield index, leaf, self._tree.payload(index)
+            payloads = self._tree.payloads(first, last)
+            for index, leaf, payload in zip(range(first, last), leaves, payloads, strict=True):
+                if payload is not None:
+                    yield index, leaf, payload
 
     def _about(self, subject: str, start: int, stop: int) -> list[int]:
         return [
@@ -213,7 +217,7 @@ class StreamView:
 
     # The index
 
-    def _caught_up(self) -> SubjectIndex:
+    def _caught_up(self) -> SubjectRows:
         """Bring the index to the size of the tree, by decrypting what it has not seen."""
         index = self._index
         if self._write and index.size > self.size:
@@ -242,22 +246,15 @@ class StreamView:
 
     def _open_epoch(self) -> None:
         """Take the current epoch's keys and index into use."""
-        epoch = _read_epoch(self.folder)
+        epoch = self._read_epoch()
         self._epoch = epoch
         self._keys = EpochKeys.derive(epoch.number, self.keystore.key(self.stream, epoch.number))
-        path = self.folder / _INDEX_FILE
-        self._index = SubjectIndex(
-            path, epoch.number, write=self._write, disk=self.disk, random=self.random
-        )
+        self._index = self._opened.subjects(epoch.number)
 
-    def _reopen(self) -> None:
-        self._tree.close()
-        self._tree = TreeStore.open(self.folder, write=self._write, disk=self.disk)
-
-
-def _read_epoch(folder: Path) -> Epoch:
-    path = folder / STATE_FILE
-    with reported(f"cannot open the vault in {folder}"):
-        if not path.exists():
-            raise FormatError(f"{folder} holds no vault", hint="Create it with `counterfoil init`.")
-    return parse_epoch(read_file(path, MAX_STATE_BYTES), path)
+    def _read_epoch(self) -> Epoch:
+        data = self._opened.note(EPOCH_NOTE)
+        if data is None:
+            raise FormatError(
+                f"{self.place.name} holds no vault", hint="Create it with `counterfoil init`."
+            )
+        return parse_epoch(data, f"{self.place.name}: {EPOCH_NOTE}")

@@ -145,7 +145,7 @@ def test_holds_that_were_taken_away_are_missed(free):
         ledger.people.hold("ann", basis=ORDER, by="legal")
         holds = DecisionStream.open(ledger, HOLDS, write=False)
         holds.close()
-    shutil.rmtree(holds.store.folder)
+    shutil.rmtree(holds.store.place.folder)
     with free() as ledger:
         with pytest.raises(cf.VerificationError, match="not the one"):
             ledger.people.erase("ann", **APPROVED)

@@ -527,7 +527,7 @@ def test_a_disk_that_refuses_ends_recording_and_a_restart_mends_it(bench):
     bench.push(0, 1)
 
     def refuse_after_doing(worker):
-        disk = worker._store.disk
+        disk = worker._store._opened._disk
         real = disk.sync
 
         def sync(fd):

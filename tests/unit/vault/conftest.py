@@ -11,6 +11,7 @@ from counterfoil.core.record import seal_rows
 from counterfoil.ledger import journal
 from counterfoil.ledger.disk import Disk
 from counterfoil.vault import FileKeyStore, StreamStore
+from counterfoil.vault.folder import FolderPlace
 
 NOW = 1_795_392_000  # 2026-11-23
 FIELDS = ("kind", "inputs", "output")
@@ -93,8 +94,8 @@ def vault(tmp_path, keys, monkeypatch):
         return keep(StreamStore.create(world.folder, world.stream, keys, clock=clock, **options))
 
     def open_(*, write=True, folder=None, keys=keys, disk=None):
-        folder = folder or world.folder
-        return keep(StreamStore.open(folder, keys, write=write, clock=clock, disk=disk))
+        place = FolderPlace(folder or world.folder, disk)
+        return keep(StreamStore.open(place, keys, write=write, clock=clock))
 
     def seal(*rows):
         return seal_rows(world.stream, FIELDS, rows, os.urandom(32 * len(FIELDS) * len(rows)))

@@ -1,22 +1,20 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from counterfoil.core.canonical import format_json
 from counterfoil.errors import FormatError
 from counterfoil.vault.epoch import Epoch, format_epoch, parse_epoch
 
-PATH = Path("vault.json")
+WHERE = "vault.json"
 EPOCH = Epoch(b"S" * 32, 3, began=1000, ends=1600, retiring=2)
 
 
 def test_the_state_reads_back():
     """Parsing inverts formatting, both ways."""
     data = format_epoch(EPOCH)
-    assert parse_epoch(data, PATH) == EPOCH
-    assert format_epoch(parse_epoch(data, PATH)) == data
+    assert parse_epoch(data, WHERE) == EPOCH
+    assert format_epoch(parse_epoch(data, WHERE)) == data
 
 
 def test_epochs_follow_each_other():
@@ -56,6 +54,6 @@ def test_another_state_is_refused(change):
         "retiring": 2,
         "stream": "53" * 32,
     }
-    assert parse_epoch(format_json(good), PATH) == EPOCH
+    assert parse_epoch(format_json(good), WHERE) == EPOCH
     with pytest.raises(FormatError, match=r"vault\.json"):
-        parse_epoch(format_json(good | change), PATH)
+        parse_epoch(format_json(good | change), WHERE)

@@ -25,7 +25,6 @@ from counterfoil.vault import (
     request_digest,
 )
 from counterfoil.vault.erase import MAX_ERASED
-from counterfoil.vault.intent import read_intent
 from counterfoil.vault.seal import SLOT_BYTES, unwrap
 
 REQUEST = ErasureRequest(
@@ -139,7 +138,7 @@ def test_a_running_hold_refuses(world):
         world.eraser.erase([0, 3], REQUEST)
     assert [world.store.subject(n) for n in range(4)] == ["anna", "bert", "anna", "cleo"]
     assert world.audit.size == 0
-    assert read_intent(world.folder) is None
+    assert world.store.intent() is None
 
 
 def test_a_placed_hold_refuses(world):
@@ -194,7 +193,7 @@ def test_a_reader_cannot_erase(world):
     reader = world.open(write=False)
     with pytest.raises(ConflictError):
         replace(world.eraser, store=reader).erase([0], REQUEST)
-    assert read_intent(world.folder) is None
+    assert world.store.intent() is None
     assert world.store.subject(0) == "anna"
 
 
@@ -240,7 +239,7 @@ def test_every_refused_step_can_be_finished(world, failing_disk, after):
     disk = failing_disk(10**9, after=after)
     keys = FileKeyStore(world.keys.folder, disk=disk)
     for store in (world.store, world.audit):
-        store.disk = store._tree._disk = store._tree._files._disk = disk
+        store._opened._disk = store._tree._disk = store._tree._files._disk = disk
         store._tree._journal._disk = store._index._disk = disk
         store.keystore = keys
     refused = 0
@@ -265,7 +264,7 @@ def test_every_refused_step_can_be_finished(world, failing_disk, after):
         assert world.store.find("dora", scan=True) == []
         assert world.audit.size == erasures + 1
         assert read_certificate(world.audit, erasures).leaves == (world.store.leaf(index),)
-        assert read_intent(world.folder) is None
+        assert world.store.intent() is None
         assert sorted(p.name[-6:] for p in world.keys.folder.iterdir()) == ["-1.key", "-1.key"]
     pytest.fail("an erasure took more than 120 steps")
 

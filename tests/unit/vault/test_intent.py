@@ -7,17 +7,13 @@ import pytest
 
 from counterfoil.core.canonical import format_json
 from counterfoil.errors import CounterfoilError, FormatError, VerificationError
-from counterfoil.ledger.disk import Disk
 from counterfoil.vault.intent import (
     MAX_ERASED,
     Intent,
     format_intent,
     open_details,
     parse_intent,
-    read_intent,
-    remove_intent,
     seal_details,
-    write_intent,
 )
 
 KEY, STREAM = b"K" * 32, b"S" * 32
@@ -31,16 +27,17 @@ def test_an_intent_reads_back():
     assert format_intent(parse_intent(data)) == data
 
 
-def test_the_file_comes_and_goes(tmp_path):
+def test_the_file_comes_and_goes(vault):
     """There is no intent, then a private file, then none, and its bytes are overwritten."""
-    assert read_intent(tmp_path) is None
-    write_intent(tmp_path, INTENT, Disk())
-    assert read_intent(tmp_path) == INTENT
-    assert stat.S_IMODE((tmp_path / "erasing").stat().st_mode) == 0o600
-    with (tmp_path / "erasing").open("rb") as still_open:
-        remove_intent(tmp_path, Disk(), os.urandom)
+    store, path = vault.create(), vault.folder / "erasing"
+    assert store.intent() is None
+    store.put_intent(INTENT)
+    assert store.intent() == INTENT
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with path.open("rb") as still_open:
+        store.remove_intent()
         assert set(still_open.read()) == {0}
-    assert read_intent(tmp_path) is None
+    assert store.intent() is None
 
 
 def test_only_indices_are_in_the_clear():

@@ -12,6 +12,7 @@ from counterfoil.core.record import check_disclosures, record_leaf
 from counterfoil.errors import ConflictError, FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk
 from counterfoil.vault import FileKeyStore, StreamStore, store
+from counterfoil.vault.folder import FolderPlace
 from counterfoil.vault.seal import SLOT_BYTES, unwrap
 from counterfoil.vault.subjects import SubjectIndex
 
@@ -50,7 +51,8 @@ def test_an_append_is_durable_without_closing(vault, monkeypatch):
     """When `append` returns, another process sees the records; one sync made them durable."""
     one = vault.create()
     syncs = []
-    monkeypatch.setattr(one.disk, "sync", lambda fd: syncs.append(Disk.sync(one.disk, fd)))
+    disk = one._opened._disk
+    monkeypatch.setattr(disk, "sync", lambda fd: syncs.append(Disk.sync(disk, fd)))
     vault.fill(one, "anna", "bert")
     assert len(syncs) == 1
     assert vault.open(write=False).subject(1) == "bert"
@@ -325,7 +327,7 @@ def test_creation_can_be_repeated(vault, failing_disk, tmp_path, after):
         create = (folder, vault.stream, vault.keys)
         disk = failing_disk(at, after=after)
         try:
-            one = StreamStore.create(*create, disk=disk)
+            one = StreamStore.create(FolderPlace(folder, disk), *create[1:])
         except UnavailableError:
             if (folder / "tree.json").exists():
                 again = StreamStore.open(folder, vault.keys, write=True)
