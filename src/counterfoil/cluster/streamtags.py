@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from counterfoil.cluster.streamsession import StreamSession
+from counterfoil.errors import ConflictError, UnavailableError
 
 _AT_ONCE = 10_000  # rows of one query
 
@@ -102,5 +104,6 @@ class StreamTags:
         self._waiting_rows = 0
 
     def close(self) -> None:
-        """Write what waits."""
-        self.flush()
+        """Write what waits, if that is possible; whoever opens it next reads the rest anew."""
+        with contextlib.suppress(ConflictError, UnavailableError):
+            self.flush()

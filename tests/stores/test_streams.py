@@ -1,0 +1,396 @@
+"""The private side of streams, at every place that it can lie: a folder, and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import psycopg
+import pytest
+from cryptography.exceptions import InvalidTag
+
+from counterfoil.cluster import DatabaseStreams
+from counterfoil.cluster import streamtree as streamtree_module
+from counterfoil.core.merkle import check_consistency, check_inclusion, root_of
+from counterfoil.core.record import seal_rows
+from counterfoil.errors import ConflictError, FormatError, UnavailableError, VerificationError
+from counterfoil.vault import Eraser, ErasureRequest, FileKeyStore, StreamStore, request_digest
+from counterfoil.vault.erase import ERASURE_FIELDS
+from counterfoil.vault.folder import FolderStreams
+from counterfoil.vault.seal import SLOT_BYTES, EpochKeys
+
+STREAM, AUDIT = b"S" * 32, b"A" * 32
+FIELDS = ("kind", "inputs")
+REQUEST = ErasureRequest("GDPR Art. 17", request_digest(b"erase me"), ("a", "b"))
+NOW = 1_795_392_000
+
+
+class World:
+    """The streams of one log, with their keys."""
+
+    def __init__(self, streams, keys, url):
+        self.streams, self.keys, self.url = streams, keys, url
+        self.now = NOW
+        self.opened = []
+
+    def create(self, stream=STREAM, **options):
+        return self._keep(
+            StreamStore.create(
+                self.streams.place(stream), stream, self.keys, clock=lambda: self.now, **options
+            )
+        )
+
+    def open(self, stream=STREAM, *, write=True):
+        place = self.streams.place(stream)
+        return self._keep(StreamStore.open(place, self.keys, write=write, clock=lambda: self.now))
+
+    def fill(self, store, *people):
+        rows = [("decision", {"name": who}) for who in people]
+        sealed = seal_rows(store.stream, FIELDS, rows, os.urandom(32 * len(FIELDS) * len(rows)))
+        return store.append(sealed, people)
+
+    def query(self, text, *values):
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            done = connection.execute(text, values, binary=True)
+            return done.fetchall() if done.description else []
+
+    def _keep(self, store):
+        self.opened.append(store)
+        return store
+
+
+@pytest.fixture(params=["folder", "postgres"])
+def world(request, tmp_path, make_store):
+    """One place after another, without streams."""
+    keys = FileKeyStore(tmp_path / "vault-keys")
+    if request.param == "folder":
+        made = World(FolderStreams(tmp_path / "streams"), keys, None)
+    else:
+        made = make_world(make_store, keys)
+    yield made
+    for store in made.opened:
+        store.close()
+
+
+@pytest.fixture
+def shared_world(tmp_path, make_store):
+    """PostgreSQL, without streams."""
+    made = make_world(make_store, FileKeyStore(tmp_path / "vault-keys"))
+    yield made
+    for store in made.opened:
+        store.close()
+
+
+def make_world(make_store, keys):
+    store = make_store("postgres-files")
+    store.make()
+    base, _, schema = store.location.partition("?")
+    url = f"{base}?options=-csearch_path%3D{schema.rpartition('schema=')[2]}"
+    return World(DatabaseStreams(store.location), keys, url)
+
+
+def test_records_come_back(world):
+    """What was appended is there at once, after opening again, and for a reader elsewhere."""
+    store = world.create()
+    assert world.fill(store, "anna", "bert") == range(2)
+    assert world.fill(store, "anna") == range(2, 3)
+    reader = world.open(write=False)
+    assert [reader.subject(index) for index in range(3)] == ["anna", "bert", "anna"]
+    assert reader.find("anna") == [0, 2]
+    world.fill(store, "cleo")
+    assert reader.size == 3
+    reader.refresh()
+    assert reader.find("cleo") == [3]
+    store.close()
+    again = world.open()
+    assert again.size == 4
+    assert again.disclosures(1) == reader.disclosures(1)
+    assert again.find("anna", scan=True) == [0, 2]
+    assert world.streams.ids() == [STREAM]
+
+
+def test_proofs_hold_at_every_size(world):
+    """Roots, inclusion and consistency are those of the leaves, past full tiles as well."""
+    store = world.create()
+    for count in (1, 254, 2, 300):
+        world.fill(store, *["anna"] * count)
+    leaves = [store.leaf(index) for index in range(557)]
+    again = world.open(write=False)
+    for size in (1, 255, 256, 257, 512, 557):
+        assert again.root(size) == root_of(leaves[:size])
+        for old in (1, 200, 256, 557):
+            if old <= size:
+                proof = again.consistency(old, size)
+                check_consistency(old, again.root(old), size, again.root(size), proof)
+    check_inclusion(leaves[300], 300, 557, again.inclusion(300), again.root())
+    assert again.root() == store.root() == root_of(leaves)
+
+
+def test_one_process_at_a_time_writes(world):
+    """A second writer is refused until the first one closes, and nothing is lost."""
+    store = world.create()
+    world.fill(store, "anna")
+    with pytest.raises(ConflictError, match="already has a writer"):
+        world.open()
+    with pytest.raises(ConflictError):
+        world.create()
+    store.close()
+    assert world.fill(world.open(), "bert") == range(1, 2)
+
+
+def test_an_epoch_ends_for_readers_too(world):
+    """After a change of epoch all records open; the old key is gone; a reader refreshes."""
+    store = world.create()
+    world.fill(store, "anna", "bert")
+    reader = world.open(write=False)
+    assert store.rotate_epoch() == ()
+    reader.refresh()
+    assert [reader.subject(index) for index in range(2)] == ["anna", "bert"]
+    assert reader.find("bert") == [1]
+    with pytest.raises(UnavailableError, match="there is no key"):
+        world.keys.key(STREAM, 1)
+
+
+def test_an_erased_person_is_gone(world):
+    """After an erasure nobody opens the records, others stay, and the leaf and its proof too."""
+    store, audit = world.create(), world.create(AUDIT)
+    world.fill(store, "anna", "bert", "anna")
+    leaves, root = [store.leaf(index) for index in range(3)], store.root()
+    certificate = Eraser(store, audit, rules=()).erase([0, 2], REQUEST)
+    assert certificate.leaves == (leaves[0], leaves[2])
+    reader = world.open(write=False)
+    for place in (0, 2):
+        with pytest.raises(UnavailableError, match="was erased"):
+            reader.disclosures(place)
+    assert (reader.live(), reader.subject(1), reader.find("anna")) == ([1], "bert", [])
+    assert (reader.root(), store.find("anna", scan=True)) == (root, [])
+    check_inclusion(leaves[0], 0, 3, reader.inclusion(0), root)
+
+
+@pytest.mark.parametrize("stop", ["intended", "destroyed", "recorded"])
+def test_an_interrupted_erasure_is_finished(world, stop):
+    """Wherever an erasure stops, opening destroys, and `finish` records it once."""
+
+    def give_up(step):
+        if step == stop:
+            raise InterruptedError
+
+    store, audit = world.create(), world.create(AUDIT)
+    world.fill(store, "anna", "bert")
+    with pytest.raises(InterruptedError):
+        Eraser(store, audit, rules=(), on_step=give_up).erase([0], REQUEST)
+    store.close()
+    assert world.streams.with_note("erasing") == [STREAM]
+    again = world.open()
+    assert again.live() == [1]
+    certificate = Eraser(again, audit, rules=()).finish()
+    assert certificate.record == 0
+    assert (audit.size, world.streams.with_note("erasing")) == (1, [])
+    assert again.intent() is None
+
+
+def test_a_stream_that_is_not_there_is_named(world):
+    """Opening what is not there says so, and makes nothing."""
+    with pytest.raises(FormatError, match=r"is not there|holds no counterfoil tree"):
+        world.open()
+    assert world.streams.ids() == []
+
+
+# What only PostgreSQL has to promise
+
+
+def all_slots(world):
+    rows = world.query("SELECT position, slot FROM stream_slots")
+    return {(position, bytes(slot)) for position, slot in rows}
+
+
+def test_no_copy_of_an_erased_record_opens(shared_world):
+    """Rows as they were before, from a backup, open under no key that is left; see the module."""
+    world = shared_world
+    store, audit = world.create(), world.create(AUDIT)
+    world.fill(store, "anna", "bert")
+    backup = all_slots(world)
+    old = EpochKeys.derive(1, world.keys.key(STREAM, 1))
+    for place, slot in backup:
+        assert old.wrap.decrypt(slot[4:16], slot[16:], STREAM + place.to_bytes(8, "big"))
+    certificate = Eraser(store, audit, rules=()).erase([0], REQUEST)
+    assert certificate.final_by == certificate.live_erased_at == NOW
+    left = list(world.keys.folder.glob(f"{STREAM.hex()}-*.key"))
+    assert [path.name[-6:] for path in left] == ["-2.key"]
+    new = EpochKeys.derive(2, world.keys.key(STREAM, 2))
+    for place, slot in backup:
+        with pytest.raises(InvalidTag):
+            new.wrap.decrypt(slot[4:16], slot[16:], STREAM + place.to_bytes(8, "big"))
+    assert not backup & all_slots(world)
+    assert {len(slot) for _, slot in all_slots(world)} == {SLOT_BYTES}
+    assert world.query("SELECT DISTINCT epoch FROM stream_tags") in ([], [(2,)])
+
+
+def test_the_database_holds_no_plaintext(shared_world):
+    """Neither a person's name nor a value of theirs is in any row."""
+    world = shared_world
+    world.fill(world.create(), "needle-anna")
+    tables = ("streams", "stream_records", "stream_slots", "stream_notes", "stream_tags")
+    dumped = "".join(str(world.query(f"SELECT {one} FROM {one}")) for one in tables)
+    assert "needle" not in dumped
+    assert b"needle-anna".hex() not in dumped
+
+
+def backends(world):
+    return world.query(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'counterfoil'"
+        " AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
+    )
+
+
+def test_a_writer_goes_on_when_its_connection_was_cut(shared_world):
+    """The next append says that it failed, or connects anew; afterwards all is as if never cut."""
+    world = shared_world
+    store = world.create()
+    world.fill(store, "anna")
+    reader = world.open(write=False)
+    world.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'counterfoil'"
+    )
+    with pytest.raises(UnavailableError):
+        world.fill(store, "bert")
+    assert world.fill(store, "bert") == range(1, 2)
+    with pytest.raises(UnavailableError):
+        reader.refresh()
+    reader.refresh()
+    assert reader.find("bert") == [1]
+    assert len(backends(world)) == 1
+
+
+def test_a_writer_that_was_overtaken_changes_nothing(shared_world):
+    """Cut off, and another one wrote meanwhile: the old writer is refused for ever."""
+    world = shared_world
+    old = world.create()
+    world.fill(old, "anna")
+    world.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+    new = world.open()
+    world.fill(new, "bert")
+    with pytest.raises(UnavailableError):
+        world.fill(old, "cleo")
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="already has a writer"):
+            world.fill(old, "cleo")
+    new.close()
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="written to by somebody else"):
+            world.fill(old, "cleo")
+    reader = world.open(write=False)
+    assert [reader.subject(index) for index in range(2)] == ["anna", "bert"]
+    assert reader.size == 2
+
+
+def test_a_connection_that_was_thought_dead_changes_nothing(shared_world):
+    """Whoever raised the fence since is the writer; an open connection is no claim."""
+    world = shared_world
+    store = world.create()
+    world.fill(store, "anna")
+    world.query("UPDATE streams SET fence = fence + 1")
+    for change in (lambda: world.fill(store, "bert"), lambda: store.destroy([0])):
+        with pytest.raises(ConflictError, match="written to by somebody else"):
+            change()
+    assert world.open(write=False).live() == [0]
+
+
+def test_a_commit_without_an_answer_counts_once(shared_world, monkeypatch):
+    """The connection breaks after the commit: the next call finds the records, and goes on."""
+    world = shared_world
+    store = world.create()
+    session = store._opened._session
+    change = session.change
+    monkeypatch.setattr(session, "change", lambda doing: broken_after(session, change(doing)))
+    with pytest.raises(UnavailableError):
+        world.fill(store, "anna")
+    monkeypatch.undo()
+    assert world.fill(store, "bert") == range(1, 2)
+    assert [store.subject(index) for index in range(2)] == ["anna", "bert"]
+
+
+def broken_after(session, change):
+    class Breaking:
+        def __enter__(self):
+            return change.__enter__()
+
+        def __exit__(self, *error):
+            change.__exit__(*error)
+            session._connection.close()
+            raise UnavailableError("the connection broke (test)")
+
+    return Breaking()
+
+
+def test_a_change_of_epoch_that_was_interrupted_is_finished(shared_world, monkeypatch):
+    """Killed between two parts of it, all records open under one key after opening again."""
+    world = shared_world
+    monkeypatch.setattr(streamtree_module, "_REPLACED_AT_ONCE", 2)
+    store = world.create()
+    world.fill(store, *"abcdefg")
+    session, parts = store._opened._session, []
+    change = session.change
+
+    def counted(doing):
+        parts.append(doing)
+        if parts.count("replacing keys") == 3:
+            raise InterruptedError
+        return change(doing)
+
+    monkeypatch.setattr(session, "change", counted)
+    with pytest.raises(InterruptedError):
+        store.rotate_epoch()
+    monkeypatch.setattr(session, "change", change)
+    store.close()
+    again = world.open()
+    assert [again.subject(index) for index in range(7)] == list("abcdefg")
+    assert len(all_slots(world)) == 7
+    assert {int.from_bytes(slot[:4]) for _, slot in all_slots(world)} == {2}
+
+
+def test_a_changed_row_is_noticed(shared_world):
+    """Whoever runs the database can take a record away, and cannot change or swap one."""
+    world = shared_world
+    store = world.create()
+    world.fill(store, "anna", "bert")
+    world.query(
+        "UPDATE stream_records SET body = (SELECT body FROM stream_records"
+        " WHERE position = 1) WHERE position = 0"
+    )
+    with pytest.raises(VerificationError, match="does not open"):
+        store.disclosures(0)
+    world.query("DELETE FROM stream_records WHERE position = 1")
+    with pytest.raises(VerificationError, match="are there"):
+        store.disclosures(1)
+
+
+def test_two_begin_a_stream_at_once(shared_world):
+    """Only one of them makes it."""
+    world = shared_world
+    outcomes = []
+
+    def begin():
+        try:
+            outcomes.append(world.create())
+        except ConflictError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    made = [one for one in outcomes if isinstance(one, StreamStore)]
+    assert len(made) == 1
+    assert world.fill(made[0], "anna") == range(1)
+
+
+def test_erasures_are_kept_in_a_stream_of_their_own(world):
+    """Their records can be read by whoever has the keys, as of any other stream."""
+    store, audit = world.create(), world.create(AUDIT)
+    world.fill(store, "anna")
+    Eraser(store, audit, rules=(), pad_to=4).erase([0], REQUEST)
+    assert audit.size == 4
+    assert len(audit.disclosures(0)) == len(ERASURE_FIELDS)
