@@ -33,6 +33,7 @@ from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
 from counterfoil.models.registry import Models
 from counterfoil.remote.engine import is_site, open_site
+from counterfoil.vault.carry import carrying
 
 OPERATOR = "operator"
 POLICY_YEARS = 1
@@ -203,6 +204,13 @@ def open_ledger(
     with contextlib.suppress(ConflictError):
         ledger.people.finish()
     return ledger
+
+
+def move_log(
+    source: str | Path, target: str | Path, progress: Progress | None = None
+) -> cluster.Moved:
+    """Move a ledger to PostgreSQL and an object store, or back; see `cluster.move_log`."""
+    return cluster.move_log(source, target, carrying, progress)
 
 
 def _open(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import counterfoil as cf
-from counterfoil.cluster import ends, move, move_log, state
+from counterfoil.cluster import ends, move, state
 from counterfoil.cluster.objects import FolderObjects
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
@@ -21,6 +21,7 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.front import move_log
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.places import Places
@@ -101,6 +102,8 @@ def test_everything_private_moves_along(make_store):
     move_log(folder, store.location)
     assert not streams.exists()
     with cf.open(store.location) as ledger:
+        assert len(ledger.engine.streams.ids()) == 1
+        assert not (ledger.folder / "private" / "streams").exists()
         assert ledger.decisions.list("f") == [0, 1]
         page = ledger.decisions.show("f", 1).evidence().page()
         assert cf.verify(page).trusted
@@ -159,7 +162,9 @@ def test_private_files_are_not_mixed(make_store, tmp_path):
     move_log(folder, store.location)
     (folder / "private" / "data").mkdir(parents=True)
     (folder / "private" / "data" / "x.json").write_text("{}")
-    with pytest.raises(ConflictError, match=r"with data/x\.json that") as caught:
+    with pytest.raises(
+        ConflictError, match=r"private/data is there already, with x\.json"
+    ) as caught:
         move_log(store.location, folder)
     assert (folder / "private" / "data" / "x.json").read_text() == "{}"
     command, here, away = caught.value.hint.rsplit(": ", 1)[1].split()

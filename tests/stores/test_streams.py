@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import threading
 
@@ -15,6 +17,7 @@ from counterfoil.core.merkle import check_consistency, check_inclusion, root_of
 from counterfoil.core.record import seal_rows
 from counterfoil.errors import ConflictError, FormatError, UnavailableError, VerificationError
 from counterfoil.vault import Eraser, ErasureRequest, FileKeyStore, StreamStore, request_digest
+from counterfoil.vault import carry as vault_carry
 from counterfoil.vault.erase import ERASURE_FIELDS
 from counterfoil.vault.folder import FolderStreams
 from counterfoil.vault.seal import SLOT_BYTES, EpochKeys
@@ -49,6 +52,9 @@ class World:
         sealed = seal_rows(store.stream, FIELDS, rows, os.urandom(32 * len(FIELDS) * len(rows)))
         return store.append(sealed, people)
 
+    def carrying(self, new):
+        return vault_carry.carrying(self.streams, new.streams)
+
     def query(self, text, *values):
         with psycopg.connect(self.url, autocommit=True) as connection:
             done = connection.execute(text, values, binary=True)
@@ -64,7 +70,7 @@ def world(request, tmp_path, make_store):
     """One place after another, without streams."""
     keys = FileKeyStore(tmp_path / "vault-keys")
     if request.param == "folder":
-        made = World(FolderStreams(tmp_path / "streams"), keys, None)
+        made = World(FolderStreams(tmp_path), keys, None)
     else:
         made = make_world(make_store, keys)
     yield made
@@ -194,6 +200,91 @@ def test_a_stream_that_is_not_there_is_named(world):
     with pytest.raises(FormatError, match=r"is not there|holds no counterfoil tree"):
         world.open()
     assert world.streams.ids() == []
+
+
+@pytest.fixture(params=["away", "back"])
+def two_worlds(request, tmp_path, shared_world):
+    """A place with streams, and another one that they are to go to; they have the same keys."""
+    folder = World(FolderStreams(tmp_path), shared_world.keys, None)
+    yield (folder, shared_world) if request.param == "away" else (shared_world, folder)
+    for store in folder.opened:
+        store.close()
+
+
+def test_streams_are_carried(two_worlds):
+    """Records, erased ones, the epoch and an erasure under way are the same elsewhere."""
+    old, new = two_worlds
+    store, audit = old.create(), old.create(AUDIT)
+    old.fill(store, *["anna", "bert"] * 200, "cleo")
+    Eraser(store, audit, rules=()).erase([0, 2], REQUEST)
+    store.rotate_epoch()
+    with pytest.raises(InterruptedError):
+        Eraser(store, audit, rules=(), on_step=give_up).erase([400], REQUEST)
+    root, epoch = store.root(), store.epoch
+    with pytest.raises(ConflictError, match="already has a writer"), old.carrying(new):
+        pytest.fail("somebody records")
+    store.close()
+    audit.close()
+    with old.carrying(new) as carry:
+        with pytest.raises(ConflictError, match="already has a writer"):
+            old.open()
+        carry()
+    assert (old.streams.ids(), sorted(new.streams.ids())) == ([], [AUDIT, STREAM])
+    with pytest.raises(FormatError):
+        old.open()
+    reader = new.open(write=False)
+    assert (reader.root(), reader.epoch, reader.size) == (root, epoch, 401)
+    assert reader.find("anna") == list(range(4, 400, 2))
+    assert reader.intent() is not None
+    again = new.open()
+    assert Eraser(again, new.open(AUDIT), rules=()).finish().record == 1
+    assert again.find("cleo", scan=True) == []
+    assert new.fill(again, "dora") == range(401, 402)
+
+
+def give_up(step):
+    raise InterruptedError(step)
+
+
+def test_carrying_goes_on_where_it_was_broken_off(two_worlds, monkeypatch):
+    """Broken off anywhere, each stream is whole at one place, and the same call does the rest."""
+    old, new = two_worlds
+    for stream in (STREAM, AUDIT):
+        store = old.create(stream)
+        old.fill(store, *["anna"] * 600)
+        store.close()
+    real = vault_carry._copy
+    for at in range(3):
+        with monkeypatch.context() as patched:
+            steps = itertools.count()
+
+            def copy(one, target, stream, steps=steps, at=at):
+                if next(steps) == at:
+                    there = target.place(stream).create("vault.json", one.note("vault.json"))
+                    there.close()
+                    raise InterruptedError
+                real(one, target, stream)
+
+            patched.setattr(vault_carry, "_copy", copy)
+            with contextlib.suppress(InterruptedError), old.carrying(new) as carry:
+                carry()
+            assert len(old.streams.ids()) == (2, 1, 0)[at]
+    assert old.streams.ids() == []
+    for stream in (STREAM, AUDIT):
+        assert new.open(stream).find("anna", scan=True) == list(range(600))
+
+
+def test_other_records_are_not_overwritten(two_worlds):
+    """What is at the target and is not the beginning of what comes stays, and nothing moves."""
+    old, new = two_worlds
+    for world, person in ((old, "anna"), (new, "bert")):
+        store = world.create()
+        world.fill(store, person)
+        store.close()
+    with pytest.raises(ConflictError, match="has 1 records"), old.carrying(new) as carry:
+        carry()
+    assert old.open(write=False).subject(0) == "anna"
+    assert new.open(write=False).subject(0) == "bert"
 
 
 # What only PostgreSQL has to promise

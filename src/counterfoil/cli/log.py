@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import counterfoil
-from counterfoil import cluster
+from counterfoil import front
 from counterfoil import ledger as ledgers
 from counterfoil.cli import copies, output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
@@ -278,7 +278,7 @@ def move(source: Place, target: NewPlace, *, as_json: AsJson = False) -> None:
     command goes on.
     """
     with output.progress("copying and hashing entries") as progress:
-        moved = cluster.move_log(source, target, progress)
+        moved = front.move_log(source, target, progress)
     output.show(
         {
             "origin": moved.origin,

@@ -21,6 +21,7 @@ from counterfoil.cluster.edge import Edge
 from counterfoil.cluster.engine import Cluster, open_objects
 from counterfoil.cluster.objects import CHECKPOINT_PATH
 from counterfoil.cluster.schema import migrate
+from counterfoil.cluster.streams import DatabaseStreams
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import VerifierKey
@@ -32,6 +33,7 @@ from counterfoil.ledger.identity import IDENTITY_FILE, read_identity, write_iden
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.moved import read_moved, remove_moved, write_moved
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.streamplace import Streams
 from counterfoil.ledger.treestore import TreeStore
 
 _USER = re.compile(r"(?<=^postgresql)://[^/@?]*@")
@@ -71,6 +73,9 @@ class End(Protocol):
 
     def private(self, key: VerifierKey) -> Path:
         """Where this machine keeps what is private."""
+
+    def streams(self) -> Path | Streams:
+        """Where the log's streams are: its folder, or what its engine keeps them in."""
 
     def begin(self, key: VerifierKey) -> int:
         """Prepare to take entries; returns how many are here already."""
@@ -132,6 +137,10 @@ class FolderEnd:
     def private(self, key: VerifierKey) -> Path:
         """The folder itself."""
         del key
+        return self._folder
+
+    def streams(self) -> Path:
+        """The folder itself."""
         return self._folder
 
     def begin(self, key: VerifierKey) -> int:
@@ -223,6 +232,10 @@ class SharedEnd:
     def private(self, key: VerifierKey) -> Path:
         """This machine's folder for the log."""
         return Places(key.name).cluster
+
+    def streams(self) -> DatabaseStreams:
+        """Those in the database."""
+        return DatabaseStreams(self._url)
 
     def begin(self, key: VerifierKey) -> int:
         """Take up the edge of the log that was here, if one was."""

@@ -2,7 +2,7 @@
 
     1. all entries are copied, as far as they are published; the log goes on meanwhile
     2. the place it leaves is marked: nobody appends there any more
-    3. the rest is copied, and what is private to this machine moves along
+    3. the rest is copied, and what is private moves along: streams, and what this machine keeps
     4. the new place shows the log, under the very checkpoint that it had
     5. everything is read again at the new place, and hashed
 
@@ -16,7 +16,8 @@ import contextlib
 import filecmp
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,16 @@ from counterfoil.core.merkle import Hash
 from counterfoil.errors import ConflictError, SplitViewError, VerificationError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.audit import Progress, audit
-from counterfoil.ledger.disk import Disk, WriterLock, reported
+from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.streamplace import Streams
 
 _CHUNK_ENTRIES = 1024  # read, hashed and written at once
-# What in a ledger's folder is the log itself; all else is private to the machine, and moves along.
+# What in a ledger's folder is the log itself; all else is private, and moves along.
 _THE_LOG = {"blobs", "ledger.json", "log", "moved.json"}
+_STREAMS = "private/streams"
+
+Carrying = Callable[[Path | Streams, Path | Streams], AbstractContextManager[Callable[[], None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,18 @@ class Moved:
     place: str
 
 
-def move_log(source: str | Path, target: str | Path, progress: Progress | None = None) -> Moved:
+def move_log(
+    source: str | Path,
+    target: str | Path,
+    carrying: Carrying,
+    progress: Progress | None = None,
+) -> Moved:
     """Move a log; the same call goes on with a move that was broken off.
 
     Args:
         source: Its folder or URL now.
         target: Where it goes; a folder and a URL can be either.
+        carrying: Keeps everybody from recording, and gives what carries the streams over.
         progress: Called with entries copied and entries in all; then again while they are audited.
 
     Raises:
@@ -73,17 +84,17 @@ def move_log(source: str | Path, target: str | Path, progress: Progress | None =
         there = new.held()
         left = require_same(old.held(), there, old, new)
         if there is None or there.moved_to:
-            _copy(old, new, progress)
+            _copy(old, new, carrying, progress)
         with new.open() as log:
             report = audit(log, progress)
     return Moved(left.key.name, report.size, report.root, old.name, new.name)
 
 
-def _copy(old: End, new: End, progress: Progress | None) -> None:
+def _copy(old: End, new: End, carrying: Carrying, progress: Progress | None) -> None:
     with old.open() as log:
         key = log.key
         private, place = old.private(key), new.private(key)
-        with _locked(private):
+        with carrying(old.streams(), new.streams()) as carry:
             _require_room(private, place, is_under_way=bool(_held(old).moved_to))
             done = new.begin(key)
             _require_prefix(log, new, done)
@@ -95,6 +106,7 @@ def _copy(old: End, new: End, progress: Progress | None) -> None:
             log.refresh()
             _take(log, new, done, progress)
             _require_whole(log, new)
+            carry()
             _move_private(private, place)
             new.finish(Head(log.size, log.root, log.checkpoint))
 
@@ -146,23 +158,14 @@ def _require_prefix(log: Log, new: End, done: int) -> None:
 
 
 def _private_names(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.name not in _THE_LOG)
+    """List what is private, but for streams: files and folders, from that folder on."""
+    found = [path for path in _in(folder) if path.name not in {*_THE_LOG, "private"}]
+    names = [str(path.relative_to(folder)) for path in (*found, *_in(folder / "private"))]
+    return sorted(name for name in names if name != _STREAMS)
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep everybody from recording while private files move.
-
-    Raises:
-        ConflictError: somebody does.
-    """
-    with contextlib.ExitStack() as held:
-        for name in _private_names(folder):
-            for path in sorted((folder / name).rglob("*.lock")):
-                held.callback(WriterLock(path, str(path.parent)).close)
-        yield
+def _in(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _require_room(private: Path, place: Path, *, is_under_way: bool) -> None:
@@ -184,7 +187,7 @@ def _require_room(private: Path, place: Path, *, is_under_way: bool) -> None:
                     + (f" and {len(only_there) - 1} more" if len(only_there) > 1 else "")
                     + f" that {private / name} does not have",
                     hint="Keep it elsewhere, and move the log again: "
-                    f"mv {there} {place.with_name(f'{place.name}-{name}')}",
+                    f"mv {there} {place.with_name('-'.join([place.name, *Path(name).parts]))}",
                 )
             shutil.rmtree(there)
 
@@ -208,8 +211,9 @@ def _move_private(private: Path, place: Path) -> None:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in _private_names(private):
             source, target = private / name, place / name
-            if name.startswith("."):
+            if source.name.startswith("."):
                 continue  # half a copy of ours, or of a file that is replaced
+            target.parent.mkdir(mode=0o700, exist_ok=True)
             if source.stat().st_dev == place.stat().st_dev and not target.is_dir():
                 source.replace(target)
                 continue
@@ -222,6 +226,9 @@ def _move_private(private: Path, place: Path) -> None:
                 )
             os.sync()
             shutil.rmtree(source) if source.is_dir() else source.unlink()
+        for emptied in (private / _STREAMS, private / "private"):
+            if emptied.is_dir() and not _in(emptied):
+                emptied.rmdir()
         os.sync()
 
 

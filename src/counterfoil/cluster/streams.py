@@ -17,6 +17,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from psycopg import sql
+
 from counterfoil.cluster.address import parse_address
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.streamsession import StreamSession
@@ -24,6 +26,9 @@ from counterfoil.cluster.streamtags import StreamTags
 from counterfoil.cluster.streamtree import DatabaseTree
 from counterfoil.core.merkle import EMPTY_ROOT
 from counterfoil.errors import ConflictError
+
+_TABLES = ("stream_records", "stream_slots", "stream_nodes", "stream_tags", "stream_notes")
+_REMOVED_AT_ONCE = 10_000  # rows of one query
 
 
 class DatabaseStreams:
@@ -39,14 +44,17 @@ class DatabaseStreams:
     def ids(self) -> list[bytes]:
         """List them."""
         with self.transaction("looking for streams") as connection:
-            rows = connection.execute("SELECT id FROM streams ORDER BY number", binary=True)
+            rows = connection.execute(
+                "SELECT id FROM streams WHERE id IS NOT NULL ORDER BY number", binary=True
+            )
             return [bytes(row[0]) for row in rows]
 
     def with_note(self, name: str) -> list[bytes]:
         """List those with this note."""
         with self.transaction("looking for streams") as connection:
             rows = connection.execute(
-                "SELECT id FROM streams, stream_notes WHERE stream = number AND name = %s",
+                "SELECT id FROM streams, stream_notes"
+                " WHERE stream = number AND name = %s AND id IS NOT NULL",
                 (name,),
                 binary=True,
             )
@@ -103,6 +111,25 @@ class DatabasePlace:
                 (made[0], note, data),
             )
         return self.open(write=True)
+
+    def remove(self) -> None:
+        """Take the id from its row, and remove rows without one, some at a time."""
+        with self._streams.transaction("removing a stream") as connection:
+            connection.execute("UPDATE streams SET id = NULL WHERE id = %s", (self._stream,))
+        # If we stop from here on, the stream is gone; whoever removes one again tidies up.
+        for table in _TABLES:
+            deleted = _REMOVED_AT_ONCE
+            while deleted == _REMOVED_AT_ONCE:
+                with self._streams.transaction("removing a stream") as connection:
+                    deleted = connection.execute(
+                        sql.SQL(
+                            "DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM"
+                            " {table} AS t, streams WHERE stream = number AND id IS NULL LIMIT %s))"
+                        ).format(table=sql.Identifier(table)),
+                        (_REMOVED_AT_ONCE,),
+                    ).rowcount
+        with self._streams.transaction("removing a stream") as connection:
+            connection.execute("DELETE FROM streams WHERE id IS NULL")
 
     def open(self, *, write: bool) -> OpenRows:
         """Connect; a writer takes the stream's lock, and sweeps up what was interrupted."""

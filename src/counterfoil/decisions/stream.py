@@ -34,10 +34,7 @@ TICKET_KEY = "tickets"
 
 def streams_of(log: Log) -> Streams:
     """Tell where all streams of a log are kept; there may be none."""
-    shared = log.engine.streams
-    if shared is not None:
-        return shared
-    return FolderStreams(log.folder / "private" / "streams", log.random)
+    return log.engine.streams or FolderStreams(log.folder, log.random)
 
 
 class DecisionStream:

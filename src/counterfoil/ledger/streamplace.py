@@ -147,6 +147,13 @@ class StreamPlace(Protocol):
             UnavailableError: the place refuses.
         """
 
+    def remove(self) -> None:
+        """Remove the stream, at once and for good: it was moved elsewhere.
+
+        Raises:
+            UnavailableError: the place refuses. Then it is there whole, or not there; remove again.
+        """
+
     def open(self, *, write: bool) -> OpenPlace:
         """Open the stream, as its one writer or as a reader.
 

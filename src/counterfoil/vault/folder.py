@@ -9,6 +9,7 @@ erasing
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from counterfoil.errors import ConflictError
@@ -56,6 +57,18 @@ class FolderPlace:
         # If we stop here, there is no tree, and so no record: creating again starts over.
         tree = TreeStore.create(folder, slot_bytes=SLOT_BYTES, disk=disk)
         return OpenFolder(tree, disk, self._random, write=True)
+
+    def remove(self) -> None:
+        """Give the folder a name that is no stream's, and remove it."""
+        gone = self.folder.with_name(f".{self.folder.name}.moved")
+        with reported(f"cannot remove {self.folder}"):
+            if gone.exists():
+                shutil.rmtree(gone)
+            if self.folder.exists():
+                self.folder.replace(gone)
+                self._disk.sync_folder(gone.parent)
+                # If we stop here, the stream is gone; whoever removes it again tidies up.
+                shutil.rmtree(gone)
 
     def open(self, *, write: bool) -> OpenFolder:
         """Open the tree; a writer finishes a commit that was interrupted."""
@@ -117,15 +130,15 @@ class OpenFolder:
 
 
 class FolderStreams:
-    """All streams in one folder.
+    """All streams in a folder of a ledger.
 
     Args:
-        folder: `private/streams` of a ledger's; there may be none.
+        folder: That one; there may be no stream in it.
         random: What to overwrite with.
     """
 
     def __init__(self, folder: Path, random: Random = os.urandom) -> None:
-        self._folder = folder
+        self._folder = folder / "private" / "streams"
         self._random = random
 
     def ids(self) -> list[bytes]:
@@ -142,4 +155,5 @@ class FolderStreams:
 
     def _holding(self, file: str) -> list[bytes]:
         with reported(f"cannot look into {self._folder}"):
-            return [bytes.fromhex(path.parent.name) for path in self._folder.glob(f"*/{file}")]
+            names = {path.parent.name for path in self._folder.glob(f"*/{file}")}
+            return [bytes.fromhex(name) for name in sorted(names) if not name.startswith(".")]

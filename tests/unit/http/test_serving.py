@@ -21,11 +21,11 @@ from typer.testing import CliRunner
 
 import counterfoil as cf
 from counterfoil.cli import app
-from counterfoil.cluster import move_log
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import EMPTY_ROOT
 from counterfoil.core.receipt import check_receipt, parse_receipt
+from counterfoil.front import move_log
 from counterfoil.http import make_settings
 from counterfoil.http import run as running
 from counterfoil.ledger import OwnWitness

@@ -3,7 +3,7 @@
 -- `generation` are of a change of epoch that goes on, or is over. Beside it lie notes.
 CREATE TABLE streams (
     number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    id bytea NOT NULL UNIQUE CHECK (octet_length(id) = 32),
+    id bytea UNIQUE CHECK (octet_length(id) = 32),  -- NULL: it was moved away, and is being removed
     fence bigint NOT NULL DEFAULT 0,
     size bigint NOT NULL DEFAULT 0 CHECK (size >= 0),
     root bytea NOT NULL CHECK (octet_length(root) = 32),
@@ -12,7 +12,7 @@ CREATE TABLE streams (
     tagged bigint NOT NULL DEFAULT 0
 );
 CREATE TABLE stream_notes (
-    stream integer REFERENCES streams ON DELETE CASCADE,
+    stream integer REFERENCES streams,
     name text,
     data bytea NOT NULL,
     PRIMARY KEY (stream, name)
@@ -20,7 +20,7 @@ CREATE TABLE stream_notes (
 
 -- `body` is NULL where it was erased; then it has no slot. `leaf` stays.
 CREATE TABLE stream_records (
-    stream integer REFERENCES streams ON DELETE CASCADE,
+    stream integer REFERENCES streams,
     position bigint,
     leaf bytea NOT NULL,
     body bytea,
@@ -28,7 +28,7 @@ CREATE TABLE stream_records (
 );
 ALTER TABLE stream_records ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE TABLE stream_slots (
-    stream integer REFERENCES streams ON DELETE CASCADE,
+    stream integer REFERENCES streams,
     generation integer,
     position bigint,
     slot bytea NOT NULL,
@@ -37,7 +37,7 @@ CREATE TABLE stream_slots (
 
 -- Roots of complete subtrees of 256 ** level leaves, from level 1 on.
 CREATE TABLE stream_nodes (
-    stream integer REFERENCES streams ON DELETE CASCADE,
+    stream integer REFERENCES streams,
     level integer,
     position bigint,
     hash bytea NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE stream_nodes (
 
 -- Which records are about whom. Those of `tag_epoch` count, and are of the first `tagged` records.
 CREATE TABLE stream_tags (
-    stream integer REFERENCES streams ON DELETE CASCADE,
+    stream integer REFERENCES streams,
     epoch bigint,
     tag bytea,
     position bigint,
