@@ -102,7 +102,7 @@ def test_everything_private_moves_along(make_store):
     move_log(folder, store.location)
     assert not streams.exists()
     with cf.open(store.location) as ledger:
-        assert len(ledger.engine.streams.ids()) == 1
+        assert len(ledger.engine.keeping.streams.ids()) == 1
         assert not (ledger.folder / "private" / "streams").exists()
         assert ledger.decisions.list("f") == [0, 1]
         page = ledger.decisions.show("f", 1).evidence().page()
@@ -153,26 +153,28 @@ def test_moved_folder_takes_nothing_in(make_store, tmp_path):
 
 
 def test_private_files_are_not_mixed(make_store, tmp_path):
-    """What only lies in the folder that a log comes back to stays, and it is said what to do."""
+    """What only lies where a log comes back to stays; where it matters it is said what to do."""
     store = make_store("postgres-files")
     folder = tmp_path / "ledger"
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
     with cf.init(folder) as ledger:
         kept = ledger.data.add(tmp_path / "rows.csv", name="rows")
     move_log(folder, store.location)
-    (folder / "private" / "data").mkdir(parents=True)
-    (folder / "private" / "data" / "x.json").write_text("{}")
-    with pytest.raises(
-        ConflictError, match=r"private/data is there already, with x\.json"
-    ) as caught:
+    for name in ("private/data", "anchors"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "x.json").write_text("{}")
+    with cf.open(store.location) as ledger:
+        (ledger.folder / "anchors").mkdir()
+    with pytest.raises(ConflictError, match=r"anchors is there already, with x\.json") as caught:
         move_log(store.location, folder)
-    assert (folder / "private" / "data" / "x.json").read_text() == "{}"
+    assert (folder / "anchors" / "x.json").read_text() == "{}"
     command, here, away = caught.value.hint.rsplit(": ", 1)[1].split()
     assert command == "mv"
     Path(here).rename(away)
     move_log(store.location, folder)
     with cf.open(folder) as ledger:
         assert ledger.data.check("rows", tmp_path / "rows.csv").digest == kept.digest
+        assert (folder / "private" / "data" / "x.json").read_text() == "{}"
 
 
 def test_move_does_not_mix_logs(make_store, tmp_path):
@@ -258,7 +260,7 @@ STEPS = (
     (state, "mark_moved"),
     (state, "create_rows"),
     (state, "resume"),
-    (move, "_move_private"),
+    (move, "_move_kept"),
     (Path, "unlink"),
 )
 

@@ -11,17 +11,22 @@ import psycopg
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from counterfoil.cluster import DatabaseStreams
+from counterfoil.cluster import DatabaseKeeping
 from counterfoil.cluster import streamtree as streamtree_module
+from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import check_consistency, check_inclusion, root_of
 from counterfoil.core.record import seal_rows
 from counterfoil.errors import ConflictError, FormatError, UnavailableError, VerificationError
+from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.vault import Eraser, ErasureRequest, FileKeyStore, StreamStore, request_digest
 from counterfoil.vault import carry as vault_carry
+from counterfoil.vault import files as vault_files
 from counterfoil.vault.erase import ERASURE_FIELDS
+from counterfoil.vault.files import SealedFiles
 from counterfoil.vault.folder import FolderStreams
 from counterfoil.vault.seal import SLOT_BYTES, EpochKeys
 
+ORIGIN = "example.com/stores"
 STREAM, AUDIT = b"S" * 32, b"A" * 32
 FIELDS = ("kind", "inputs")
 REQUEST = ErasureRequest("GDPR Art. 17", request_digest(b"erase me"), ("a", "b"))
@@ -31,8 +36,9 @@ NOW = 1_795_392_000
 class World:
     """The streams of one log, with their keys."""
 
-    def __init__(self, streams, keys, url):
-        self.streams, self.keys, self.url = streams, keys, url
+    def __init__(self, keeping, keys, url):
+        self.keeping, self.keys, self.url = keeping, keys, url
+        self.streams = FolderStreams(keeping) if url is None else keeping.streams
         self.now = NOW
         self.opened = []
 
@@ -53,7 +59,9 @@ class World:
         return store.append(sealed, people)
 
     def carrying(self, new):
-        return vault_carry.carrying(self.streams, new.streams)
+        return vault_carry.carrying(
+            generate_key(ORIGIN, Algorithm.ED25519).key, self.keeping, new.keeping
+        )
 
     def query(self, text, *values):
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -70,7 +78,7 @@ def world(request, tmp_path, make_store):
     """One place after another, without streams."""
     keys = FileKeyStore(tmp_path / "vault-keys")
     if request.param == "folder":
-        made = World(FolderStreams(tmp_path), keys, None)
+        made = World(tmp_path, keys, None)
     else:
         made = make_world(make_store, keys)
     yield made
@@ -92,7 +100,7 @@ def make_world(make_store, keys):
     store.make()
     base, _, schema = store.location.partition("?")
     url = f"{base}?options=-csearch_path%3D{schema.rpartition('schema=')[2]}"
-    return World(DatabaseStreams(store.location), keys, url)
+    return World(DatabaseKeeping(store.location), keys, url)
 
 
 def test_records_come_back(world):
@@ -205,7 +213,7 @@ def test_a_stream_that_is_not_there_is_named(world):
 @pytest.fixture(params=["away", "back"])
 def two_worlds(request, tmp_path, shared_world):
     """A place with streams, and another one that they are to go to; they have the same keys."""
-    folder = World(FolderStreams(tmp_path), shared_world.keys, None)
+    folder = World(tmp_path, shared_world.keys, None)
     yield (folder, shared_world) if request.param == "away" else (shared_world, folder)
     for store in folder.opened:
         store.close()
@@ -485,3 +493,82 @@ def test_erasures_are_kept_in_a_stream_of_their_own(world):
     Eraser(store, audit, rules=(), pad_to=4).erase([0], REQUEST)
     assert audit.size == 4
     assert len(audit.disclosures(0)) == len(ERASURE_FIELDS)
+
+
+# Private files
+
+
+@pytest.fixture
+def files(shared_world):
+    """Encrypted ones, in a database."""
+    return SealedFiles(shared_world.keeping.files, shared_world.keys, ORIGIN)
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 1000])
+def test_a_private_file_comes_back(shared_world, files, monkeypatch, size):
+    """Of whatever size it is, in however many parts, and nothing of it is in the rows."""
+    monkeypatch.setattr(vault_files, "_PART_BYTES", 100)
+    data = (b"needle" * 200)[:size]
+    files.put("models/aa", b"another one of that name")
+    files.put("models/aa", data)
+    assert (files.has("models/aa"), files.has("models/ab")) == (True, False)
+    assert (files.get("models/aa", size), files.names()) == (data, ["models/aa"])
+    rows = shared_world.query("SELECT data FROM private_files")
+    assert len(rows) == max(1, -(-size // 100))
+    assert not any(b"needle" in row[0] for row in rows)
+    if size:
+        with pytest.raises(FormatError, match="more than"):
+            files.get("models/aa", size - 1)
+    files.remove("models/aa")
+    assert files.names() == []
+    with pytest.raises(UnavailableError, match="is not there"):
+        files.get("models/aa", size)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM private_files WHERE part = 2",
+        "UPDATE private_files SET part = 9 - part",
+        "UPDATE private_files SET part = part - 1 WHERE part > 0 AND name = 'data/b'",
+        "UPDATE private_files SET data = '' WHERE part = 1",
+        "UPDATE private_files SET name = 'data/a' || left(name, 0) WHERE name = 'data/b'",
+    ],
+)
+def test_a_changed_private_file_is_noticed(shared_world, files, monkeypatch, change):
+    """Cut short, with its parts in another order, or under another name, a file does not open."""
+    monkeypatch.setattr(vault_files, "_PART_BYTES", 100)
+    files.put("data/b", os.urandom(300))
+    shared_world.query("ALTER TABLE private_files DROP CONSTRAINT private_files_pkey")
+    if "part - 1" in change:
+        shared_world.query("DELETE FROM private_files WHERE part = 0")
+    shared_world.query(change)
+    with pytest.raises((VerificationError, UnavailableError)):
+        files.get(files.names()[0], 300)
+    if "data/a" in change:
+        with pytest.raises(VerificationError, match="does not open"):
+            files.get("data/a", 300)
+
+
+def test_a_machine_without_the_key_makes_no_other(shared_world, files, tmp_path):
+    """What others put there stays readable for them; the key of the files has to be shared."""
+    files.put("models/aa", b"model")
+    alone = SealedFiles(shared_world.keeping.files, FileKeyStore(tmp_path / "other"), ORIGIN)
+    for use in (lambda: alone.get("models/aa", 9), lambda: alone.put("models/bb", b"x")):
+        with pytest.raises(UnavailableError, match="there is no key"):
+            use()
+    assert files.names() == ["models/aa"]
+
+
+def test_private_files_are_carried(two_worlds):
+    """They are the same elsewhere, and nothing of them stays."""
+    old, new = two_worlds
+    key = generate_key(ORIGIN, Algorithm.ED25519).key
+    source, target = (vault_carry._files(key, one.keeping) for one in two_worlds)
+    source.put("models/aa", b"model")
+    source.put("data/bb.json", b"salt")
+    with old.carrying(new) as carry:
+        carry()
+        carry()
+    assert (source.names(), target.names()) == ([], ["data/bb.json", "models/aa"])
+    assert target.get("models/aa", 9) == b"model"

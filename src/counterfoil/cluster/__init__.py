@@ -8,8 +8,9 @@ queue       calls that wait for a place      state       how far the log is, und
 tiletree    the tree in the store            objects     made once, in a folder
 remote      the same in an S3 store          blobs       statements too large for an entry
 database    connections, bounded             schema      tables, by migrations
-streams     where the vault's rows are   streamsession  a connection to those of one stream
-streamtree  its tree                     streamtags     which records are about whom
+keeping     what is private              streams        the vault's rows
+streamtree  the tree of a stream         streamtags     which records are about whom
+streamsession  a connection to one
 create      a new log                        move        a log from one place to another
 ends        the two places of a move
 """
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     from counterfoil.cluster.create import holds_log as holds_log
     from counterfoil.cluster.engine import Cluster as Cluster
     from counterfoil.cluster.engine import open_log as open_log
+    from counterfoil.cluster.keeping import DatabaseKeeping as DatabaseKeeping
     from counterfoil.cluster.move import Moved as Moved
     from counterfoil.cluster.move import move_log as move_log
-    from counterfoil.cluster.streams import DatabaseStreams as DatabaseStreams
 
 _HOMES = {
     "Cluster": ".engine",
-    "DatabaseStreams": ".streams",
+    "DatabaseKeeping": ".keeping",
     "Moved": ".move",
     "create_log": ".create",
     "holds_log": ".create",

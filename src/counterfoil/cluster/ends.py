@@ -19,9 +19,9 @@ from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.edge import Edge
 from counterfoil.cluster.engine import Cluster, open_objects
+from counterfoil.cluster.keeping import DatabaseKeeping
 from counterfoil.cluster.objects import CHECKPOINT_PATH
 from counterfoil.cluster.schema import migrate
-from counterfoil.cluster.streams import DatabaseStreams
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import VerifierKey
@@ -30,10 +30,10 @@ from counterfoil.errors import ConflictError, FormatError, UnavailableError
 from counterfoil.ledger.blobs import Blobs, FolderBlobs
 from counterfoil.ledger.disk import Disk, as_path, is_url
 from counterfoil.ledger.identity import IDENTITY_FILE, read_identity, write_identity
+from counterfoil.ledger.keeping import Keeping
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.moved import read_moved, remove_moved, write_moved
 from counterfoil.ledger.places import Places
-from counterfoil.ledger.streamplace import Streams
 from counterfoil.ledger.treestore import TreeStore
 
 _USER = re.compile(r"(?<=^postgresql)://[^/@?]*@")
@@ -72,10 +72,10 @@ class End(Protocol):
         """Mark the log as moved, once all that was acknowledged is published."""
 
     def private(self, key: VerifierKey) -> Path:
-        """Where this machine keeps what is private."""
+        """Where this machine keeps what goes with the log: its policy, stamps and anchors."""
 
-    def streams(self) -> Path | Streams:
-        """Where the log's streams are: its folder, or what its engine keeps them in."""
+    def keeping(self) -> Path | Keeping:
+        """Where all that is private of the log is: its folder, or its database."""
 
     def begin(self, key: VerifierKey) -> int:
         """Prepare to take entries; returns how many are here already."""
@@ -139,7 +139,7 @@ class FolderEnd:
         del key
         return self._folder
 
-    def streams(self) -> Path:
+    def keeping(self) -> Path:
         """The folder itself."""
         return self._folder
 
@@ -233,9 +233,9 @@ class SharedEnd:
         """This machine's folder for the log."""
         return Places(key.name).cluster
 
-    def streams(self) -> DatabaseStreams:
-        """Those in the database."""
-        return DatabaseStreams(self._url)
+    def keeping(self) -> DatabaseKeeping:
+        """The database."""
+        return DatabaseKeeping(self._url)
 
     def begin(self, key: VerifierKey) -> int:
         """Take up the edge of the log that was here, if one was."""

@@ -16,10 +16,10 @@ from counterfoil.cluster import state
 from counterfoil.cluster.address import Address, parse_address
 from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Database
+from counterfoil.cluster.keeping import DatabaseKeeping
 from counterfoil.cluster.objects import FolderObjects, Objects
 from counterfoil.cluster.remote import RemoteObjects
 from counterfoil.cluster.schema import is_outdated, migrate
-from counterfoil.cluster.streams import DatabaseStreams
 from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.writer import ClusterWriter
 from counterfoil.core.checkpoint import LogKeys
@@ -52,7 +52,7 @@ class Cluster:
         self.writers = Writers.ANY
         self.objects = open_objects(self.address, disk)
         self.blobs = ObjectBlobs(self.objects)
-        self.streams = DatabaseStreams(url)
+        self.keeping = DatabaseKeeping(url)
         database = Database(self.address)
         try:
             with database.transaction("opening the ledger") as connection:

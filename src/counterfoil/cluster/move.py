@@ -2,7 +2,7 @@
 
     1. all entries are copied, as far as they are published; the log goes on meanwhile
     2. the place it leaves is marked: nobody appends there any more
-    3. the rest is copied, and what is private moves along: streams, and what this machine keeps
+    3. the rest is copied, and what is kept with the log moves along, first what is private
     4. the new place shows the log, under the very checkpoint that it had
     5. everything is read again at the new place, and hashed
 
@@ -23,20 +23,22 @@ from pathlib import Path
 
 from counterfoil.cluster.ends import End, Held, end_at, require_same
 from counterfoil.cluster.tiletree import Head
+from counterfoil.core.keys import VerifierKey
 from counterfoil.core.merkle import Hash
 from counterfoil.errors import ConflictError, SplitViewError, VerificationError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.audit import Progress, audit
 from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.keeping import Keeping
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.streamplace import Streams
 
 _CHUNK_ENTRIES = 1024  # read, hashed and written at once
-# What in a ledger's folder is the log itself; all else is private, and moves along.
-_THE_LOG = {"blobs", "ledger.json", "log", "moved.json"}
-_STREAMS = "private/streams"
+# What in a ledger's folder does not move along as it is: the log itself, and what is private.
+_NOT_MOVED = {"blobs", "ledger.json", "log", "moved.json", "private"}
 
-Carrying = Callable[[Path | Streams, Path | Streams], AbstractContextManager[Callable[[], None]]]
+Carrying = Callable[
+    [VerifierKey, Path | Keeping, Path | Keeping], AbstractContextManager[Callable[[], None]]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def move_log(
     Args:
         source: Its folder or URL now.
         target: Where it goes; a folder and a URL can be either.
-        carrying: Keeps everybody from recording, and gives what carries the streams over.
+        carrying: Keeps everybody from recording, and gives what carries over all that is private.
         progress: Called with entries copied and entries in all; then again while they are audited.
 
     Raises:
@@ -94,7 +96,7 @@ def _copy(old: End, new: End, carrying: Carrying, progress: Progress | None) -> 
     with old.open() as log:
         key = log.key
         private, place = old.private(key), new.private(key)
-        with carrying(old.streams(), new.streams()) as carry:
+        with carrying(key, old.keeping(), new.keeping()) as carry:
             _require_room(private, place, is_under_way=bool(_held(old).moved_to))
             done = new.begin(key)
             _require_prefix(log, new, done)
@@ -107,7 +109,7 @@ def _copy(old: End, new: End, carrying: Carrying, progress: Progress | None) -> 
             _take(log, new, done, progress)
             _require_whole(log, new)
             carry()
-            _move_private(private, place)
+            _move_kept(private, place)
             new.finish(Head(log.size, log.root, log.checkpoint))
 
 
@@ -154,29 +156,24 @@ def _require_prefix(log: Log, new: End, done: int) -> None:
         )
 
 
-# What is private to the machine
+# What is kept with the log
 
 
-def _private_names(folder: Path) -> list[str]:
-    """List what is private, but for streams: files and folders, from that folder on."""
-    found = [path for path in _in(folder) if path.name not in {*_THE_LOG, "private"}]
-    names = [str(path.relative_to(folder)) for path in (*found, *_in(folder / "private"))]
-    return sorted(name for name in names if name != _STREAMS)
-
-
-def _in(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.name not in _NOT_MOVED)
 
 
 def _require_room(private: Path, place: Path, *, is_under_way: bool) -> None:
-    """Refuse, before anything is done, to mix private files of two places.
+    """Refuse, before anything is done, to mix files of two places.
 
     What is there of the same names makes room where all of its bytes are about to come, too.
     """
     if is_under_way:
         return  # what is there may be what was moved so far
     with reported(f"cannot make room in {place}"):
-        for name in _private_names(private):
+        for name in _names(private):
             there = place / name
             if not there.is_dir():
                 continue
@@ -187,7 +184,7 @@ def _require_room(private: Path, place: Path, *, is_under_way: bool) -> None:
                     + (f" and {len(only_there) - 1} more" if len(only_there) > 1 else "")
                     + f" that {private / name} does not have",
                     hint="Keep it elsewhere, and move the log again: "
-                    f"mv {there} {place.with_name('-'.join([place.name, *Path(name).parts]))}",
+                    f"mv {there} {place.with_name(f'{place.name}-{name}')}",
                 )
             shutil.rmtree(there)
 
@@ -205,15 +202,14 @@ def _only_in(folder: Path, other: Path) -> list[Path]:
     )
 
 
-def _move_private(private: Path, place: Path) -> None:
-    """Move private files, each name whole: they are at one of the two places at any time."""
-    with reported(f"cannot move private files from {private} to {place}"):
+def _move_kept(private: Path, place: Path) -> None:
+    """Move files and folders, each name whole: they are at one of the two places at any time."""
+    with reported(f"cannot move files from {private} to {place}"):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in _private_names(private):
+        for name in _names(private):
             source, target = private / name, place / name
-            if source.name.startswith("."):
+            if name.startswith("."):
                 continue  # half a copy of ours, or of a file that is replaced
-            target.parent.mkdir(mode=0o700, exist_ok=True)
             if source.stat().st_dev == place.stat().st_dev and not target.is_dir():
                 source.replace(target)
                 continue
@@ -226,9 +222,6 @@ def _move_private(private: Path, place: Path) -> None:
                 )
             os.sync()
             shutil.rmtree(source) if source.is_dir() else source.unlink()
-        for emptied in (private / _STREAMS, private / "private"):
-            if emptied.is_dir() and not _in(emptied):
-                emptied.rmdir()
         os.sync()
 
 

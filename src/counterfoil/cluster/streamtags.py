@@ -12,7 +12,7 @@ _AT_ONCE = 10_000  # rows of one query
 
 
 class StreamTags:
-    """The index of one stream in one epoch; see `ledger.streamplace.SubjectRows`.
+    """The index of one stream in one epoch; see `ledger.keeping.SubjectRows`.
 
     Rows wait in memory until `flush`. A reader that finds tags of another epoch goes without.
 

@@ -19,17 +19,17 @@ from typing import Any
 
 from counterfoil.core import principals
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
-from counterfoil.core.merkle import HASH_BYTES, Hash, root_of
+from counterfoil.core.merkle import Hash, root_of
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.data.fingerprint import SALT_BYTES, Fingerprint, Progress, fingerprint
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.disk import read_file, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.keyfiles import home
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import heard_in
+from counterfoil.vault.files import files_of
 
 # A word: a name of several could pass for a sentence of ours wherever it is printed.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -85,7 +85,7 @@ class Datasets:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._folder = log.folder / "private" / "data"
+        self._files = files_of(log)
 
     def add(
         self,
@@ -251,34 +251,32 @@ class Datasets:
                 )
 
     def _keep(self, digest: str, salt: bytes, print_: Fingerprint) -> None:
-        disk = self._log.disk
-        with reported(f"cannot keep the salt of the data set in {self._folder}"):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._folder.chmod(0o700)
-            disk.replace(self._folder, f"{digest}.leaves", b"".join(print_.leaves), 0o600)
-            kept: JsonValue = {
-                "check": _check_of(salt, print_.source),
-                "salt": format_base64(salt),
-                "source": print_.source,
-            }
-            disk.replace(self._folder, f"{digest}.json", format_json(kept), 0o600)
+        self._files.put(f"data/{digest}.leaves", b"".join(print_.leaves))
+        kept: JsonValue = {
+            "check": _check_of(salt, print_.source),
+            "salt": format_base64(salt),
+            "source": print_.source,
+        }
+        self._files.put(f"data/{digest}.json", format_json(kept))
 
     def _kept(self, dataset: Dataset) -> tuple[bytes, str, Sequence[Hash]]:
-        path = self._folder / f"{dataset.digest}.json"
-        if not path.exists():
+        name = f"data/{dataset.digest}.json"
+        where = self._files.where(name)
+        if not self._files.has(name):
             raise UnavailableError(
-                f"salt and leaves of {dataset.name} are not in {self._folder}",
+                f"salt and leaves of {dataset.name} are not here: there is no {where}",
                 hint="They lie with the ledger of whoever added it; the log has only the root.",
             )
-        match parse_canonical(read_file(path, _MAX_KEPT_BYTES), what=str(path)):
+        match parse_canonical(self._files.get(name, _MAX_KEPT_BYTES), what=where):
             case {"check": str(check), "salt": str(encoded), "source": str(kind)}:
                 salt = parse_base64(encoded, "salt", size=SALT_BYTES)
-                leaves = _read_leaves(path.with_suffix(".leaves"))
+                data = self._files.get(f"data/{dataset.digest}.leaves", _MAX_LEAVES_BYTES)
+                leaves = split_hashes(data)
                 if check == _check_of(salt, kind) and root_of(leaves).hex() == dataset.digest:
                     return salt, kind, leaves
         raise VerificationError(
-            f"{path} and its leaves are not those of {dataset.name}",
-            hint="Restore the private folder from a backup.",
+            f"{where} and its leaves are not those of {dataset.name}",
+            hint="Restore what is private from a backup.",
         )
 
 
@@ -298,11 +296,6 @@ def check_name(name: str, what: str) -> None:
 def _check_of(salt: bytes, source: str) -> str:
     """Tie salt and kind of source together: a changed salt must not look like changed data."""
     return sha256(salt + source.encode()).hexdigest()
-
-
-def _read_leaves(path: Path) -> list[Hash]:
-    data = read_file(path, _MAX_LEAVES_BYTES)
-    return [Hash(data[at : at + HASH_BYTES]) for at in range(0, len(data), HASH_BYTES)]
 
 
 def _dataset(found: Found) -> Dataset:

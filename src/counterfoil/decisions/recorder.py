@@ -31,7 +31,7 @@ from counterfoil.decisions.ring import Ring, allocate
 from counterfoil.decisions.rowcodec import RowCodec
 from counterfoil.errors import CounterfoilError, UnavailableError
 from counterfoil.ledger.disk import reported, require_posix
-from counterfoil.ledger.streamplace import StreamPlace
+from counterfoil.ledger.keeping import StreamPlace
 from counterfoil.vault.keystore import FileKeyStore
 
 RING_BYTES: Final = 1 << 24  # a second and a half of 10,000 rows of 1 KiB a second

@@ -19,8 +19,8 @@ from counterfoil.core.stream import (
     sign_ticket,
 )
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
+from counterfoil.ledger.keeping import Streams
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.streamplace import Streams
 from counterfoil.ledger.trust import Trust, heard_in, newest_heard
 from counterfoil.vault.folder import FolderStreams
 from counterfoil.vault.keystore import FileKeyStore
@@ -34,7 +34,8 @@ TICKET_KEY = "tickets"
 
 def streams_of(log: Log) -> Streams:
     """Tell where all streams of a log are kept; there may be none."""
-    return log.engine.streams or FolderStreams(log.folder, log.random)
+    keeping = log.engine.keeping
+    return FolderStreams(log.folder, log.random) if keeping is None else keeping.streams
 
 
 class DecisionStream:

@@ -35,7 +35,7 @@ from counterfoil.decisions.ring import Ring
 from counterfoil.decisions.rowcodec import RowCodec
 from counterfoil.errors import CounterfoilError, VerificationError
 from counterfoil.ledger.disk import is_url
-from counterfoil.ledger.streamplace import StreamPlace
+from counterfoil.ledger.keeping import StreamPlace
 from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.store import StreamStore
 
@@ -189,7 +189,7 @@ def _find_place(address: str) -> Path | StreamPlace:
     if not is_url(address):
         return Path(address)
     url, _, stream = address.rpartition("#")
-    return cluster.DatabaseStreams(url).place(bytes.fromhex(stream))
+    return cluster.DatabaseKeeping(url).streams.place(bytes.fromhex(stream))
 
 
 def main(arguments: list[str]) -> int:

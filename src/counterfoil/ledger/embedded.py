@@ -45,7 +45,7 @@ class Embedded:
         self.is_shared = False
         self.writers = Writers.ONE
         self.blobs = FolderBlobs(folder / "blobs", disk)
-        self.streams = None
+        self.keeping = None
         self._ledger = folder
         self._folder = folder / "log"
         self._disk = disk

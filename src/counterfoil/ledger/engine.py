@@ -12,7 +12,7 @@ from typing import Protocol
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.ledger.blobs import Blobs
 from counterfoil.ledger.countersign import Witnesses
-from counterfoil.ledger.streamplace import Streams
+from counterfoil.ledger.keeping import Keeping
 from counterfoil.ledger.tree import Tree
 
 
@@ -82,8 +82,8 @@ class Engine(Protocol):
         """What lies beside the log."""
 
     @property
-    def streams(self) -> Streams | None:
-        """Where streams of this log are kept, if not in a folder of this machine."""
+    def keeping(self) -> Keeping | None:
+        """Where what is private is kept, if not in a folder of this machine."""
 
     @property
     def witnesses(self) -> Witnesses:

@@ -18,7 +18,6 @@ from counterfoil.core.statement import SHA256, Subject, parse_statement
 from counterfoil.core.testimony import check_attestation
 from counterfoil.data.datasets import Dataset, Datasets, check_name
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import Attested, Log
 from counterfoil.ledger.reading import Found
@@ -26,16 +25,12 @@ from counterfoil.ledger.trust import PRODUCTION, Trust, heard_in
 from counterfoil.models.approval import approval_of
 from counterfoil.models.evaluate import evaluate
 from counterfoil.models.explain import explainer_for
-from counterfoil.models.formats import (
-    PICKLE,
-    SKOPS,
-    known_formats,
-    read_model,
-)
+from counterfoil.models.formats import MAX_MODEL_BYTES, PICKLE, SKOPS, known_formats
 from counterfoil.models.intake import CALLABLE, code_of, take
 from counterfoil.models.predict import Predictor
 from counterfoil.models.terms import Terms
 from counterfoil.models.version import Model, Version, predictor_on, read_version
+from counterfoil.vault.files import files_of
 
 
 class Models:
@@ -49,7 +44,7 @@ class Models:
     def __init__(self, log: Log, decide: Callable[..., Any]) -> None:
         self._log = log
         self._decide = decide
-        self._folder = log.folder / "private" / "models"
+        self._files = files_of(log)
 
     def add(
         self,
@@ -94,6 +89,8 @@ class Models:
             if version.digest == digest or self._is_same(version, kind, loaded)
         ]
         if known:
+            if known[-1].digest == digest:
+                self._keep(digest, file)  # others may have it, and it is to be here as well
             return self._model(known[-1], predictor, terms, stage)
         explainer = explainer_for(loaded)
         about: dict[str, JsonValue] = {
@@ -218,7 +215,7 @@ class Models:
             VerificationError: it is not.
         """
         version = self.show(name)
-        if version.format != CALLABLE or (self._folder / version.digest).exists():
+        if version.format != CALLABLE or self._files.has(_file_name(version.digest)):
             self._stored(version)
         return version
 
@@ -328,8 +325,9 @@ class Models:
 
     def _is_same(self, version: Version, kind: str, loaded: Any) -> bool:
         """Whether a stored version is the same model: skops writes other bytes at each dump."""
-        path = self._folder / version.digest
-        if kind != SKOPS.name or version.format != kind or not path.exists():
+        if kind != SKOPS.name or version.format != kind:
+            return False
+        if not self._files.has(_file_name(version.digest)):
             return False
         known = SKOPS.load(self._stored(version), version.types)
         return pickle.dumps(known) == pickle.dumps(loaded)
@@ -364,19 +362,18 @@ class Models:
         return self._model(version, predictor_on(loaded, terms), terms, stage)
 
     def _keep(self, digest: str, file: bytes) -> None:
-        with reported(f"cannot keep the model in {self._folder}"):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._folder.chmod(0o700)
-            Disk().replace(self._folder, digest, file, 0o600)
+        if not self._files.has(_file_name(digest)):
+            self._files.put(_file_name(digest), file)
 
     def _stored(self, version: Version) -> bytes:
-        path = self._folder / version.digest
-        if not path.exists():
+        name = _file_name(version.digest)
+        if not self._files.has(name):
             raise UnavailableError(
-                f"the file of {version.name} {version.version} is not in {self._folder}",
-                hint="Add the file on this machine; it must have the attested digest.",
+                f"the file of {version.name} {version.version} is not here: there is no "
+                f"{self._files.where(name)}",
+                hint="Add the file here; it must have the attested digest.",
             )
-        file = read_model(path)
+        file = self._files.get(name, MAX_MODEL_BYTES)
         self._require_digest(version, file)
         return file
 
@@ -403,6 +400,10 @@ class Models:
             types=version.types,
             _decide=self._decide,
         )
+
+
+def _file_name(digest: str) -> str:
+    return f"models/{digest}"
 
 
 def _columns(rows: Any, model: Model) -> Any:

@@ -79,7 +79,7 @@ class SiteEngine:
             raise
         self.name = source.name
         self.blobs = RemoteBlobs(source)
-        self.streams = None
+        self.keeping = None
         self.witnesses = Witnesses(self.keys, self._trusted.places)
         self._tree = SiteTree(source, folder, TileCache(None))
         self._follower = Follower(

@@ -1,4 +1,4 @@
-"""Carrying streams from one place to another, as they are: encrypted, erased, in their epoch."""
+"""Carrying all that is private from one place to another; streams encrypted as they are."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from counterfoil.core.keys import VerifierKey
 from counterfoil.errors import ConflictError
-from counterfoil.ledger.streamplace import OpenPlace, Streams
+from counterfoil.ledger.keeping import Files, Keeping, OpenPlace, Streams
+from counterfoil.ledger.places import Places
 from counterfoil.vault.epoch import EPOCH_NOTE
+from counterfoil.vault.files import FolderFiles, SealedFiles
 from counterfoil.vault.folder import FolderStreams
 from counterfoil.vault.intent import INTENT_NOTE
+from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.seal import SLOT_BYTES
 
+_MOST_BYTES = 4 << 30  # of a file: more than any of ours has
 _AT_ONCE = 256  # records of one commit: a few of the largest still fit into a journal
 
 
 @contextlib.contextmanager
-def carrying(source: Path | Streams, target: Path | Streams) -> Iterator[Callable[[], None]]:
-    """Keep everybody from recording into the streams of a place, until they are elsewhere.
+def carrying(
+    key: VerifierKey, source: Path | Keeping, target: Path | Keeping
+) -> Iterator[Callable[[], None]]:
+    """Keep everybody from recording at one place, until all that is private is at another.
 
     Args:
-        source: Where they are: a ledger's folder, or what its engine keeps them in.
-        target: Where they go.
+        key: The log's.
+        source: Where it is: the ledger's folder, or its database.
+        target: Where it goes.
 
     Yields:
-        What carries them over. Each is at one of the two places, whole, at any time; doing it
-        again goes on.
+        What carries it over. Each stream and file is at one of the two places, whole, at any time;
+        doing it again goes on.
 
     Raises:
         ConflictError: somebody records, or the target has records that the source has not.
     """
-    old, new = _as_streams(source), _as_streams(target)
+    old, new = _streams(source), _streams(target)
     with contextlib.ExitStack() as held:
         opened = {}
         for stream in old.ids():
@@ -45,8 +53,26 @@ def carrying(source: Path | Streams, target: Path | Streams) -> Iterator[Callabl
                 _copy(one, new, stream)
                 one.close()
                 old.place(stream).remove()
+            _carry_files(_files(key, source), _files(key, target))
+            if isinstance(source, Path):
+                _remove_empty(source / "private")
 
         yield carry
+
+
+def _carry_files(old: Files, new: Files) -> None:
+    """Carry files over; they are named by digests, so one of a name is as good as another."""
+    for name in old.names():
+        if not new.has(name):
+            new.put(name, old.get(name, _MOST_BYTES))
+        old.remove(name)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder and those in it, as far as nothing is in them."""
+    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _require_contained(new: Streams, stream: bytes, one: OpenPlace) -> None:
@@ -83,5 +109,11 @@ def _copy(one: OpenPlace, new: Streams, stream: bytes) -> None:
         there.close()
 
 
-def _as_streams(where: Path | Streams) -> Streams:
-    return FolderStreams(where) if isinstance(where, Path) else where
+def _streams(where: Path | Keeping) -> Streams:
+    return FolderStreams(where) if isinstance(where, Path) else where.streams
+
+
+def _files(key: VerifierKey, where: Path | Keeping) -> Files:
+    if isinstance(where, Path):
+        return FolderFiles(where)
+    return SealedFiles(where.files, FileKeyStore(Places(key.name).vault_keys), key.name)

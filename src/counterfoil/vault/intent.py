@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from counterfoil.core.canonical import format_json, parse_canonical
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.errors import FormatError, VerificationError
-from counterfoil.ledger.streamplace import OpenPlace
+from counterfoil.ledger.keeping import OpenPlace
 from counterfoil.vault.seal import NONCE_BYTES, Random
 
 INTENT_EPOCH = 0  # epochs that wrap records count from 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from counterfoil.errors import VerificationError
-from counterfoil.ledger.streamplace import StreamTree
+from counterfoil.ledger.keeping import StreamTree
 from counterfoil.vault.epoch import Epoch
 from counterfoil.vault.keystore import KeyStore
 from counterfoil.vault.seal import NONCE_BYTES, EpochKeys, Random, relabel, rewrap, slot_epoch

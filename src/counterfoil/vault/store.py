@@ -1,6 +1,6 @@
 """The private side of one stream: its tree, with every record encrypted and erasable.
 
-It lies in a place (see `ledger.streamplace`), and the keys lie in a `KeyStore`, somewhere else.
+It lies in a place (see `ledger.keeping`), and the keys lie in a `KeyStore`, somewhere else.
 A record is recomputed from its disclosures, so the tree's leaf also checks what was decrypted.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from counterfoil.core.merkle import Hash
 from counterfoil.core.record import Sealed
 from counterfoil.errors import ConflictError, FormatError
-from counterfoil.ledger.streamplace import OpenPlace, StreamPlace, StreamTree, SubjectRows
+from counterfoil.ledger.keeping import OpenPlace, StreamPlace, StreamTree, SubjectRows
 from counterfoil.vault.epoch import EPOCH_NOTE, EPOCH_S, Epoch, format_epoch
 from counterfoil.vault.folder import FolderPlace
 from counterfoil.vault.intent import INTENT_NOTE, Intent, format_intent, read_intent

@@ -10,7 +10,7 @@ from typing import Self
 from counterfoil.core.merkle import Hash
 from counterfoil.core.record import field_digest, format_record, record_leaf
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.streamplace import OpenPlace, StreamPlace, StreamTree, SubjectRows
+from counterfoil.ledger.keeping import OpenPlace, StreamPlace, StreamTree, SubjectRows
 from counterfoil.vault.epoch import EPOCH_NOTE, Epoch, parse_epoch
 from counterfoil.vault.keystore import KeyStore
 from counterfoil.vault.seal import (

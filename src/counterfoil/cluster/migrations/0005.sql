@@ -52,3 +52,12 @@ CREATE TABLE stream_tags (
     position bigint,
     PRIMARY KEY (stream, epoch, tag, position)
 );
+
+-- Files that are private, encrypted by the vault: salts of data sets, models.
+CREATE TABLE private_files (
+    name text,
+    part integer,
+    data bytea NOT NULL,
+    PRIMARY KEY (name, part)
+);
+ALTER TABLE private_files ALTER COLUMN data SET STORAGE EXTERNAL;

@@ -1,12 +1,13 @@
-"""Where the private side of a stream lies, and what the vault asks of such a place.
+"""Where what is private of a log is kept, and what the vault asks of such a place.
 
 A folder of one machine (see `vault.folder`), or the database of a log that outgrew one (`cluster`).
-What lies there is encrypted by the vault; a place holds no keys.
+Records of streams are encrypted by the vault, and in a database all else is too; a place holds no
+keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from counterfoil.core.merkle import Hash
@@ -164,6 +165,55 @@ class StreamPlace(Protocol):
         """
 
 
+class Files(Protocol):
+    """Files that are private: salts of data sets, models. Names are `data/…` and `models/…`."""
+
+    def where(self, name: str) -> str:
+        """Tell what messages call the file."""
+
+    def names(self) -> list[str]:
+        """List them."""
+
+    def has(self, name: str) -> bool:
+        """Whether it is there."""
+
+    def get(self, name: str, most: int) -> bytes:
+        """Read a file that is there, of so many bytes at most.
+
+        Raises:
+            FormatError: it has more.
+            UnavailableError: it is not there, or the place refuses.
+            VerificationError: it was changed.
+        """
+
+    def put(self, name: str, data: bytes) -> None:
+        """Put a file there, whole and durably, in the place of another one of this name."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file that was moved elsewhere."""
+
+
+class Parts(Protocol):
+    """Files in a database, each in parts; what is in them is for the vault to encrypt."""
+
+    name: str  # what messages call the place
+
+    def names(self) -> list[str]:
+        """List the files."""
+
+    def has(self, name: str) -> bool:
+        """Whether it is there."""
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """Read a file part by part; none if it is not there."""
+
+    def write(self, name: str, parts: Iterable[bytes]) -> None:
+        """Put a file there, all parts or none."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+
+
 class Streams(Protocol):
     """Where all streams of a log are kept."""
 
@@ -175,3 +225,15 @@ class Streams(Protocol):
 
     def place(self, stream: bytes) -> StreamPlace:
         """Tell where a stream is kept, or is to be."""
+
+
+class Keeping(Protocol):
+    """What keeps all that is private of a log, where that is no folder of this machine."""
+
+    @property
+    def streams(self) -> Streams:
+        """Its streams."""
+
+    @property
+    def files(self) -> Parts:
+        """All else."""
