@@ -19,7 +19,7 @@ from typing import Any
 
 from counterfoil.core import principals
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
-from counterfoil.core.merkle import Hash, root_of
+from counterfoil.core.merkle import Hash, root_of, split_hashes
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.data.fingerprint import SALT_BYTES, Fingerprint, Progress, fingerprint
