@@ -305,8 +305,9 @@ class DecisionStream:
 def _not_here(log: Log, declaration: StreamDeclaration) -> UnavailableError:
     """Make the error of a stream whose records are elsewhere; the log is only told of them."""
     moved_to = log.engine.moved_to()
+    where = streams_of(log).place(declaration.stream_id).name
     return UnavailableError(
-        f"the records of {declaration.system} are not in {log.folder}",
+        f"the records of {declaration.system} are not in {where}",
         hint=f"The log was moved to {moved_to}, and they went along: name that place."
         if moved_to
         else "They lie with whoever recorded them; the log has only what their batches commit to.",

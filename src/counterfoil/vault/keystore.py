@@ -88,7 +88,8 @@ class FileKeyStore:
                     raise UnavailableError(
                         f"there is no key {path}",
                         hint="What it wrapped opens no more: its epoch has ended, or the key "
-                        "store is not the one this ledger was written with.",
+                        "store is not the one this ledger was written with. Machines that record "
+                        "into one log on PostgreSQL share it.",
                     )
                 self._create(path, stream, epoch)
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
