@@ -94,7 +94,9 @@ class DatabasePlace:
 
     def exists(self) -> bool:
         """Whether it has a row."""
-        return self._stream in self._streams.ids()
+        with self._streams.transaction("looking for a stream") as connection:
+            found = connection.execute("SELECT FROM streams WHERE id = %s", (self._stream,))
+            return found.rowcount == 1
 
     def create(self, note: str, data: bytes) -> OpenRows:
         """Make the row and the note, in one transaction."""

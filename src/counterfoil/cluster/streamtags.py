@@ -72,7 +72,7 @@ class StreamTags:
                 part = rows[start : start + _AT_ONCE]
                 connection.execute(
                     "INSERT INTO stream_tags (stream, epoch, tag, position)"
-                    " SELECT %s, %s, * FROM unnest(%s::bytea[], %s::bigint[])"
+                    " SELECT %s, %s, * FROM unnest(%b::bytea[], %b::bigint[])"
                     " ON CONFLICT DO NOTHING",
                     (number, self._epoch, [tag for tag, _ in part], [place for _, place in part]),
                 )
