@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+import os
 import random
 import socket
 import ssl
@@ -19,7 +20,12 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from counterfoil.errors import CounterfoilError, UnavailableError, VerificationError
+from counterfoil.errors import (
+    CounterfoilError,
+    FormatError,
+    UnavailableError,
+    VerificationError,
+)
 from counterfoil.ledger.web import Answer, OversizedError, Peer
 from counterfoil.remote.refusals import refusal
 
@@ -32,6 +38,9 @@ APPEND_WITHIN_S = 60.0
 REFUSED_WITHIN_S = 1.5
 """The same where connections are refused and the server was not heard yet: the address is wrong, or
 nothing runs there. One that was heard may be starting again."""
+
+CERTIFICATE_VARIABLE, KEY_VARIABLE = "COUNTERFOIL_CLIENT_CERT", "COUNTERFOIL_CLIENT_KEY"
+"""Environment variables that name our certificate, for servers that ask for one, and its key."""
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -82,17 +91,20 @@ class Client:
         self._was_heard = False
         self._is_closed = threading.Event()
         self._read_within_s, self._append_within_s = read_within_s, append_within_s
+        tls = _own_tls() if url.startswith("https:") else None
         self._peer = Peer(
             url,
             what="ledger",
             hint="Check the address and the server, then try again; nothing was half-done.",
             within_s=max(read_within_s, _LEAST_S),
+            tls=tls,
         )
         self._appends = Peer(
             url,
             what="ledger",
             hint="The entries may be in or not; appending them again is safe, each is taken once.",
             within_s=max(append_within_s, _LEAST_S),
+            tls=tls,
         )
 
     def get(self, path: str, most: int, *, fresh: bool = False) -> bytes | None:
@@ -203,6 +215,29 @@ class Client:
                 hint="Somebody on the way, or the server, sends what no ledger holds.",
             )
         return data
+
+
+def _own_tls() -> ssl.SSLContext | None:
+    """Make what introduces us to servers with the certificate that the environment names, if any.
+
+    Raises:
+        FormatError: there is no such certificate and key; names the files.
+    """
+    certificate = os.environ.get(CERTIFICATE_VARIABLE)
+    if not certificate:
+        return None
+    key = os.environ.get(KEY_VARIABLE) or certificate
+    tls = ssl.create_default_context()
+    try:
+        # Without a passphrase of ours, the library would ask for one at the terminal.
+        tls.load_cert_chain(certificate, key, password=b"")
+    except OSError as error:
+        raise FormatError(
+            f"{certificate} and {key} are no certificate and its key: {error}",
+            hint=f"{CERTIFICATE_VARIABLE} names a certificate in PEM, with those that lead to its "
+            f"authority; {KEY_VARIABLE} its key, without a passphrase.",
+        ) from error
+    return tls
 
 
 def _retry_after(value: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import ipaddress
 import socket
 import ssl
@@ -18,7 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger import sign_request
+from counterfoil.remote.client import Client
 
 from .conftest import SOON_S
 
@@ -328,3 +331,31 @@ def test_bodies_that_drip_are_given_up(shared):
         stop.set()
         thread.join()
     assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_our_client_comes_through_mtls(serve, certificates, monkeypatch):
+    """With a certificate it reads and appends unsigned; without one it says what is wrong."""
+    cert, key = certificates["server"]
+    client = ssl.create_default_context(cafile=str(certificates["ca"]))
+    client.load_cert_chain(*certificates["client"])
+    served = serve(
+        *("--tls-cert", cert, "--tls-key", key, "--client-ca", certificates["ca"]),
+        *("--url", "https://localhost"),
+        tls=client,
+    )
+    served.ask("GET", "/checkpoint")
+    url = f"https://localhost:{served.port}"
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates["ca"]))
+    question = functools.partial(Client, url, read_within_s=0.5, append_within_s=5.0)
+    with pytest.raises(UnavailableError, match=r"(?i)alert|reset|closed|broken|EOF"):
+        question().get("checkpoint", 10_000)
+    monkeypatch.setenv("COUNTERFOIL_CLIENT_CERT", str(certificates["client"][0]))
+    with pytest.raises(FormatError, match=r"client\.crt and .* are no certificate and its key"):
+        question()
+    monkeypatch.setenv("COUNTERFOIL_CLIENT_KEY", str(certificates["client"][1]))
+    asked = question()
+    assert asked.get("checkpoint", 10_000).startswith(b"counterfoil.local/")
+    body = served.envelope("by our client")
+    answer = asked.post("entries", body, "application/json", 1 << 20, doing="appending")
+    assert answer.status == 200
+    asked.close()
