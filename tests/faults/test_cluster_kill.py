@@ -160,14 +160,6 @@ def load(postgres, tmp_path):
 
 
 @pytest.fixture
-def s3(object_store, monkeypatch):
-    """An S3-compatible server that what is tested here finds."""
-    for name, value in object_store.environment.items():
-        monkeypatch.setenv(name, value)
-    return object_store
-
-
-@pytest.fixture
 def way_to():
     """Makes proxies."""
     made = []

@@ -245,6 +245,10 @@ class SeaweedFS:
             else:
                 return
 
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End it without a word."""
         self._process.kill()
