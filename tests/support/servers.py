@@ -236,7 +236,8 @@ class SeaweedFS:
         until = time.monotonic() + READY_S
         while True:
             try:
-                obstore.put(bucket, "ready", b"")
+                obstore.put(bucket, "ready", b"bytes")  # none at all would need no volume
+                obstore.get(bucket, "ready").bytes()
             except (BaseError, OSError):
                 said = (self.folder / "log").read_text()[-2000:]
                 assert time.monotonic() < until, said
