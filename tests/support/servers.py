@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -181,7 +180,7 @@ class SeaweedFS:
     need not leave it, as SeaweedFS answers before anything is synced.
     """
 
-    def __init__(self, place: Path | None = None) -> None:
+    def __init__(self) -> None:
         peers = ROOT / ".venv-peers"
         self._program = peers / "bin" / "weed"
         if not self._program.exists():
@@ -189,7 +188,7 @@ class SeaweedFS:
             done = subprocess.run(make, capture_output=True, check=False)
             if done.returncode or not self._program.exists():
                 raise MissingError("S3 IS NOT TESTED: `make .venv-peers/.made` does not work here")
-        self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-seaweedfs-", dir=place))
+        self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-seaweedfs-"))
         names = [f"{part}.port" for part in ("master", "volume", "filer", "s3")]
         self._ports = {name: free_port() for one in names for name in (one, f"{one}.grpc")}
         self.port = self._ports["s3.port"]
