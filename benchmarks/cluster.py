@@ -2,9 +2,8 @@
 
 Receipts a second for 64 clients in 1, 2 and 4 processes, and batches of 1,000 beside PostgreSQL's
 own COPY of the same bytes into a table. The server is started here with its defaults and its data
-in COUNTERFOIL_BENCH, or the system's temporary folder; tiles go into a folder, and into moto's
-stand-in for S3, which is slower than what it stands for. `--json` prints the figures, `--quick`
-measures less.
+in COUNTERFOIL_BENCH, or the system's temporary folder; tiles go into a folder, and into SeaweedFS
+over S3, its data beside them. `--json` prints the figures, `--quick` measures less.
 """
 
 from __future__ import annotations
@@ -68,12 +67,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=place) as folder:
         os.environ["COUNTERFOIL_HOME"] = f"{folder}/home"
         tempfile.tempdir = place
-        postgres, moto = servers.Postgres(), servers.Moto()
-        os.environ.update(moto.environment)
+        postgres, seaweedfs = servers.Postgres(), servers.SeaweedFS()
+        os.environ.update(seaweedfs.environment)
         try:
             for kind, tiles in (
                 ("folder", f"file://{folder}/tiles"),
-                ("moto", f"s3://{servers.BUCKET}"),
+                ("seaweedfs", f"s3://{servers.BUCKET}"),
             ):
                 for processes in (1, 2, 4):
                     url = make_log(postgres, f"{kind}_{processes}", tiles)
@@ -82,7 +81,7 @@ def main() -> None:
                 url = make_log(postgres, f"{kind}_batches", tiles)
                 figures.update(batches(postgres, url, kind, rounds=5 if options.quick else 20))
         finally:
-            moto.close()
+            seaweedfs.close()
             postgres.close()
     if options.json:
         print(json.dumps(figures, indent=2))

@@ -22,7 +22,7 @@ import pytest
 import servers
 from hypothesis import HealthCheck, settings
 
-Server = TypeVar("Server", servers.Postgres, servers.Moto)
+Server = TypeVar("Server", servers.Postgres, servers.SeaweedFS)
 
 # The contracts' tests need other versions of packages: `make test-contracts` runs them, apart.
 collect_ignore = ["contracts"]
@@ -92,9 +92,9 @@ def postgres() -> Iterator[servers.Postgres]:
 
 
 @pytest.fixture(scope="session")
-def moto() -> Iterator[servers.Moto]:
-    """What stands for S3; whoever stops it starts it again."""
-    yield from run_server(servers.Moto)
+def object_store() -> Iterator[servers.SeaweedFS]:
+    """An S3-compatible server; whoever stops it starts it again."""
+    yield from run_server(servers.SeaweedFS)
 
 
 @pytest.fixture

@@ -343,6 +343,14 @@ def small_disk(request, tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def s3(object_store, monkeypatch):
+    """An S3-compatible server that what is tested here finds."""
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    return object_store
+
+
+@pytest.fixture
 def near_witness(monkeypatch):
     """Lets logs ask their witness in this process; the class of that witness."""
     monkeypatch.setattr(countersign, "LocalWitness", NearWitness)

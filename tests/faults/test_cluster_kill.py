@@ -45,6 +45,7 @@ class Load:
         self.workers = []
         self.roots = {}
         self.recoveries = []
+        self.restarts = []
 
     def staff(self):
         """Have as many workers as there are to be."""
@@ -129,6 +130,8 @@ class Load:
         if self.recoveries:
             figures["median recovery s"] = round(statistics.median(self.recoveries), 3)
             figures["longest recovery s"] = round(max(self.recoveries), 3)
+        if self.restarts:
+            figures["median restart s"] = round(statistics.median(self.restarts), 3)
         print(figures)  # noqa: T201 shown by -s, and when something fails
         assert (figures["missing"], figures["conflicting checkpoints"]) == (0, 0)
         return figures
@@ -181,10 +184,9 @@ def test_leaders_are_killed_under_load(load):
     assert figures["acknowledged"] > KILLS
 
 
-def test_leaders_are_killed_over_an_object_store(load, moto, monkeypatch):
+@pytest.mark.usefixtures("s3")
+def test_leaders_are_killed_over_an_object_store(load):
     """The same where every tile goes over the network."""
-    for name, value in moto.environment.items():
-        monkeypatch.setenv(name, value)
     busy, chance = load(f"s3://ledgers/{secrets.token_hex(4)}"), random.Random(8)  # noqa: S311 when to kill
     busy.progress(0.0, 5)
     while len(busy.recoveries) < KILLS // 5:
@@ -220,11 +222,9 @@ def test_way_to_the_database_is_cut(load, postgres, way_to, how):
     assert refused == {"UnavailableError"}
 
 
-def test_way_to_the_object_store_is_cut(load, moto, way_to, monkeypatch):
+def test_way_to_the_object_store_is_cut(load, s3, way_to, monkeypatch):
     """Without the object store nothing is published, and callers hear why; then all of it is."""
-    way = way_to(moto.port)
-    for name, value in moto.environment.items():
-        monkeypatch.setenv(name, value)
+    way = way_to(s3.port)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{way.port}")
     busy = load(f"s3://ledgers/{secrets.token_hex(4)}")
     busy.progress(0.0, 5)
@@ -304,15 +304,14 @@ def fill(folder):
     return filler
 
 
-def test_object_store_that_lost_everything(load, moto, monkeypatch):
+def test_object_store_that_lost_everything(load, s3):
     """A store that comes back empty is not signed over: the missing object is named."""
-    for name, value in moto.environment.items():
-        monkeypatch.setenv(name, value)
     busy = load(f"s3://ledgers/{secrets.token_hex(4)}")
     busy.progress(0.0, 5)
-    moto.kill()
+    s3.kill()
     busy.refusal("s3://ledgers/")
-    moto.start()
+    s3.set_back(None)
+    s3.start()
     busy.refusal("is not what was logged")
     busy.nursery.close()
     busy.nursery.news()
@@ -322,6 +321,20 @@ def test_object_store_that_lost_everything(load, moto, monkeypatch):
         ).fetchone()
     told = [line for line in busy.nursery.lines if "index" in line]
     assert row[0] >= max(line["index"] + line["count"] for line in told)
+
+
+def test_object_store_is_killed_under_load(load, s3):
+    """The object store ends without a word and starts again on what it has: nothing is missing."""
+    busy, chance = load(f"s3://ledgers/{secrets.token_hex(4)}"), random.Random(9)  # noqa: S311 when to kill
+    for _ in range(max(SOAK, 20) if SOAK else 3):
+        busy.progress(time.monotonic(), 5)
+        time.sleep(chance.random() * 0.5)
+        s3.kill()
+        at = time.monotonic()
+        s3.start()
+        busy.restarts.append(time.monotonic() - at)
+        busy.recoveries.append(busy.progress(at) - at)
+    busy.check()
 
 
 def test_nobody_waits_for_ever(load, postgres):

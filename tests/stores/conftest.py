@@ -154,7 +154,7 @@ def make_store(request, tmp_path, monkeypatch, signer):
         if kind == "postgres-files":
             tiles = tmp_path / name
             return Shared(f"{server.url}?tiles=file://{tiles}&schema={name}", signer, tiles)
-        for variable, value in request.getfixturevalue("moto").environment.items():
+        for variable, value in request.getfixturevalue("object_store").environment.items():
             monkeypatch.setenv(variable, value)
         tiles = f"s3://{servers.BUCKET}/{name}"
         return Shared(f"{server.url}?tiles={tiles}&schema={name}", signer, None)

@@ -1,4 +1,4 @@
-"""Servers that tests and benchmarks talk to: PostgreSQL as it is, and moto in the place of S3.
+"""Servers that tests and benchmarks talk to: PostgreSQL, and SeaweedFS for what speaks S3.
 
 Both are child processes that end with their parent, on free ports of this machine.
 """
@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -174,18 +173,25 @@ class Postgres:
             raise AssertionError((self.folder / "log").read_text()[-2000:])
 
 
-class Moto:
-    """A stand-in for S3: moto's server, whose memory ends with its process."""
+class SeaweedFS:
+    """An S3-compatible server, its data in a folder of its own.
+
+    One process that a SIGKILL ends as a whole. What it has answered for outlives that; a power cut
+    need not leave it, as SeaweedFS answers before anything is synced.
+    """
 
     def __init__(self) -> None:
         peers = ROOT / ".venv-peers"
-        self._program = peers / "bin" / "moto_server"
+        self._program = peers / "bin" / "weed"
         if not self._program.exists():
             make = ["make", "-C", ROOT, f"PYTHON={sys.executable}", ".venv-peers/.made"]
             done = subprocess.run(make, capture_output=True, check=False)
             if done.returncode or not self._program.exists():
                 raise MissingError("S3 IS NOT TESTED: `make .venv-peers/.made` does not work here")
-        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-seaweedfs-"))
+        names = [f"{part}.port" for part in ("master", "volume", "filer", "s3")]
+        self._ports = {name: free_port() for one in names for name in (one, f"{one}.grpc")}
+        self.port = self._ports["s3.port"]
         self.environment = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
             "AWS_ACCESS_KEY_ID": "nobody",
@@ -195,27 +201,53 @@ class Moto:
         self.start()
 
     def start(self) -> None:
-        """Start it, with one empty bucket."""
-        self._process = subprocess.Popen(
-            [self._program, "-H", "127.0.0.1", "-p", str(self.port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=end_with_parent,  # noqa: PLW1509 prctl allocates nothing
+        """Start, or start again on what it has, and wait until it keeps an object."""
+        import obstore  # noqa: PLC0415 an extra
+        from obstore.exceptions import BaseError  # noqa: PLC0415 likewise
+        from obstore.store import S3Store  # noqa: PLC0415 likewise
+
+        options = [f"-{name}={port}" for name, port in self._ports.items()]
+        options += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
+        options += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-s3.autoCreateBucket"]
+        # It is alone, so it need not wait for other voters; and it is to tell nobody about itself.
+        options += ["-master.electionTimeout=200ms", "-master.heartbeatInterval=40ms"]
+        options += ["-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.max=0"]
+        data = self.folder / "data"
+        data.mkdir(exist_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "-logtostderr", "server", f"-dir={data}", *options],
+                cwd=self.folder,
+                env={**os.environ, **self.environment},  # its one user is who these name
+                stdout=log,
+                stderr=log,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 prctl allocates nothing
+            )
+        bucket = S3Store(
+            BUCKET,
+            endpoint=self.environment["AWS_ENDPOINT_URL"],
+            access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            region=self.environment["AWS_REGION"],
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0},
         )
         until = time.monotonic() + READY_S
         while True:
-            put = urllib.request.Request(
-                f"http://127.0.0.1:{self.port}/{BUCKET}",
-                method="PUT",
-                headers={"Authorization": "AWS4-HMAC-SHA256 Credential=nobody/x/us-east-1/s3/x"},
-            )
             try:
-                with urllib.request.urlopen(put, timeout=10):  # noqa: S310 our own address
-                    return
-            except OSError:
-                assert time.monotonic() < until, "moto does not answer"
-                assert self._process.poll() is None, "moto ended"
-                time.sleep(0.1)
+                obstore.put(bucket, "ready", b"bytes")  # none at all would need no volume
+                obstore.get(bucket, "ready").bytes()
+            except (BaseError, OSError):
+                said = (self.folder / "log").read_text()[-2000:]
+                assert time.monotonic() < until, said
+                assert self._process.poll() is None, said
+                time.sleep(0.05)
+            else:
+                return
+
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """End it without a word."""
@@ -226,4 +258,16 @@ class Moto:
         """Send it a signal: stopped, it takes connections and never answers."""
         self._process.send_signal(number)
 
-    close = kill
+    def set_back(self, folder: Path | None) -> None:
+        """Put a copy of its data in the place of them while it is not running; without: nothing."""
+        shutil.rmtree(self.folder / "data")
+        if folder is not None:
+            shutil.copytree(folder, self.folder / "data")
+
+    def close(self) -> None:
+        """Stop it, and remove its data."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for port in self._ports.values():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 it chose that
+                left.unlink()

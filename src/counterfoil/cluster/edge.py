@@ -64,13 +64,7 @@ class Edge:
             VerificationError: the tiles are not those of the published checkpoint.
         """
         size = tree.size
-        frontier = Frontier.at(size, tree.node)
-        rows = []
-        level = 0
-        while size >> 8 * level:
-            nodes = size >> 8 * level
-            rows.append(tree.joined_hashes(level, nodes - nodes % TILE_WIDTH, nodes))
-            level += 1
+        frontier, rows = Frontier.at(size, tree.node), _open_rows(tree, size)
         begin = size - size % TILE_WIDTH
         entries = tuple(tree.bodies(begin, size))
         if frontier.root() != tree.root() or leaf_hashes(entries) != (rows[0] if rows else b""):
@@ -78,7 +72,13 @@ class Edge:
                 f"{tree.name}: the tiles are not those of the checkpoint at size {size}",
                 hint="An object was changed; `counterfoil log audit` names the first bad place.",
             )
-        return cls(frontier, tuple(rows), entries)
+        return cls(frontier, rows, entries)
+
+    @classmethod
+    def at_full_bundles(cls, tree: Tree) -> Edge:
+        """Read the edge of what is published as far as bundles are full; nothing is checked."""
+        size = tree.size - tree.size % TILE_WIDTH
+        return cls(Frontier.at(size, tree.node), _open_rows(tree, size))
 
     def open_tiles(self) -> dict[str, bytes]:
         """Give the partial tiles and the partial bundle at this size, by path."""
@@ -120,6 +120,14 @@ class Edge:
             rows[level] = row[len(row) - len(row) % _FULL_BYTES :]
         entries = rest[len(rest) - len(rest) % TILE_WIDTH :]
         return Growth(Edge(frontier, tuple(rows), entries), objects, outgrown)
+
+
+def _open_rows(tree: Tree, size: int) -> tuple[bytes, ...]:
+    """Read, for each tile level, the hashes in the tile that is not full at a size."""
+    rows: list[bytes] = []
+    while nodes := size >> 8 * len(rows):
+        rows.append(tree.joined_hashes(len(rows), nodes - nodes % TILE_WIDTH, nodes))
+    return tuple(rows)
 
 
 def split_entries(data: bytes, count: int) -> list[bytes]:

@@ -17,6 +17,7 @@ from counterfoil.cluster.address import Address, parse_address
 from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.keeping import DatabaseKeeping
+from counterfoil.cluster.lost import read_edge
 from counterfoil.cluster.objects import FolderObjects, Objects
 from counterfoil.cluster.remote import RemoteObjects
 from counterfoil.cluster.schema import is_outdated, migrate
@@ -104,6 +105,8 @@ class Cluster:
             with database.transaction("opening the ledger for writing") as connection:
                 require_here(self.name, state.read_moved(connection))
             tree = self._open(database)
+            with database.transaction("opening the ledger for writing") as connection:
+                read_edge(connection, self.objects, tree)
         except BaseException:
             database.close()
             raise

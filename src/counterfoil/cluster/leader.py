@@ -29,6 +29,7 @@ from psycopg import sql
 from counterfoil.cluster import state
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.edge import Edge, Growth
+from counterfoil.cluster.lost import read_edge, require_kept
 from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES, Objects
 from counterfoil.cluster.queue import Call, committed_after, take
 from counterfoil.cluster.state import FencedError
@@ -198,7 +199,7 @@ class Leader(threading.Thread):
         # Not from memory: what is signed over next must be in the store now.
         self._tree.forget()
         self._tree.stored = found.published.size
-        edge = Edge.of(self._tree)
+        edge = read_edge(connection, self._objects, self._tree)
         self._unfinished = None
         if found.committed.size > edge.size:
             calls = committed_after(connection, edge.size, found.committed.size)
@@ -214,6 +215,9 @@ class Leader(threading.Thread):
             edge = growth.edge
         self._edge = edge
         shown = self._require_newest()
+        size = open_checkpoint(shown, self._signer.key).size if shown else 0
+        for _ in require_kept(self._tree, min(size, self._tree.size)):
+            self._progress = time.monotonic()
         if self._unfinished is not None:
             self._finish(connection, tidier, is_lasting=False)
         self._meet(connection)

@@ -151,7 +151,11 @@ def missing(objects: Objects, path: str) -> VerificationError:
     """Say that an object is not there; and whether anything of a log is."""
     (checkpoint,) = objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
     if checkpoint is not None:
-        return not_what_was_logged(objects.name, path)
+        return VerificationError(
+            f"{path} in {objects.name} is not what was logged: it is not there",
+            hint="The store has lost it, or somebody removed it. A mirror of the log has it, or a "
+            "backup of the store; put it back, and do not go on from an older database.",
+        )
     return VerificationError(
         f"{path} in {objects.name} is not what was logged: there are no tiles of a log",
         hint="Is `tiles=` in the address as it was? If so, the store has lost what it had.",

@@ -129,9 +129,9 @@ def committed_after(connection: Connection, size: int, stop: int) -> list[Commit
     """
     rows = connection.execute(
         "SELECT placed.id, placed.first, placed.indices, queue.count, queue.entries FROM placed"
-        " JOIN queue USING (id) WHERE placed.count > 0 AND placed.first >= %s"
+        " JOIN queue USING (id) WHERE placed.count > 0 AND placed.first >= %s AND placed.first < %s"
         " ORDER BY placed.first",
-        (size,),
+        (size, stop),
         binary=True,
     )
     calls = [
@@ -149,6 +149,21 @@ def committed_after(connection: Connection, size: int, stop: int) -> list[Commit
             hint="Somebody changed the database; restore it from a backup.",
         )
     return calls
+
+
+def entries_between(connection: Connection, start: int, stop: int) -> list[bytes]:
+    """Read the entries [start, stop), where some commit ended at `stop`.
+
+    Raises:
+        VerificationError: the queue no longer holds them all.
+    """
+    (first,) = connection.execute(
+        "SELECT coalesce(max(placed.first), 0) FROM placed JOIN queue USING (id)"
+        " WHERE placed.count > 0 AND placed.first <= %s",
+        (start,),
+    ).fetchone() or (0,)
+    calls = committed_after(connection, first, stop)
+    return [entry for call in calls for entry in call.entries][start - first :]
 
 
 def _committed(

@@ -11,10 +11,10 @@ import threading
 
 from counterfoil.cluster import state
 from counterfoil.cluster.database import Database
-from counterfoil.cluster.objects import CHECKPOINT_PATH, Objects
+from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES, Objects
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.tile import TILE_WIDTH
-from counterfoil.errors import CounterfoilError
+from counterfoil.errors import CounterfoilError, UnavailableError
 
 
 class Tidier:
@@ -30,6 +30,7 @@ class Tidier:
         self._changed = threading.Condition()
         self._head: Head | None = None
         self._outgrown: list[str] = []
+        self._shown: bytes | None = None
         self._error: CounterfoilError | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="counterfoil-tidy", daemon=True)
@@ -65,7 +66,7 @@ class Tidier:
             if head is None:
                 return
             try:
-                self._objects.replace(CHECKPOINT_PATH, head.checkpoint)
+                self._show(head.checkpoint)
                 for prefix in outgrown:
                     self._objects.remove_below(prefix)
                 if outgrown:
@@ -75,3 +76,16 @@ class Tidier:
                 with self._changed:
                     self._error = error
                 return
+
+    def _show(self, checkpoint: bytes) -> None:
+        """Put a checkpoint into the store, if the one that was put before is still there."""
+        if self._shown is not None:
+            (found,) = self._objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
+            if found != self._shown:
+                # Tiles may be gone as well. Whoever leads next reads them, perhaps this process.
+                raise UnavailableError(
+                    f"{self._objects.name} no longer shows the checkpoint that was put there",
+                    hint="The store was set back, or has lost what it answered for.",
+                )
+        self._objects.replace(CHECKPOINT_PATH, checkpoint)
+        self._shown = checkpoint

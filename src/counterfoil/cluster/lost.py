@@ -1,0 +1,80 @@
+"""A store that comes back without the newest of what it was given, and had answered for.
+
+One that answers before it has synced may do so after a power cut. `checkpoint` is what it is given
+last, so what was published after the one it shows may be gone; or a leader died before it showed
+its last commits. Whoever takes over reads what was published since, and puts what the queue still
+has of it into the store again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from counterfoil.cluster.database import Connection
+from counterfoil.cluster.edge import Edge
+from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES, Objects
+from counterfoil.cluster.queue import entries_between
+from counterfoil.cluster.tiletree import TileTree
+from counterfoil.core.merkle import HASH_BYTES, Frontier, leaf_hashes
+from counterfoil.core.tile import TILE_WIDTH
+from counterfoil.errors import VerificationError
+
+_READ_ENTRIES = 16 * TILE_WIDTH  # at a time
+
+
+def read_edge(connection: Connection, objects: Objects, tree: TileTree) -> Edge:
+    """Read the edge of what is published; first make good what is missing of it, if that can be.
+
+    Args:
+        connection: To the database.
+        objects: The store.
+        tree: Shows what is published.
+
+    Raises:
+        VerificationError: an object at the edge is not there, or is not what was logged.
+    """
+    try:
+        return Edge.of(tree)
+    except VerificationError as error:
+        (note,) = objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
+        if note is None:  # nothing of the log is there: rather another place than a loss
+            raise
+        edge = Edge.at_full_bundles(tree)
+        try:
+            entries = entries_between(connection, edge.size, tree.size)
+        except VerificationError:
+            raise error from None
+        growth = edge.grow(entries)
+        if growth.edge.frontier.root() != tree.root():
+            raise
+        # What is there and is something else is refused here.
+        tree.store(growth.objects, tree.size)
+        return growth.edge
+
+
+def require_kept(tree: TileTree, since: int) -> Iterator[None]:
+    """Compare what was published after a size with the root, some of it in each step.
+
+    Raises:
+        VerificationError: an object is not there, or is not what was logged.
+    """
+    begin = since - since % TILE_WIDTH
+    frontier = Frontier.at(begin, tree.node)
+    for first in range(begin, tree.size, _READ_ENTRIES):
+        leaves = leaf_hashes([*tree.bodies(first, min(tree.size, first + _READ_ENTRIES))])
+        for level, hashes in enumerate(frontier.extend(leaves)):
+            at = first >> 8 * level
+            stop = at + len(hashes) // HASH_BYTES
+            if tree.joined_hashes(level, at, stop) != hashes:
+                raise _not_the_tree(tree, begin)
+        yield
+    if frontier.root() != tree.root():
+        raise _not_the_tree(tree, begin)
+
+
+def _not_the_tree(tree: TileTree, begin: int) -> VerificationError:
+    return VerificationError(
+        f"{tree.name}: the tiles from entry {begin} on are not those of the checkpoint at size "
+        f"{tree.size}",
+        hint="An object was changed; `counterfoil log audit` names the first bad place.",
+    )
