@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import pwd
 import secrets
@@ -183,11 +184,13 @@ class SeaweedFS:
     def __init__(self) -> None:
         peers = ROOT / ".venv-peers"
         self._program = peers / "bin" / "weed"
-        if not self._program.exists():
-            make = ["make", "-C", ROOT, f"PYTHON={sys.executable}", ".venv-peers/.made"]
-            done = subprocess.run(make, capture_output=True, check=False)
-            if done.returncode or not self._program.exists():
-                raise MissingError("S3 IS NOT TESTED: `make .venv-peers/.made` does not work here")
+        make = ["make", "-C", ROOT, f"PYTHON={sys.executable}", ".venv-peers/.made"]
+        with (ROOT / ".venv-peers.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several test processes one makes it
+            if not (peers / ".made").exists():
+                subprocess.run(make, capture_output=True, check=False)
+        if not (peers / ".made").exists():
+            raise MissingError("S3 IS NOT TESTED: `make .venv-peers/.made` does not work here")
         self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-seaweedfs-"))
         names = [f"{part}.port" for part in ("master", "volume", "filer", "s3")]
         self._ports = {name: free_port() for one in names for name in (one, f"{one}.grpc")}
