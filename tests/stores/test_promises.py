@@ -198,19 +198,6 @@ def test_audit_names_a_changed_entry(store):
         assert log.entry(299) == b"entry 299"
 
 
-def test_statement_is_found_once(store):
-    """A statement is found by subject, predicate and issuer, where it first stands."""
-    with store.open() as log:
-        subject = Subject("model-1", {"sha256": "ab" * 32})
-        first = log.attest([subject], "approval", {"note": "yes"})
-        log.append_envelope(first.envelope)
-        log.attest([Subject("model-2", {"sha256": "cd" * 32})], "approval", {"note": "yes"})
-        for asked in ({"subject": "model-1"}, {"subject": "ab" * 32}):
-            assert [found.index for found in log.find(**asked)] == [0]
-        assert [found.index for found in log.find(predicate="approval")] == [0, 2]
-        assert log.find(issuer="nobody") == []
-
-
 def test_every_store_holds_the_same_bytes(make_store, tmp_path, signer):
     """The same entries under one key make the same root and the same tiles in every store."""
     # To one witness, two logs of one origin would be a fork.

@@ -83,11 +83,13 @@ class Database:
         Raises:
             UnavailableError: PostgreSQL did not do it, or it is not known whether it did.
         """
-        with (
-            self.reported(doing),
-            self._require_pool().connection() as connection,
-            connection.transaction(),
-        ):
+        with self.connection(doing) as connection, connection.transaction():
+            yield connection
+
+    @contextlib.contextmanager
+    def connection(self, doing: str) -> Iterator[Connection]:
+        """Borrow a connection, which commits each query unless told otherwise."""
+        with self.reported(doing), self._require_pool().connection() as connection:
             yield connection
 
     @contextlib.contextmanager

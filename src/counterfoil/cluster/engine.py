@@ -16,6 +16,7 @@ from counterfoil.cluster import state
 from counterfoil.cluster.address import Address, parse_address
 from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Database
+from counterfoil.cluster.index import SharedIndex
 from counterfoil.cluster.objects import FolderObjects, Objects
 from counterfoil.cluster.remote import RemoteObjects
 from counterfoil.cluster.schema import is_outdated, migrate
@@ -26,6 +27,7 @@ from counterfoil.errors import ConflictError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.engine import Writers
+from counterfoil.ledger.index import Read, Resolve, Root
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.moved import require_here
@@ -70,6 +72,10 @@ class Cluster:
     def folder(self) -> Path:
         """Where this machine keeps what is private to it."""
         return self._places.cluster
+
+    def shared_index(self, read: Read, resolve: Resolve, root: Root) -> SharedIndex:
+        """Open the index in the database."""
+        return SharedIndex(Database(self.address), read, resolve, root)
 
     def moved_to(self) -> str:
         """Ask the database."""

@@ -7,7 +7,8 @@ taken for dead finds out here, and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -281,7 +282,25 @@ def beat(connection: Connection, epoch: int) -> None:
 
 def try_lock(connection: Connection, database: Database) -> bool:
     """Take the lock that the leader holds, if nobody does; it is kept until the connection ends."""
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(database),)).fetchone()
+    return _try_lock(connection, lock_key(database))
+
+
+@contextlib.contextmanager
+def indexing(connection: Connection, database: Database) -> Iterator[bool]:
+    """Take the lock of whoever indexes for a while, if nobody does; tell whether it was taken."""
+    key = _lock_number(database, "indexing")
+    if not _try_lock(connection, key):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if not connection.broken:  # the lock goes with the connection
+            connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
+
+
+def _try_lock(connection: Connection, key: int) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
     return row is not None and bool(row[0])
 
 

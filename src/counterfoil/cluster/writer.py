@@ -1,7 +1,8 @@
 """A process that appends: it queues entries, and waits until a leader has published them.
 
-Three threads: one queues what all callers bring, in one transaction; one listens for what is
-published, wherever the leader is; and one is that leader, or stands by (see `leader`).
+Four threads: one queues what all callers bring, in one transaction; one listens for what is
+published, wherever the leader is; one is that leader, or stands by (see `leader`); and one has the
+index follow the log (see `index`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from counterfoil.cluster import state
+from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Connection, Database
+from counterfoil.cluster.index import Follower, SharedIndex
 from counterfoil.cluster.leader import ASK_AGAIN_S, BEAT_S, Leader
 from counterfoil.cluster.objects import Objects
 from counterfoil.cluster.queue import is_published_to, join_entries, newest, places_of, stage
@@ -29,6 +32,7 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.ledger.blobs import resolve
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.moved import require_here
 
@@ -75,11 +79,21 @@ class ClusterWriter:
             witnesses=witnesses,
             waiting=self._waiting,
         )
+        self._follower = Follower(
+            SharedIndex(
+                Database(database.address),
+                tree.checked,
+                lambda entry: resolve(entry, ObjectBlobs(objects)),
+                tree.root_seen,
+            ),
+            tree,
+        )
         self._threads = [
             threading.Thread(target=self._queue, name="counterfoil-queue", daemon=True),
             threading.Thread(target=self._listen, name="counterfoil-listen", daemon=True),
             threading.Thread(target=self._beat, name="counterfoil-beat", daemon=True),
             self._leader,
+            self._follower,
         ]
         for thread in self._threads:
             thread.start()
@@ -162,6 +176,7 @@ class ClusterWriter:
             return  # the threads and connections are those of another process
         self._stopped.set()
         self._leader.stop()
+        self._follower.stop()
         self._waiting.close()
         with contextlib.suppress(CounterfoilError), self._database.transaction("leaving") as leave:
             for about in (state.QUEUED, state.PUBLISHED):

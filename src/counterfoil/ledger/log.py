@@ -285,6 +285,9 @@ class Log(LogReader):
         if self._index is not None:
             self._index.close()
             self._index = None
+        if self._finder is not None:
+            self._finder.close()
+            self._finder = None
         if self._writer is not None:
             self._writer.close()
         else:

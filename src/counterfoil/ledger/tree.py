@@ -98,6 +98,10 @@ class Tree(ABC):
             return self._published.root
         return Frontier.at(self._known(size), self.node).root()
 
+    def root_seen(self, size: int) -> Hash | None:
+        """Compute the root at `size`; None where it is not seen here, as the log may have grown."""
+        return self.root(size) if size <= self.size else None
+
     def leaf(self, index: int) -> Hash:
         """Read the leaf hash at `index`."""
         self._require_entry(index, self.size)
