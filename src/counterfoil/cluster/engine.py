@@ -118,7 +118,13 @@ class Cluster:
             with database.transaction("reading what is published") as connection:
                 return state.read_news(connection).head
 
-        tree = TileTree(self.address.name, self.objects, read_head, database.close)
+        def read_unpublished() -> Head | None:
+            with database.transaction("reading what waits") as connection:
+                return state.read_unpublished(connection)
+
+        tree = TileTree(
+            self.address.name, self.objects, read_head, read_unpublished, database.close
+        )
         try:
             tree.refresh()
         except BaseException:

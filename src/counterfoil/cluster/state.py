@@ -163,6 +163,16 @@ def read_news(connection: Connection) -> News:
     return News(_head(row[:3]), row[3])
 
 
+def read_unpublished(connection: Connection) -> Head | None:
+    """Read what is committed and not published; None if there is nothing."""
+    row = connection.execute(
+        "SELECT log.size, log.root, log.checkpoint FROM log, published"
+        " WHERE log.size > published.size",
+        binary=True,
+    ).fetchone()
+    return None if row is None else _head(row)
+
+
 def lead(connection: Connection, database: Database, holder: str) -> Lead:
     """Begin a new epoch; nobody of an older one changes anything from here on.
 

@@ -83,7 +83,7 @@ class Tree(ABC):
     def unpublished(self) -> Published | None:
         """Find what is durable beyond the published and not shown yet; None if there is nothing.
 
-        Only a tree in a folder tells; nobody is to go by more of it than that it is there.
+        A tree elsewhere does not tell; nobody is to go by more of it than that it is there.
         """
         return None
 
