@@ -18,6 +18,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from counterfoil.cluster.address import Address
 from counterfoil.errors import ConflictError, FormatError, UnavailableError
+from counterfoil.ledger.waits import waiting_for
 
 CONNECT_WITHIN_S = 5
 """Time to get a connection."""
@@ -135,7 +136,8 @@ class Database:
             self._pool = None
 
     def _connect(self) -> Connection:
-        connection: Connection = psycopg.connect(**self._arguments, autocommit=True)
+        with waiting_for(self.address.name):
+            connection: Connection = psycopg.connect(**self._arguments, autocommit=True)
         try:
             _be_durable(connection)
         except BaseException:

@@ -47,10 +47,12 @@ class News(NamedTuple):
     Args:
         head: What readers see.
         trouble: What keeps the leader from publishing; empty if nothing does.
+        moved_to: Where the log went; empty if it is here.
     """
 
     head: Head
     trouble: str
+    moved_to: str
 
 
 class FencedError(Exception):
@@ -156,11 +158,13 @@ def resume(connection: Connection, head: Head) -> None:
 def read_news(connection: Connection) -> News:
     """Read what is published, and what keeps more from being so."""
     row = connection.execute(
-        "SELECT size, root, checkpoint, trouble FROM published, leader", binary=True
+        "SELECT published.size, published.root, published.checkpoint, trouble,"
+        " coalesce(moved_to, '') FROM published, leader, log",
+        binary=True,
     ).fetchone()
     if row is None:
         raise FormatError("the log's rows are missing", hint="Was a move broken off?")
-    return News(_head(row[:3]), row[3])
+    return News(_head(row[:3]), *row[3:])
 
 
 def read_unpublished(connection: Connection) -> Head | None:

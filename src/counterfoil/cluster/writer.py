@@ -35,6 +35,7 @@ from counterfoil.errors import (
 from counterfoil.ledger.blobs import resolve
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.moved import require_here
+from counterfoil.ledger.waits import waiting_for
 
 PATIENCE_S = 30.0
 """How long a call of append waits until its entries are published."""
@@ -70,6 +71,7 @@ class ClusterWriter:
         self._database, self._witnesses = database, witnesses
         self._waiting = Waiting()
         self._stopped = threading.Event()
+        self._moved_to = ""  # as of the last look
         self._pid = os.getpid()
         self._leader = Leader(
             database,
@@ -111,11 +113,16 @@ class ClusterWriter:
             return range(self.tree.size, self.tree.size)
         pending = Pending(len(entries), data, since)
         self._waiting.add(pending)
-        indices = self._waiting.wait(pending, PATIENCE_S)
+        with waiting_for(f"whoever leads {self.tree.name} to publish this"):
+            indices = self._waiting.wait(pending, PATIENCE_S)
         if since is not None:
             self._require_there(entries, indices)
         self._witnesses.warn_of_silence(stacklevel=4)
         return indices
+
+    def require_writable(self) -> None:
+        """Refuse where the log was moved, as of a second ago."""
+        require_here(self.tree.name, self._moved_to)
 
     def _require_there(self, entries: Sequence[bytes], indices: Sequence[int]) -> None:
         """Check that entries stand where the leader, or the database, says that they do already.
@@ -240,6 +247,7 @@ class ClusterWriter:
                     connection.execute(sql.SQL("LISTEN {}").format(channel))
                     while not self._stopped.is_set():
                         news = state.read_news(connection)
+                        self._moved_to = news.moved_to
                         self.tree.take(news.head)
                         self._waiting.note_trouble(news.trouble)
                         ids = [pending.id for pending in self._waiting.queued()]

@@ -47,6 +47,9 @@ class Writer(Protocol):
     def append(self, entries: Sequence[bytes], since: int | None = None) -> Sequence[int]:
         """Append entries, in this order, none or all; see above."""
 
+    def require_writable(self) -> None:
+        """Refuse as `Engine.require_writable`, as far as is known here; nobody is asked."""
+
     def ask_witnesses(self) -> None:
         """Ask again for cosignatures; see above. It raises as `append`."""
 

@@ -143,8 +143,7 @@ class Log(LogReader):
             MovedError: the log was moved away.
             RefusedError: this is a copy.
         """
-        if self._writer is None:
-            self.engine.require_writable()
+        (self._writer or self.engine).require_writable()
 
     def append(self, entry: bytes) -> Receipt:
         """Append one entry.
