@@ -16,6 +16,7 @@ from counterfoil.cluster import move_log
 from counterfoil.cluster.address import parse_address
 from counterfoil.core.statement import Subject, predicate_type
 from counterfoil.errors import UnavailableError, VerificationError
+from counterfoil.ledger import index as own_index
 from counterfoil.ledger.places import Places
 
 SOON_S = 30.0
@@ -127,6 +128,21 @@ def test_large_statement_is_found(store, index):
     with store.open() as log:
         log.attest([subject("large")], "approval", {"text": "x" * 48_000})
         assert indices(log.find(subject="large", **index)) == [0]
+
+
+def test_own_index_can_be_taken_to_another_machine(store, tmp_path, monkeypatch):
+    """Copied from a machine that is trusted as much, it goes on there, and is checked as ever."""
+    with store.open() as log:
+        fill(log, 20)
+        before = indices(log.find(subject="model-1"))
+        file = log.places.index
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / "other"))
+    copy = Places(store.signer.key.name).index
+    copy.parent.mkdir(mode=0o700, parents=True)
+    shutil.copy(file, copy)
+    monkeypatch.setattr(own_index, "read_names", None)
+    with store.open() as log:
+        assert indices(log.find(subject="model-1")) == before == [1, 6, 11, 16]
 
 
 def test_moved_log_is_found_in(make_store, index):

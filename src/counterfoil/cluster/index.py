@@ -30,8 +30,8 @@ from counterfoil.ledger.tree import Tree
 BATCH = 256
 """Entries between two commits of the index: a bundle."""
 
-REST = 3
-"""How long a process that writes rests after a batch, as a multiple of what it took."""
+REST = 9
+"""How long a process rests after a batch while the log grows, as a multiple of what it took."""
 
 INDEXED_WITHIN_S = 30.0
 """How long another process that indexes may take for a batch."""
@@ -100,17 +100,17 @@ class SharedIndex:
                 raise too_slow(within_s) from error
         return [position for (position,) in reversed(found)]
 
-    def advance(self, size: int) -> int:
-        """Take in a batch of entries below `size`, unless another process does.
+    def advance(self, size: int) -> int | None:
+        """Take in a batch of entries below `size`.
 
         Returns:
-            How far the index is then.
+            How far the index is then; None where another process is about it.
         """
-        with self._database.connection("indexing") as connection:
-            with state.indexing(connection, self._database) as is_alone:
-                if is_alone:
-                    return self._take_in(connection, size)
-            return self._covered(connection).size
+        with (
+            self._database.connection("indexing") as connection,
+            state.indexing(connection, self._database) as is_alone,
+        ):
+            return self._take_in(connection, size) if is_alone else None
 
     def close(self) -> None:
         """Release the connections."""
@@ -220,15 +220,19 @@ class Follower(threading.Thread):
 
     def run(self) -> None:
         """Take in what is published, a batch after another."""
-        done, pause = 0, _FOLLOW_S
+        done, seen, pause = 0, 0, _FOLLOW_S
         while not self._stopped.wait(pause):
             began, pause = time.monotonic(), _FOLLOW_S
-            if done < self._tree.size:
-                # Whoever searches meets the same error, and has a use for it.
-                with contextlib.suppress(CounterfoilError):
-                    done = self._index.advance(self._tree.size)
-                    if done < self._tree.size:
-                        pause = REST * (time.monotonic() - began)
+            grown, seen = self._tree.size > seen, self._tree.size
+            if done == seen:
+                continue
+            # Whoever searches meets the same error, and has a use for it.
+            with contextlib.suppress(CounterfoilError):
+                taken = self._index.advance(seen)
+                if taken is not None:
+                    done = taken
+                    if done < seen:
+                        pause = (REST if grown else 1) * (time.monotonic() - began)
         self._index.close()
 
 
