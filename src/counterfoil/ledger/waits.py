@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 
+# Without a lock, which a fork might copy while it is held: each use is one step of the interpreter.
 _waits: dict[object, tuple[str, float]] = {}
-_lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def waiting_for(whom: str) -> Iterator[None]:
     """Have it known whom one waits for meanwhile."""
     wait = object()
-    with _lock:
-        _waits[wait] = (whom, time.monotonic())
+    _waits[wait] = (whom, time.monotonic())
     try:
         yield
     finally:
-        with _lock:
-            del _waits[wait]
+        del _waits[wait]
 
 
 def waited_for(than_s: float) -> set[str]:
     """Name whom some thread has waited for longer than that by now."""
     until = time.monotonic() - than_s
-    with _lock:
-        return {whom for whom, since in _waits.values() if since < until}
+    return {whom for whom, since in list(_waits.values()) if since < until}

@@ -175,7 +175,7 @@ class Peer:
         connection.response_class = partial(_Response, until)  # type: ignore[assignment]
         is_done = False
         try:
-            if is_fresh:
+            if connection.sock is None:
                 _connect(connection)
             connection.sock.settimeout(max(until - time.monotonic(), 0.001))
             connection.request(*asked)
