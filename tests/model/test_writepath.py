@@ -219,7 +219,7 @@ class World:
             with self.database.transaction("reading") as connection:
                 return rows.read_news(connection).head
 
-        tree = TileTree(self.address.name, self.objects, read_head, lambda: None)
+        tree = TileTree(self.address.name, self.objects, read_head, lambda: None, lambda: None)
         tree.refresh()
         waiting = Waiting()
         waiting.enter(*self.pending())

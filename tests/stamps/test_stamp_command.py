@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 
 import counterfoil as cf
 from counterfoil.cli import app
+from counterfoil.core.canonical import format_json
 
 
 def answer(rows):
@@ -44,8 +47,10 @@ def test_stamp_status_and_verify_say_the_same(folder, ask, tmp_path):
     said = ask("log", "stamp", "--ledger", folder)
     (made,) = said["stamps"]
     assert made["authority"] == "notary"
-    (shown,) = ask("log", "status", "--ledger", folder)["stamps"]
+    status = ask("log", "status", "--ledger", folder)
+    (shown,) = status["stamps"]
     assert (shown["size"], shown["time"]) == (made["size"], made["time"])
+    assert (status["grade"], status["grades"]) == ("time-stamped", ["time-stamped"])
     assert ask("log", "stamp", "--ledger", folder)["stamps"] == []
     assert ask("verify", folder)["grades"] == ["time-stamped"]
     letter = tmp_path / "letter.html"
@@ -59,8 +64,23 @@ def test_a_ledger_with_newer_entries_is_not_stamped_as_a_whole(folder, ask):
     with cf.open(folder) as ledger:
         ledger.data.add([{"a": 1}], name="rows")
     verdict = ask("verify", folder)
-    assert verdict["grades"] == ["self-witnessed"]
+    status = ask("log", "status", "--ledger", folder)
+    assert verdict["grades"] == status["grades"] == ["self-witnessed"]
     assert "Any time: no time-stamp here covers this." in verdict["not_checked"]
+
+
+def test_status_says_of_a_stamp_that_does_not_hold(folder, ask):
+    """It grades the log without it, says why, and shows the rest."""
+    ask("log", "stamp", "--ledger", folder)
+    (kept,) = (folder / "stamps" / "notary").iterdir()
+    stamp = json.loads(kept.read_bytes())
+    forged = base64.b64decode(stamp["response"])[:-1] + b"x"
+    stamp["response"] = base64.b64encode(forged).decode()
+    name = f"{kept.name.partition('-')[0]}-{hashlib.sha256(forged).hexdigest()}.stamp.json"
+    kept.rename(kept.with_name(name)).write_bytes(format_json(stamp))
+    status = ask("log", "status", "--ledger", folder)
+    assert status["grades"] == ["self-witnessed"]
+    assert "notary" in status["lacking"]
 
 
 def test_an_authority_that_is_gone_exits_as_unavailable(folder, ask, tsa):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from counterfoil.errors import (
 from counterfoil.front import move_log
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.moved import MovedError
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.treestore import TreeStore
 
@@ -263,6 +265,18 @@ STEPS = (
     (move, "_move_kept"),
     (Path, "unlink"),
 )
+
+
+def test_a_writer_of_long_hears_that_the_log_went(make_store, tmp_path):
+    """Nothing is signed any more, nor kept beside the log, once it was moved."""
+    shared, folder = make_store("postgres-files"), tmp_path / "back"
+    with cf.init(shared.location) as ledger:
+        ledger.append(b"as a writer")
+        moved = move_log(shared.location, folder)
+        time.sleep(2.5)  # it looks every second
+        with pytest.raises(MovedError, match="was moved to"):
+            ledger.sign([Subject("s", {"sha256": "ab" * 32})], "approval", {})
+        assert moved.size == ledger.size
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

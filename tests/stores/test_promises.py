@@ -9,11 +9,13 @@ import threading
 import pytest
 
 import counterfoil as cf
+from counterfoil.cluster import writer
 from counterfoil.core.checkpoint import open_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import EMPTY_ROOT, check_extension
 from counterfoil.core.note import parse_note
+from counterfoil.core.policy import format_policy
 from counterfoil.core.quorum import Witness
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
@@ -24,10 +26,12 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.ledger import status
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import generate_key, load_vkey, save_key
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.status import read_status
 
 SIZES = (1, 2, 253, 1, 300, 700, 4)  # calls that end before, at and behind borders of tiles
 
@@ -198,19 +202,6 @@ def test_audit_names_a_changed_entry(store):
         assert log.entry(299) == b"entry 299"
 
 
-def test_statement_is_found_once(store):
-    """A statement is found by subject, predicate and issuer, where it first stands."""
-    with store.open() as log:
-        subject = Subject("model-1", {"sha256": "ab" * 32})
-        first = log.attest([subject], "approval", {"note": "yes"})
-        log.append_envelope(first.envelope)
-        log.attest([Subject("model-2", {"sha256": "cd" * 32})], "approval", {"note": "yes"})
-        for asked in ({"subject": "model-1"}, {"subject": "ab" * 32}):
-            assert [found.index for found in log.find(**asked)] == [0]
-        assert [found.index for found in log.find(predicate="approval")] == [0, 2]
-        assert log.find(issuer="nobody") == []
-
-
 def test_every_store_holds_the_same_bytes(make_store, tmp_path, signer):
     """The same entries under one key make the same root and the same tiles in every store."""
     # To one witness, two logs of one origin would be a fork.
@@ -269,6 +260,30 @@ def test_without_a_quorum_nothing_is_published_and_nothing_is_lost(make_store, k
         # The refused policy is not gone by, and what it left is published under the old one.
         assert ledger.append(b"after").index == size + 1
         assert [found.index for found in ledger.find(predicate="policy")][-1] == size
+
+
+def test_entries_that_wait_for_a_witness_are_counted(make_store, kind, monkeypatch):
+    """Status and verify tell of what is durable and not published, and know it from a set-back."""
+    monkeypatch.setattr(writer, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(status, "_PUBLISHING_S", 0.1)
+    store = make_store(kind)
+    with cf.init(store.location) as ledger:
+        size, policy = ledger.size, ledger.policy.show()
+        assert read_status(ledger).waiting == 0
+        key = generate_key("gone.example", Algorithm.COSIGNATURE_ED25519).key
+        gone = Witness("gone", key, "Elsewhere", url="http://127.0.0.1:1")
+        demanding = policy.followed_by(witnesses=(*policy.witnesses, gone), quorum=2)
+        ledger.places.trust.write_text(format_policy(demanding))
+        with pytest.raises(UnavailableError, match="not published"):
+            ledger.append_many([b"durable", b"too"])
+    with cf.open(store.location) as reader:
+        found = read_status(reader)
+        assert (found.size, found.waiting) == (size, 2)
+        assert found.witness.standing is status.Standing.WAITING
+        assert found.witness.checkpoint.size == size + 2
+    assert "2 more entries are durable here and not published" in " ".join(
+        cf.verify(store.location, trust=policy).not_checked
+    )
 
 
 @pytest.fixture(params=["embedded", "postgres-files"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,9 +10,11 @@ from typing import Annotated, Any
 import typer
 
 import counterfoil
+from counterfoil import evidence as evidences
 from counterfoil import front
 from counterfoil import ledger as ledgers
 from counterfoil.cli import copies, output
+from counterfoil.cli.auditing import add_to as add_audit
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.rotating import add_to as add_rotate
 from counterfoil.cli.run import noun, verb
@@ -19,7 +22,13 @@ from counterfoil.cli.serve import serve_witness
 from counterfoil.cli.sharding import add_to as add_shard
 from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
-from counterfoil.errors import ConflictError, FormatError, SplitViewError
+from counterfoil.errors import (
+    ConflictError,
+    FormatError,
+    SplitViewError,
+    UnavailableError,
+    VerificationError,
+)
 
 app = noun("The log: its state, audit, export and witness, and copies of it.")
 
@@ -34,18 +43,6 @@ Prune = Annotated[
         help="Take partial tiles away that a full one replaced, and that are older than that.",
     ),
 ]
-Anchor = Annotated[
-    bool, typer.Option("--anchor", help="Compare the log with all its anchors on the chain, too.")
-]
-Rpc = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="COUNTERFOIL_RPC",
-        help="With --anchor: a node of the chain. [default: this machine's development chain]",
-    ),
-]
-
 Know = Annotated[
     list[str] | None,
     typer.Option(metavar="VKEY", help="Witness the log with this key; repeat it for more."),
@@ -118,6 +115,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
     """Show how the log stands."""
     with counterfoil.open(ledger) as opened:
         found = ledgers.read_status(opened)
+        grades, lacking = _grade(opened, found)
     witness, policy = found.witness, found.policy
     remembered = witness.checkpoint.size if witness and witness.checkpoint else None
     output.show(
@@ -127,8 +125,9 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "size": found.size,
             "waiting": found.waiting,
             "root": found.root.hex(),
-            "grade": found.grade,
-            "lacking": found.lacking,
+            "grade": grades[-1],
+            "grades": list(grades),
+            "lacking": lacking,
             "cosigned": list(found.cosigned),
             "silent": list(found.silent),
             "witness": _witness_body(witness),
@@ -157,7 +156,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 if found.moved
                 else None,
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
-                "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
+                "grade": _grade_line(grades, lacking),
                 "cosigned by": ", ".join(found.cosigned) or None,
                 "not by": f"{', '.join(found.silent)}; ask again: counterfoil log cosign"
                 if found.silent
@@ -187,58 +186,29 @@ def cosign(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
     with counterfoil.open(ledger) as opened:
         reasons = opened.ask_witnesses()
         found = ledgers.read_status(opened)
+        grades, lacking = _grade(opened, found)
     # Who has no address was not asked, and is no news.
     silent = {name: reasons[name] for name in found.silent if name in reasons}
     output.show(
         {
             "size": found.size,
             "root": found.root.hex(),
-            "grade": found.grade,
-            "lacking": found.lacking,
+            "grade": grades[-1],
+            "grades": list(grades),
+            "lacking": lacking,
             "cosigned": list(found.cosigned),
             "silent": silent,
         },
         f"{output.count(found.size, 'entry', 'entries')} cosigned by "
         + (", ".join(map(output.plain, found.cosigned)) or "nobody"),
-        output.fields(
-            {
-                "grade": f"{found.grade}; {found.lacking}" if found.lacking else found.grade,
-                **{f"silent: {name}": why for name, why in silent.items()},
-            }
-        ),
+        output.fields({"grade": _grade_line(grades, lacking)}),
+        *(f"  silent: {output.plain(name)}: {output.plain(why)}" for name, why in silent.items()),
         as_json=as_json,
+        exit_code=UnavailableError.exit_code if silent else 0,
     )
 
 
-@verb(app, "audit", "counterfoil log audit")
-def audit(
-    *, anchor: Anchor = False, rpc: Rpc = None, ledger: Ledger = LEDGER, as_json: AsJson = False
-) -> None:
-    """Hash every entry again, and name the first bad place."""
-    with counterfoil.open(ledger) as opened:
-        with output.progress("hashing entries") as progress:
-            report = ledgers.audit_log(opened, progress)
-        anchors = _audit_anchors(opened, rpc) if anchor else None
-    others = "whether others see another log"
-    output.show(
-        {
-            "origin": report.origin,
-            "size": report.size,
-            "root": report.root.hex(),
-            "anchors": anchors,
-        },
-        f"all {report.size:,} entries are under the signed root",
-        output.fields(
-            {
-                "origin": report.origin,
-                "root": report.root.hex(),
-                "anchors": None if anchors is None else _anchors_line(anchors),
-                "not checked": "signatures inside entries; "
-                + (others if anchors is None else "that the node tells the truth about the chain"),
-            }
-        ),
-        as_json=as_json,
-    )
+add_audit(app)
 
 
 @verb(app, "export", "counterfoil log export ./site")
@@ -379,21 +349,16 @@ def _show_local(ledger: str, *, as_json: bool) -> None:
     )
 
 
-def _audit_anchors(opened: counterfoil.Ledger, rpc: str | None) -> dict[str, Any]:
-    from counterfoil import chain as chains  # noqa: PLC0415 an extra
-    from counterfoil.cli.accounts import node_url  # noqa: PLC0415 likewise
+def _grade(opened: counterfoil.Ledger, found: ledgers.Status) -> tuple[tuple[str, ...], str]:
+    """Grade a log as `verify` does; or by its cosignatures, with the reason why it is not more."""
+    try:
+        return evidences.grade_log(opened, found.policy, opened.clock()), ""
+    except VerificationError as error:
+        return (found.grade,), str(error)
 
-    rules = chains.require_chain(opened.policy.show())
-    chain = chains.connect_to(rules, node_url(rpc))
-    with output.progress("comparing anchors") as progress:
-        found = chains.audit_anchors(opened, chain, rules, progress)
-    return {
-        "compared": found.anchors,
-        "size": found.newest.size if found.newest else 0,
-        "stopped": found.is_stopped,
-        "chain_id": rules.id,
-        "contract": rules.contract,
-    }
+
+def _grade_line(grades: Sequence[str], lacking: str) -> str:
+    return "; ".join(filter(None, (", ".join(grades), lacking)))
 
 
 def _waiting_line(count: int) -> str | None:
@@ -422,14 +387,6 @@ def _standing(found: ledgers.Status) -> str:
     if found.moved and found.witness.standing.value == "behind":
         return f"the log went on where it was moved to, {found.moved}"
     return _STANDINGS[found.witness.standing][0]
-
-
-def _anchors_line(found: dict[str, Any]) -> str:
-    stopped = "; STOPPED by a split view" if found["stopped"] else ""
-    return (
-        f"all {found['compared']:,} on chain {found['chain_id']} are of this log, "
-        f"the newest over {found['size']:,} entries{stopped}"
-    )
 
 
 def _witness_body(memory: ledgers.Memory | None) -> dict[str, Any] | None:

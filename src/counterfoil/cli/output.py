@@ -13,6 +13,7 @@ import json
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from counterfoil import errors
+from counterfoil import ledger as ledgers
 from counterfoil.errors import CounterfoilError, UnavailableError
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _UNWRAPPED = 10_000  # columns where nobody looks: wide enough for any line of ours
 _QUICK_S = 0.5  # what is done sooner shows no progress: a bar that flashes by tells nobody anything
+_LONG_S = 2.0  # what takes longer has whoever is waited for named
+_LOOK_S = 0.25  # between looks whether something does
 _WEI = 10**18  # of one coin: an ether, or what the chain calls it
 _SHORT_DIGEST = 12  # hexadecimal digits, enough to tell digests apart at a glance
 
@@ -198,6 +202,29 @@ def working(doing: str) -> Iterator[None]:
 
     with Console(stderr=True).status(doing):
         yield
+
+
+@contextlib.contextmanager
+def naming_waits() -> Iterator[None]:
+    """Say on standard error whom a command waits for, where that takes long and is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    watch = threading.Thread(target=_name_waits, args=(done,), name="waits", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _name_waits(done: threading.Event) -> None:
+    named: set[str] = set()
+    while not done.wait(_LOOK_S):
+        for whom in ledgers.waited_for(_LONG_S) - named:
+            remark("waiting", f"for {whom}")
+            named.add(whom)
 
 
 def plain(text: str) -> str:

@@ -7,6 +7,7 @@ is a bug, and keeps its traceback.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import sys
@@ -99,7 +100,8 @@ class Program(Commands):
     ) -> Any:
         """Run, and exit with the code that docs/reference/exit-codes.md gives it."""
         words = sys.argv[1:] if args is None else list(args)
-        with warnings.catch_warnings():
+        naming = contextlib.nullcontext() if "--json" in words else output.naming_waits()
+        with naming, warnings.catch_warnings():
             warnings.showwarning = _warn_once()
             try:
                 code = super().main(

@@ -18,6 +18,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from counterfoil.cluster.address import Address
 from counterfoil.errors import ConflictError, FormatError, UnavailableError
+from counterfoil.ledger.waits import waiting_for
 
 CONNECT_WITHIN_S = 5
 """Time to get a connection."""
@@ -87,11 +88,13 @@ class Database:
         Raises:
             UnavailableError: PostgreSQL did not do it, or it is not known whether it did.
         """
-        with (
-            self.reported(doing),
-            self._require_pool().connection() as connection,
-            connection.transaction(),
-        ):
+        with self.connection(doing) as connection, connection.transaction():
+            yield connection
+
+    @contextlib.contextmanager
+    def connection(self, doing: str) -> Iterator[Connection]:
+        """Borrow a connection, which commits each query unless told otherwise."""
+        with self.reported(doing), self._require_pool().connection() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -142,7 +145,8 @@ class Database:
         Raises:
             psycopg.Error: PostgreSQL does not let us; see `reported`.
         """
-        connection: Connection = psycopg.connect(**self._arguments, autocommit=True)
+        with waiting_for(self.address.name):
+            connection: Connection = psycopg.connect(**self._arguments, autocommit=True)
         try:
             _be_durable(connection)
         except BaseException:

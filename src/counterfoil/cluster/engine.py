@@ -16,6 +16,7 @@ from counterfoil.cluster import state
 from counterfoil.cluster.address import Address, parse_address
 from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Database
+from counterfoil.cluster.index import SharedIndex
 from counterfoil.cluster.keeping import DatabaseKeeping
 from counterfoil.cluster.lost import read_edge
 from counterfoil.cluster.objects import FolderObjects, Objects
@@ -28,6 +29,7 @@ from counterfoil.errors import ConflictError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.engine import Writers
+from counterfoil.ledger.index import Read, Resolve, Root
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.moved import require_here
@@ -74,6 +76,10 @@ class Cluster:
         """Where this machine keeps what is private to it."""
         return self._places.cluster
 
+    def shared_index(self, read: Read, resolve: Resolve, root: Root) -> SharedIndex:
+        """Open the index in the database."""
+        return SharedIndex(Database(self.address), read, resolve, root)
+
     def moved_to(self) -> str:
         """Ask the database."""
         database = Database(self.address)
@@ -117,7 +123,13 @@ class Cluster:
             with database.transaction("reading what is published") as connection:
                 return state.read_news(connection).head
 
-        tree = TileTree(self.address.name, self.objects, read_head, database.close)
+        def read_unpublished() -> Head | None:
+            with database.transaction("reading what waits") as connection:
+                return state.read_unpublished(connection)
+
+        tree = TileTree(
+            self.address.name, self.objects, read_head, read_unpublished, database.close
+        )
         try:
             tree.refresh()
         except BaseException:

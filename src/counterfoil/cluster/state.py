@@ -7,7 +7,8 @@ taken for dead finds out here, and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -46,10 +47,12 @@ class News(NamedTuple):
     Args:
         head: What readers see.
         trouble: What keeps the leader from publishing; empty if nothing does.
+        moved_to: Where the log went; empty if it is here.
     """
 
     head: Head
     trouble: str
+    moved_to: str
 
 
 class FencedError(Exception):
@@ -156,11 +159,23 @@ def resume(connection: Connection, head: Head) -> None:
 def read_news(connection: Connection) -> News:
     """Read what is published, and what keeps more from being so."""
     row = connection.execute(
-        "SELECT size, root, checkpoint, trouble FROM published, leader", binary=True
+        "SELECT published.size, published.root, published.checkpoint, trouble,"
+        " coalesce(moved_to, '') FROM published, leader, log",
+        binary=True,
     ).fetchone()
     if row is None:
         raise FormatError("the log's rows are missing", hint="Was a move broken off?")
-    return News(_head(row[:3]), row[3])
+    return News(_head(row[:3]), *row[3:])
+
+
+def read_unpublished(connection: Connection) -> Head | None:
+    """Read what is committed and not published; None if there is nothing."""
+    row = connection.execute(
+        "SELECT log.size, log.root, log.checkpoint FROM log, published"
+        " WHERE log.size > published.size",
+        binary=True,
+    ).fetchone()
+    return None if row is None else _head(row)
 
 
 def lead(connection: Connection, database: Database, holder: str) -> Lead:
@@ -282,7 +297,25 @@ def beat(connection: Connection, epoch: int) -> None:
 
 def try_lock(connection: Connection, database: Database) -> bool:
     """Take the lock that the leader holds, if nobody does; it is kept until the connection ends."""
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(database),)).fetchone()
+    return _try_lock(connection, lock_key(database))
+
+
+@contextlib.contextmanager
+def indexing(connection: Connection, database: Database) -> Iterator[bool]:
+    """Take the lock of whoever indexes for a while, if nobody does; tell whether it was taken."""
+    key = lock_number(database, "indexing")
+    if not _try_lock(connection, key):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if not connection.broken:  # the lock goes with the connection
+            connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
+
+
+def _try_lock(connection: Connection, key: int) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
     return row is not None and bool(row[0])
 
 

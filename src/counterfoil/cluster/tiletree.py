@@ -46,6 +46,7 @@ class TileTree(Tree):
         name: What errors call it.
         objects: Where tiles and bundles are.
         read_head: Asks for the newest published head.
+        read_unpublished: Asks for the committed one, where that is not published.
         close: Releases what that needs.
     """
 
@@ -54,11 +55,13 @@ class TileTree(Tree):
         name: str,
         objects: Objects,
         read_head: Callable[[], Head],
+        read_unpublished: Callable[[], Head | None],
         close: Callable[[], None],
     ) -> None:
         super().__init__(name)
         self._objects = objects
         self._read_head = read_head
+        self._read_unpublished = read_unpublished
         self._close = close
         self._lock = threading.Lock()  # guards the cache
         self._fetching = threading.Lock()  # held by the one thread that asks the store
@@ -72,6 +75,11 @@ class TileTree(Tree):
     def refresh(self) -> None:
         """Ask for the newest published head."""
         self.take(self._read_head())
+
+    def unpublished(self) -> Published | None:
+        """Ask for what is committed and not published, as witnesses are lacking or being asked."""
+        head = self._read_unpublished()
+        return head and Published(Frontier(head.size), head.root, head.checkpoint)
 
     def take(self, head: Head) -> None:
         """Show a published head; an older one than is shown changes nothing."""

@@ -1,7 +1,8 @@
 """A process that appends: it queues entries, and waits until a leader has published them.
 
-Three threads: one queues what all callers bring, in one transaction; one listens for what is
-published, wherever the leader is; and one is that leader, or stands by (see `leader`).
+Four threads: one queues what all callers bring, in one transaction; one listens for what is
+published, wherever the leader is; one is that leader, or stands by (see `leader`); and one has the
+index follow the log (see `index`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from counterfoil.cluster import state
+from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Connection, Database
+from counterfoil.cluster.index import Follower, SharedIndex
 from counterfoil.cluster.leader import ASK_AGAIN_S, BEAT_S, Leader
 from counterfoil.cluster.objects import Objects
 from counterfoil.cluster.queue import is_published_to, join_entries, newest, places_of, stage
@@ -29,8 +32,10 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.ledger.blobs import resolve
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.moved import require_here
+from counterfoil.ledger.waits import waiting_for
 
 PATIENCE_S = 30.0
 """How long a call of append waits until its entries are published."""
@@ -66,6 +71,7 @@ class ClusterWriter:
         self._database, self._witnesses = database, witnesses
         self._waiting = Waiting()
         self._stopped = threading.Event()
+        self._moved_to = ""  # as of the last look
         self._pid = os.getpid()
         self._leader = Leader(
             database,
@@ -75,11 +81,21 @@ class ClusterWriter:
             witnesses=witnesses,
             waiting=self._waiting,
         )
+        self._follower = Follower(
+            SharedIndex(
+                Database(database.address),
+                tree.checked,
+                lambda entry: resolve(entry, ObjectBlobs(objects)),
+                tree.root_seen,
+            ),
+            tree,
+        )
         self._threads = [
             threading.Thread(target=self._queue, name="counterfoil-queue", daemon=True),
             threading.Thread(target=self._listen, name="counterfoil-listen", daemon=True),
             threading.Thread(target=self._beat, name="counterfoil-beat", daemon=True),
             self._leader,
+            self._follower,
         ]
         for thread in self._threads:
             thread.start()
@@ -97,11 +113,16 @@ class ClusterWriter:
             return range(self.tree.size, self.tree.size)
         pending = Pending(len(entries), data, since)
         self._waiting.add(pending)
-        indices = self._waiting.wait(pending, PATIENCE_S)
+        with waiting_for(f"whoever leads {self.tree.name} to publish this"):
+            indices = self._waiting.wait(pending, PATIENCE_S)
         if since is not None:
             self._require_there(entries, indices)
         self._witnesses.warn_of_silence(stacklevel=4)
         return indices
+
+    def require_writable(self) -> None:
+        """Refuse where the log was moved, as of a second ago."""
+        require_here(self.tree.name, self._moved_to)
 
     def _require_there(self, entries: Sequence[bytes], indices: Sequence[int]) -> None:
         """Check that entries stand where the leader, or the database, says that they do already.
@@ -162,6 +183,7 @@ class ClusterWriter:
             return  # the threads and connections are those of another process
         self._stopped.set()
         self._leader.stop()
+        self._follower.stop()
         self._waiting.close()
         with contextlib.suppress(CounterfoilError), self._database.transaction("leaving") as leave:
             for about in (state.QUEUED, state.PUBLISHED):
@@ -225,6 +247,7 @@ class ClusterWriter:
                     connection.execute(sql.SQL("LISTEN {}").format(channel))
                     while not self._stopped.is_set():
                         news = state.read_news(connection)
+                        self._moved_to = news.moved_to
                         self.tree.take(news.head)
                         self._waiting.note_trouble(news.trouble)
                         ids = [pending.id for pending in self._waiting.queued()]

@@ -2,6 +2,7 @@
 
 evidence   collecting what one decision rests on    verify       checking it, offline
 verdict    what a verification found, in words      difference   which visible figure differs
+confirmed  who outside confirms a log, and its grades
 page       letter and proof in one HTML file        page_v1, letter_v1   how version 1 looks
 markup     text that cannot become anything else    proof        the machine-readable half
 """
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
+    from counterfoil.evidence.confirmed import grade_log as grade_log
     from counterfoil.evidence.evidence import Evidence as Evidence
     from counterfoil.evidence.evidence import EvidenceFile as EvidenceFile
     from counterfoil.evidence.markup import visible as visible
@@ -22,6 +24,7 @@ _HOMES = {
     "Evidence": ".evidence",
     "EvidenceFile": ".evidence",
     "Verdict": ".verdict",
+    "grade_log": ".confirmed",
     "visible": ".markup",
 }
 

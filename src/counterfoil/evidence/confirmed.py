@@ -89,6 +89,15 @@ def confirm_log(log: Log, policy: TrustPolicy | None, index: int, now: float) ->
     return Confirmation(reached((cosigned,), index, findings), tuple(findings))
 
 
+def grade_log(log: Log, policy: TrustPolicy | None, now: float) -> tuple[str, ...]:
+    """Grade a log as the verdict about all of it does: the labels it reaches, lowest first.
+
+    Raises:
+        As `confirm_log`.
+    """
+    return confirm_log(log, policy, newest_said(log), now).labels
+
+
 def newest_said(log: Log) -> int:
     """Give the index of the newest entry that says more than who confirmed the log; 0 if none."""
     return next((at for at in range(log.size - 1, -1, -1) if not is_confirmation(log.entry(at))), 0)

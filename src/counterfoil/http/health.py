@@ -21,7 +21,6 @@ from starlette.routing import Route
 from counterfoil.errors import CounterfoilError
 from counterfoil.http.sending import TEXT, Reply
 from counterfoil.http.service import Service
-from counterfoil.ledger import MovedError
 
 CHECKED_FOR_S = 1.0
 """How long an answer about the disk holds, so that asking often costs nothing."""
@@ -65,10 +64,10 @@ class Health:
             self._tree = (state, now)
             self._service.intake.look()
         writer = "ok"
-        if self._service.settings.read_only:
-            writer = "read-only"
-        elif self._is_moved:
+        if self._is_moved:
             writer = "moved"
+        elif self._service.settings.read_only:
+            writer = "read-only"
         elif self._service.intake.trouble:
             writer = "not now"
         is_ready = state == "ok" and writer in _WORKING and not self._service.is_ending
@@ -85,13 +84,10 @@ class Health:
             log.refresh()
             if log.size:
                 log.receipt(log.size - 1)  # reads the right edge, and checks it against the root
-            if not self._service.settings.read_only:
-                log.engine.require_writable()
-            self._is_moved = False
-        except MovedError as error:
-            if not self._is_moved:
-                _LOG.error("%s; end this server", error)
-            self._is_moved = True
+            moved = log.engine.moved_to()
+            if moved and not self._is_moved:
+                _LOG.error("the log in %s was moved to %s; end this server", log.engine.name, moved)
+            self._is_moved = bool(moved)
         except CounterfoilError as error:
             _LOG.error("the log cannot be read: %s", error)
             return "not now"

@@ -113,6 +113,7 @@ class Search:
                 issuer=asked.get("issuer"),
                 last=int(asked.get("last", DEFAULT_FOUND)),
                 within_s=SEARCH_WITHIN_S,
+                shared=True,
             )
         finally:
             # Appending needs the index, too: however many search, most of the time is left to it.

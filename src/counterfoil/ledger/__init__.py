@@ -16,7 +16,8 @@ seat        with which account it signs anchors
 askers        many at the same time            keyfiles      private keys
 places      what lies outside the folder       disk          what is asked of a disk
 identity    whose log a folder holds           moved         where it is, if no longer there
-web         HTTP, bounded                      cadence       again and again
+web         HTTP, bounded                      waits         for whom, at this moment
+cadence     again and again
 timestamps  an authority, asked and checked    stamps        time-stamps kept with the ledger
 stamping    a checkpoint stamped               sharding      a log goes on as another one
 rotation    a log goes on with a new key       nextkey       that key, before and while
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.swap import offer_digest as offer_digest
     from counterfoil.ledger.swap import parse_offer as parse_offer
     from counterfoil.ledger.swap import take_offer as take_offer
+    from counterfoil.ledger.waits import waited_for as waited_for
     from counterfoil.ledger.witness import MAX_REQUEST_BYTES
     from counterfoil.ledger.witness import SIZE_TYPE as SIZE_TYPE
     from counterfoil.ledger.witness import STATUS_CONFLICT as STATUS_CONFLICT
@@ -140,6 +142,7 @@ _HOMES = {
     "stamp_log": ".stamping",
     "take_offer": ".swap",
     "tell_silence": ".countersign",
+    "waited_for": ".waits",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 every key is a string

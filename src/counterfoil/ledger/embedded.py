@@ -19,6 +19,7 @@ from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.identity import read_identity
+from counterfoil.ledger.index import Read, Resolve, Root
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.moved import read_moved, require_here
 from counterfoil.ledger.nextkey import install_next_key
@@ -57,6 +58,9 @@ class Embedded:
     def keys(self) -> LogKeys:
         """The log's, as its folder says now."""
         return read_identity(self._ledger)
+
+    def shared_index(self, read: Read, resolve: Resolve, root: Root) -> None:
+        """Have none: the machine's own index is beside it."""
 
     def moved_to(self) -> str:
         """Read the mark."""

@@ -12,6 +12,7 @@ from typing import Protocol
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.ledger.blobs import Blobs
 from counterfoil.ledger.countersign import Witnesses
+from counterfoil.ledger.index import Read, Resolve, Root
 from counterfoil.ledger.keeping import Keeping
 from counterfoil.ledger.tree import Tree
 
@@ -47,11 +48,37 @@ class Writer(Protocol):
     def append(self, entries: Sequence[bytes], since: int | None = None) -> Sequence[int]:
         """Append entries, in this order, none or all; see above."""
 
+    def require_writable(self) -> None:
+        """Refuse as `Engine.require_writable`, as far as is known here; nobody is asked."""
+
     def ask_witnesses(self) -> None:
         """Ask again for cosignatures; see above. It raises as `append`."""
 
     def close(self) -> None:
         """Let the next writer in."""
+
+
+class Finder(Protocol):
+    """An index of a log that others keep, too, and may leave something out of.
+
+    `find` gives positions below `size`, ascending, as `Index.find` does; whoever asks checks each.
+    It gives None where the index does not cover that size, and this process cannot have it do so.
+    """
+
+    def find(
+        self,
+        subject: str | None,
+        predicate: str | None,
+        issuer: str | None,
+        size: int,
+        *,
+        last: int | None = None,
+        within_s: float | None = None,
+    ) -> list[int] | None:
+        """Find statements; see above."""
+
+    def close(self) -> None:
+        """Release what is held open."""
 
 
 class Engine(Protocol):
@@ -88,6 +115,9 @@ class Engine(Protocol):
     @property
     def witnesses(self) -> Witnesses:
         """Who is asked about each checkpoint; by a writer of this process, or by nobody."""
+
+    def shared_index(self, read: Read, resolve: Resolve, root: Root) -> Finder | None:
+        """Open the index that lies where the log does; None where there is none."""
 
     def moved_to(self) -> str:
         """Tell where the log was moved to from here; empty if it was not."""

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from counterfoil.core.envelope import parse_envelope
@@ -65,6 +65,49 @@ Read = Callable[[int, int], Iterable[bytes]]
 Resolve = Callable[[bytes], bytes]
 Root = Callable[[int], Hash | None]
 Query = tuple[str, Sequence[Any]]
+
+
+class Named(NamedTuple):
+    """What a statement is found by.
+
+    Args:
+        digest: SHA-256 of its entry.
+        predicate: Its type, in full.
+        keys: Labels of the keys that its envelope names.
+        subjects: Names and digests of what it is about.
+    """
+
+    digest: bytes
+    predicate: str
+    keys: set[str]
+    subjects: set[str]
+
+    def fits(self, subject: str | None, predicate: str | None, issuer: str | None) -> bool:
+        """Whether all that is given is among it."""
+        return (
+            (subject is None or subject in self.subjects)
+            and (predicate is None or predicate == self.predicate)
+            and (issuer is None or issuer in self.keys)
+        )
+
+
+def read_names(entry: bytes, resolve: Resolve) -> Named | None:
+    """Read what an entry is found by; None if it is no statement of ours."""
+    try:
+        envelope = parse_envelope(resolve(entry))
+        statement = parse_statement(envelope.in_toto)
+    except FormatError:
+        return None
+    return Named(
+        sha256(entry).digest(),
+        statement.predicate_type,
+        {signature.keyid for signature in envelope.signatures},
+        {
+            value
+            for subject in statement.subjects
+            for value in (subject.name, *subject.digest.values())
+        },
+    )
 
 
 class Index:
@@ -244,29 +287,20 @@ class Index:
 
     def _add(self, database: sqlite3.Connection, position: int, entry: bytes) -> int:
         """Index one entry and sum its rows up; one that is no statement of ours is not found."""
-        try:
-            envelope = parse_envelope(self._resolve(entry))
-            statement = parse_statement(envelope.in_toto)
-        except FormatError:
+        named = read_names(entry, self._resolve)
+        if named is None:
             return 0
-        digest, predicate = sha256(entry).digest(), statement.predicate_type
         added = database.execute(
-            "INSERT OR IGNORE INTO statements VALUES (?, ?, ?)", (position, digest, predicate)
+            "INSERT OR IGNORE INTO statements VALUES (?, ?, ?)",
+            (position, named.digest, named.predicate),
         )
         if added.rowcount == 0:
             return 0
-        keys = {signature.keyid for signature in envelope.signatures}
-        names = {
-            value
-            for subject in statement.subjects
-            for value in (subject.name, *subject.digest.values())
-        }
-        database.executemany("INSERT INTO issuers VALUES (?, ?)", [(key, position) for key in keys])
-        database.executemany(
-            "INSERT INTO subjects VALUES (?, ?)", [(name, position) for name in names]
-        )
-        marks = [_mark(position, text, b"") for text in (*keys, *names)]
-        return _mark(position, predicate, digest) + sum(marks)
+        for table, texts in (("issuers", named.keys), ("subjects", named.subjects)):
+            rows = [(text, position) for text in texts]
+            database.executemany(f"INSERT INTO {table} VALUES (?, ?)", rows)  # noqa: S608 our own
+        marks = [_mark(position, text, b"") for text in (*named.keys, *named.subjects)]
+        return _mark(position, named.predicate, named.digest) + sum(marks)
 
 
 @contextlib.contextmanager
@@ -286,12 +320,17 @@ def _limited(database: sqlite3.Connection, within_s: float | None) -> Iterator[N
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             raise
-        raise UnavailableError(
-            f"the search took longer than {within_s:g} s",
-            hint="Ask for less: for the last ones of one subject, for instance.",
-        ) from error
+        raise too_slow(within_s) from error
     finally:
         database.set_progress_handler(None, 0)
+
+
+def too_slow(within_s: float) -> UnavailableError:
+    """Say that a search took longer than it may."""
+    return UnavailableError(
+        f"the search took longer than {within_s:g} s",
+        hint="Ask for less: for the last ones of one subject, for instance.",
+    )
 
 
 def _require_whole(database: sqlite3.Connection) -> None:

@@ -143,8 +143,7 @@ class Log(LogReader):
             MovedError: the log was moved away.
             RefusedError: this is a copy.
         """
-        if self._writer is None:
-            self.engine.require_writable()
+        (self._writer or self.engine).require_writable()
 
     def append(self, entry: bytes) -> Receipt:
         """Append one entry.
@@ -285,6 +284,9 @@ class Log(LogReader):
         if self._index is not None:
             self._index.close()
             self._index = None
+        if self._finder is not None:
+            self._finder.close()
+            self._finder = None
         if self._writer is not None:
             self._writer.close()
         else:

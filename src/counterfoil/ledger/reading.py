@@ -18,8 +18,8 @@ from counterfoil.core.statement import Statement, parse_statement, predicate_typ
 from counterfoil.errors import CounterfoilError, SignatureError, VerificationError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.disk import Disk
-from counterfoil.ledger.engine import Engine
-from counterfoil.ledger.index import Index
+from counterfoil.ledger.engine import Engine, Finder
+from counterfoil.ledger.index import Index, read_names
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.run import Run
 from counterfoil.ledger.tree import Published, Tree
@@ -71,6 +71,7 @@ class LogReader:
         self.places = Places(self.origin)
         self._lock = threading.Lock()  # guards what is opened when it is first needed
         self._index: Index | None = None
+        self._finder: Finder | None = None
         self._tree: Tree = engine.read()
         self._require_own_checkpoint()
 
@@ -199,6 +200,7 @@ class LogReader:
         issuer: str | None = None,
         last: int | None = None,
         within_s: float | None = None,
+        shared: bool = False,
     ) -> list[Found]:
         """Find statements, oldest first; each counts once, at its first occurrence.
 
@@ -208,13 +210,26 @@ class LogReader:
             issuer: Label of a signing key, as the envelope claims it.
             last: How many of the newest to give at most; None for all.
             within_s: How long to look them up, or `UnavailableError`; None for no bound.
+            shared: Whether an index in the log's database will do, where there is one: it is
+                there on a machine that has not read the log yet. What it finds is proven; whoever
+                runs the database may have left something out of it.
+
+        Raises:
+            VerificationError: the shared index says of an entry what is not so.
         """
         if predicate is not None and ":" not in predicate:
             predicate = predicate_type(predicate)
+        what = (subject, predicate, issuer)
+        finder = self._open_finder() if shared else None
+        places = None
+        if finder is not None:
+            places = finder.find(*what, self.size, last=last, within_s=within_s)
+            for place in places or ():
+                self._require_named(place, *what)
+        if places is None:
+            places = self._open_index().find(*what, self.size, last=last, within_s=within_s)
         found = []
-        index = self._open_index()
-        what = (subject, predicate, issuer, self.size)
-        for place in index.find(*what, last=last, within_s=within_s):
+        for place in places:
             envelope = self.envelope(place)
             found.append(Found(place, envelope, parse_statement(envelope.in_toto)))
         return found
@@ -271,6 +286,25 @@ class LogReader:
                 self._index = Index(path, self.origin, read, self.resolve, root)
             return self._index
 
+    def _open_finder(self) -> Finder | None:
+        with self._lock:
+            if self._finder is None:
+                self._finder = self.engine.shared_index(self.checked, self.resolve, self._root_at)
+            return self._finder
+
+    def _require_named(
+        self, place: int, subject: str | None, predicate: str | None, issuer: str | None
+    ) -> None:
+        """Check that an entry is what an index of others gave it out for."""
+        named = read_names(self.entry(place), self.resolve)
+        if named is None or not named.fits(subject, predicate, issuer):
+            raise VerificationError(
+                f"the index in {self.engine.name} gives entry {place} out for something else than "
+                "it is",
+                hint="Somebody changed the database; `UPDATE indexed SET root = sha256('')` there "
+                "has the index made again.",
+            )
+
     def _state(self) -> tuple[int, Hash, bytes]:
         published = self._tree.published
         return published.frontier.size, published.root, published.head
@@ -288,5 +322,4 @@ class LogReader:
             )
 
     def _root_at(self, size: int) -> Hash | None:
-        """Give the root at `size`; None where a reader cannot tell, as the log may have grown."""
-        return self._tree.root(size) if size <= self.size else None
+        return self._tree.root_seen(size)

@@ -100,6 +100,9 @@ class Sequencer:
         self._witnesses.warn_of_silence(stacklevel=4)
         return pending.indices
 
+    def require_writable(self) -> None:
+        """Let pass: while this writes, the log is not moved."""
+
     def ask_witnesses(self) -> None:
         """Ask again about the newest checkpoint, and publish it with the lines that come.
 

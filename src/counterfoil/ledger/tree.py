@@ -83,7 +83,7 @@ class Tree(ABC):
     def unpublished(self) -> Published | None:
         """Find what is durable beyond the published and not shown yet; None if there is nothing.
 
-        Only a tree in a folder tells; nobody is to go by more of it than that it is there.
+        A tree elsewhere does not tell; nobody is to go by more of it than that it is there.
         """
         return None
 
@@ -97,6 +97,10 @@ class Tree(ABC):
         if size is None or size == self.size:
             return self._published.root
         return Frontier.at(self._known(size), self.node).root()
+
+    def root_seen(self, size: int) -> Hash | None:
+        """Compute the root at `size`; None where it is not seen here, as the log may have grown."""
+        return self.root(size) if size <= self.size else None
 
     def leaf(self, index: int) -> Hash:
         """Read the leaf hash at `index`."""

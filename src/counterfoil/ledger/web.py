@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from counterfoil.errors import FormatError, UnavailableError
+from counterfoil.ledger.waits import waiting_for
 
 MAX_URL_CHARACTERS = 2_000
 """Longest address of a server: a host and an access key."""
@@ -31,6 +32,9 @@ has some 200 KiB."""
 
 ANSWER_WITHIN_S = 20.0
 """Time for a request and its whole answer, also where it arrives byte by byte."""
+
+CONNECT_WITHIN_S = 5.0
+"""Time of it to get a connection: a host that swallows packets has not answered three by then."""
 
 _MAX_REASON_CHARACTERS = 300  # of a server's words that a message repeats
 _MAX_IDLE = 8  # connections kept for the next requests
@@ -136,14 +140,14 @@ class Peer:
         asked = (method, target, body, {"Accept-Encoding": "identity", **(headers or {})})
         within = min(self._within_s, within_s if within_s is not None else self._within_s)
         until = time.monotonic() + within
-        if connection is not None:
-            with contextlib.suppress(_ClosedError):
-                return self._exchange(
-                    connection, asked, doing, max_bytes, until=until, is_fresh=False
-                )
-        return self._exchange(
-            self._connection(within), asked, doing, max_bytes, until=until, is_fresh=True
-        )
+        with waiting_for(self.name):
+            if connection is not None:
+                with contextlib.suppress(_ClosedError):
+                    return self._exchange(
+                        connection, asked, doing, max_bytes, until=until, is_fresh=False
+                    )
+            fresh = self._connection(min(within, CONNECT_WITHIN_S))
+            return self._exchange(fresh, asked, doing, max_bytes, until=until, is_fresh=True)
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -171,8 +175,9 @@ class Peer:
         connection.response_class = partial(_Response, until)  # type: ignore[assignment]
         is_done = False
         try:
-            if connection.sock is not None:
-                connection.sock.settimeout(within)
+            if connection.sock is None:
+                _connect(connection)
+            connection.sock.settimeout(max(until - time.monotonic(), 0.001))
             connection.request(*asked)
             with connection.getresponse() as response:
                 body = response.read(max_bytes + 1)
@@ -183,7 +188,9 @@ class Peer:
             late = isinstance(error, TimeoutError)
             if not is_fresh and not late and isinstance(error, ConnectionError):
                 raise _ClosedError from error
-            reason = f"no answer within {within:.3g} s" if late else str(error)
+            reason = str(error)
+            if late and not isinstance(error, UnreachableError):
+                reason = f"no answer within {within:.3g} s"
             raise self.unavailable(doing, reason or type(error).__name__) from error
         finally:
             if not (is_done and self._keep and self._put_back(connection)):
@@ -204,6 +211,7 @@ class Peer:
         return False
 
     def _connection(self, within: float) -> http.client.HTTPConnection:
+        """Prepare a connection that has to stand in time."""
         if self._tls is None:
             return http.client.HTTPConnection(self._host, self._port, timeout=within)
         return http.client.HTTPSConnection(
@@ -214,6 +222,13 @@ class Peer:
 def quoted(words: str) -> str:
     """Keep of a server's words what a message repeats: one line, and not too long."""
     return " ".join(words.split())[:_MAX_REASON_CHARACTERS]
+
+
+def _connect(connection: http.client.HTTPConnection) -> None:
+    try:
+        connection.connect()
+    except TimeoutError as error:
+        raise UnreachableError(f"no connection within {connection.timeout:.3g} s") from error
 
 
 class _Response(http.client.HTTPResponse):
@@ -255,6 +270,10 @@ class _Pieces(io.RawIOBase):
 
 class OversizedError(UnavailableError):
     """An answer is longer than was allowed; asking again is of no use."""
+
+
+class UnreachableError(TimeoutError):
+    """A host did not take a connection in time; the cause of an `UnavailableError`."""
 
 
 class _ClosedError(Exception):

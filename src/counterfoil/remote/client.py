@@ -26,7 +26,8 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
-from counterfoil.ledger.web import Answer, OversizedError, Peer
+from counterfoil.ledger.waits import waiting_for
+from counterfoil.ledger.web import Answer, OversizedError, Peer, UnreachableError
 from counterfoil.remote.refusals import refusal
 
 READ_WITHIN_S = 20.0
@@ -36,8 +37,8 @@ APPEND_WITHIN_S = 60.0
 """How long the same is done with entries that are to be appended."""
 
 REFUSED_WITHIN_S = 1.5
-"""The same where connections are refused and the server was not heard yet: the address is wrong, or
-nothing runs there. One that was heard may be starting again."""
+"""The same where connections are refused, or not taken in time, and the server was not heard yet:
+the address is wrong, or nothing runs there. One that was heard may be starting again."""
 
 CERTIFICATE_VARIABLE, KEY_VARIABLE = "COUNTERFOIL_CLIENT_CERT", "COUNTERFOIL_CLIENT_KEY"
 """Environment variables that name our certificate, for servers that ask for one, and its key."""
@@ -155,6 +156,10 @@ class Client:
         self._appends.close()
 
     def _ask(self, peer: Peer, question: _Question, within_s: float) -> Answer:
+        with waiting_for(peer.name):
+            return self._ask_again(peer, question, within_s)
+
+    def _ask_again(self, peer: Peer, question: _Question, within_s: float) -> Answer:
         method, path, body, headers, doing, most = question
         began = time.monotonic()
         until = began + within_s
@@ -193,7 +198,7 @@ class Client:
 
     def _worth(self, error: UnavailableError) -> float:
         """Say for how long in all it is worth to ask again after such an error."""
-        is_refused = isinstance(error.__cause__, ConnectionRefusedError)
+        is_refused = isinstance(error.__cause__, ConnectionRefusedError | UnreachableError)
         return REFUSED_WITHIN_S if is_refused and not self._was_heard else math.inf
 
     def _unpacked(self, answer: Answer, most: int, doing: str) -> bytes:

@@ -16,6 +16,7 @@ from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.engine import Writer, Writers
 from counterfoil.ledger.identity import IDENTITY_FILE, read_identity
+from counterfoil.ledger.index import Read, Resolve, Root
 from counterfoil.ledger.keyfiles import load_key, load_vkey
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.signedrequests import sign_request
@@ -121,6 +122,9 @@ class SiteEngine:
     def keep_evidence(self, *notes: bytes) -> Path:
         """Keep checkpoints that contradict each other; give their folder."""
         return self._memory.keep_evidence(*notes)
+
+    def shared_index(self, read: Read, resolve: Resolve, root: Root) -> None:
+        """Have none: what a server finds, it may have left something out of."""
 
     def moved_to(self) -> str:
         """Tell nothing: a site does not say."""

@@ -86,6 +86,9 @@ class RemoteWriter:
             indices += self._send(_first_of(whole, len(indices)))
         return indices
 
+    def require_writable(self) -> None:
+        """Let the server say what it takes, when it is asked."""
+
     def ask_witnesses(self) -> None:
         """See which lines have come since: the server asks."""
         self._follower.follow(self.tree)

@@ -3,8 +3,10 @@ from __future__ import annotations
 import ast
 import json
 import os
+import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -234,3 +236,25 @@ def test_an_empty_word_is_a_variable_that_is_not_set(words, run, place):
     """What a shell leaves of an unset variable stands for nothing, least of all for this folder."""
     assert "is a variable not set?" in run(*words, exit_code=2).stderr
     assert not (place / "ledger.json").exists()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_person_is_told_whom_a_command_waits_for(as_json):
+    """After two seconds, on a terminal; a program that reads JSON has no use for it."""
+    terminal, theirs = pty.openpty()
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections, says nothing
+        place = f"postgresql://127.0.0.1:{listener.getsockname()[1]}/db"
+        words = ["log", "status", "--ledger", f"{place}?tiles=file:///tmp/none"]
+        done = subprocess.run(
+            [sys.executable, "-m", "counterfoil", *words, *(["--json"] if as_json else [])],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            check=False,
+        )
+    os.close(theirs)
+    with os.fdopen(terminal, "rb", buffering=0) as read:
+        said = read.read(10_000).decode()
+    assert done.returncode == 11
+    assert said.count(f"for {place}") == (not as_json)
+    assert "waiting:" in said or as_json

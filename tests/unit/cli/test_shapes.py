@@ -117,6 +117,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "waiting",
             "root",
             "grade",
+            "grades",
             "lacking",
             "cosigned",
             "silent",
@@ -133,7 +134,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "log cosign": (
         [],
         0,
-        {"size", "root", "grade", "lacking", "cosigned", "silent"},
+        {"size", "root", "grade", "grades", "lacking", "cosigned", "silent"},
     ),
     "log stamp": ([], 7, ERROR),
     "log shard": (["next"], 9, ERROR),

@@ -63,3 +63,16 @@ def test_the_same_envelopes_sent_to_two_servers_at_once_are_in_once(two):
         audit(ledger)
     places = {(envelope, said["index"]) for envelope, said in told}
     assert len(places) == len(envelopes), json.dumps(sorted(index for _, index in places))
+
+
+def test_what_one_server_took_another_one_finds(two):
+    """By the index that they share: each hit with its receipt, none twice and none missing."""
+    envelopes = [two[0].envelope(number) for number in range(30)]
+    for envelope in envelopes:
+        two[0].post(envelope)
+    found = two[1].ask("GET", "/find?subject=credit&predicate=approval&last=100", by="risk").json
+    assert [one["entry"].encode() for one in found["found"]] == envelopes
+    with two[0].open() as ledger:
+        for one in found["found"]:
+            receipt = parse_receipt(one["receipt"].encode())
+            check_receipt(one["entry"].encode(), receipt, ledger.key)

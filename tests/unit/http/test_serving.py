@@ -462,14 +462,17 @@ def test_server_of_a_log_that_was_moved_says_so(place, postgres, tmp_path, monke
     url = f"{postgres.url}?tiles=file://{tmp_path / 'tiles'}&schema={schema}"
     move_log(place.folder, url)
     served = start(Place(url, place.home, place.keys))
+    reading = start(Place(url, place.home, place.keys), "--read-only")
     try:
         assert served.post(served.envelope(1)).status == 200
+        assert reading.ask("GET", "/readyz").json["writer"] == "read-only"
         move_log(url, place.folder)
         until = time.monotonic() + SOON_S
-        while (ready := served.ask("GET", "/readyz")).json["writer"] != "moved":
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        assert ready.status == 503
+        for one in (reading, served):
+            while (ready := one.ask("GET", "/readyz")).json["writer"] != "moved":
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            assert ready.status == 503
         for number in (2, 3):
             reply = served.post(served.envelope(number))
             assert (reply.status, "retry-after" in reply.headers) == (409, False)
@@ -482,6 +485,7 @@ def test_server_of_a_log_that_was_moved_says_so(place, postgres, tmp_path, monke
             time.sleep(0.5)
         assert served.stop() == 0
     finally:
-        served.kill()
-        served.process.stdout.close()
+        for one in (reading, served):
+            one.kill()
+            one.process.stdout.close()
         postgres.run(f"DROP SCHEMA IF EXISTS {schema} CASCADE")

@@ -11,10 +11,13 @@ import time
 import pytest
 
 import counterfoil as cf
+from counterfoil.cluster import leader
 from counterfoil.http import make_settings, service
 from counterfoil.ledger import OwnWitness
 
-from .conftest import SOON_S
+from .conftest import SOON_S, make_place
+
+EVERYWHERE = pytest.mark.parametrize("place", ["folder", "postgres"], indirect=True)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -33,6 +36,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+
+@pytest.fixture
+def place(request, tmp_path):
+    """A ledger in a folder, or on PostgreSQL."""
+    if getattr(request, "param", "folder") == "folder":
+        yield make_place(tmp_path)
+        return
+    server = request.getfixturevalue("postgres")
+    yield make_place(tmp_path, f"{server.url}?tiles=file://{tmp_path}/tiles&schema=silence")
+    server.run("DROP SCHEMA silence CASCADE")
 
 
 @pytest.fixture
@@ -88,6 +102,7 @@ def test_a_server_begins_while_the_quorum_is_lacking(place, witness, serve):
         assert ledger.size == size + 2
 
 
+@EVERYWHERE
 def test_a_silent_witness_is_a_line_of_the_log(witness, serve):
     """What an operator reads is a sentence of ours, not a warning with a place in a program."""
     witness.demand(0)
@@ -105,10 +120,12 @@ def test_a_silent_witness_is_a_line_of_the_log(witness, serve):
     assert line["message"].startswith("the witness ada.example/w has not cosigned")
 
 
+@EVERYWHERE
 def test_an_idle_server_asks_a_silent_witness_again(place, witness, monkeypatch, caplog):
     """The line comes under what was published, although nothing is appended any more."""
     caplog.set_level(logging.INFO, "counterfoil.http")
     monkeypatch.setattr(service, "ASK_AGAIN_S", 0.1)
+    monkeypatch.setattr(leader, "ASK_AGAIN_S", 0.1)
     monkeypatch.setattr(service, "_TEND_S", 0.05)
     witness.demand(0)
     witness.is_silent = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socket
 import threading
@@ -10,7 +11,10 @@ import time
 import pytest
 
 from counterfoil.errors import FormatError, UnavailableError
+from counterfoil.ledger import web
+from counterfoil.ledger.waits import waited_for
 from counterfoil.ledger.web import Peer
+from counterfoil.remote.client import Client
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -96,6 +100,31 @@ def test_a_server_that_drips_is_cut_off(head):
         with pytest.raises(UnavailableError, match=r"no answer within 0\.5 s"):
             peer.request("GET", doing="a tile")
         assert time.monotonic() - began < 2
+
+
+def test_a_host_that_swallows_packets_is_given_up_soon(monkeypatch):
+    """A connection has a deadline of its own, and meanwhile it is known who is waited for."""
+    monkeypatch.setattr(web, "CONNECT_WITHIN_S", 0.8)
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = listener.getsockname()
+        for _ in range(3):  # from then on, it takes no more
+            full = held.enter_context(socket.socket())
+            full.setblocking(False)
+            full.connect_ex(address)
+        name = f"http://127.0.0.1:{address[1]}"
+        seen = []
+        looking = threading.Timer(0.5, lambda: seen.append(waited_for(0.3)))
+        looking.start()
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match=r"no connection within 0\.8 s") as raised:
+            Peer(name).request("GET", doing="a tile")
+        with pytest.raises(UnavailableError, match="no connection within"):
+            Client(name).get("checkpoint", 100)
+        assert time.monotonic() - began < 5
+        assert seen == [{name}]
+        assert waited_for(0.0) == set()
+        assert isinstance(raised.value.__cause__, TimeoutError)
 
 
 @pytest.mark.parametrize(
