@@ -12,10 +12,10 @@ import pytest
 
 import counterfoil as cf
 from counterfoil.cluster import index as shared_index
-from counterfoil.cluster import move_log
 from counterfoil.cluster.address import parse_address
 from counterfoil.core.statement import Subject, predicate_type
 from counterfoil.errors import UnavailableError, VerificationError
+from counterfoil.front import move_log
 from counterfoil.ledger import index as own_index
 from counterfoil.ledger.places import Places
 
