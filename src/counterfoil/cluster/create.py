@@ -7,7 +7,7 @@ from counterfoil.cluster.address import parse_address
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.schema import migrate
 from counterfoil.cluster.tiletree import Head
-from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, sign_checkpoint
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import EMPTY_ROOT
 
@@ -42,6 +42,6 @@ def create_log(url: str, signer: Signer) -> None:
         migrate(database)
         note = sign_checkpoint(Checkpoint(signer.key.name, 0, EMPTY_ROOT), signer)
         with database.transaction("making the log") as connection:
-            state.create_rows(connection, signer.key, Head(0, EMPTY_ROOT, note))
+            state.create_rows(connection, LogKeys(signer.key), Head(0, EMPTY_ROOT, note))
     finally:
         database.close()

@@ -76,16 +76,15 @@ def move_log(source: str | Path, target: str | Path, progress: Progress | None =
             _copy(old, new, progress)
         with new.open() as log:
             report = audit(log, progress)
-    return Moved(left.key.name, report.size, report.root, old.name, new.name)
+    return Moved(left.keys.name, report.size, report.root, old.name, new.name)
 
 
 def _copy(old: End, new: End, progress: Progress | None) -> None:
     with old.open() as log:
-        key = log.key
-        private, place = old.private(key), new.private(key)
+        private, place = old.private(log.origin), new.private(log.origin)
         with _locked(private):
             _require_room(private, place, is_under_way=bool(_held(old).moved_to))
-            done = new.begin(key)
+            done = new.begin()
             _require_prefix(log, new, done)
             done = _take(log, new, done, progress)
             _require_whole(log, new)
@@ -93,10 +92,11 @@ def _copy(old: End, new: End, progress: Progress | None) -> None:
                 old.freeze(new.name)
             # If we stop from here on, moving again goes on.
             log.refresh()
+            log.reload_keys()  # the old key may have signed the newest checkpoint, too
             _take(log, new, done, progress)
             _require_whole(log, new)
             _move_private(private, place)
-            new.finish(Head(log.size, log.root, log.checkpoint))
+            new.finish(log.keys, Head(log.size, log.root, log.checkpoint))
 
 
 def _take(log: Log, new: End, done: int, progress: Progress | None) -> int:
