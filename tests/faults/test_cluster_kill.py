@@ -9,6 +9,7 @@ import secrets
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ from counterfoil.ledger.places import Places
 
 SOAK = int(os.environ.get("COUNTERFOIL_SOAK", "0"))
 KILLS = 200 if SOAK else 30
+ROTATIONS = 30 if SOAK else 3
 WORKERS = 3
 SOON_S = 60.0  # nothing here waits that long unless it is broken
 
@@ -108,7 +110,7 @@ class Load:
             missing = [line for line in told if entries[line["index"]] != line["first"].encode()]
             conflicts = 0
             for note in {line["note"] for line in told}:
-                checkpoint = open_checkpoint(note.encode(), log.key)
+                checkpoint = open_checkpoint(note.encode(), log.keys)
                 known = self.roots.setdefault(checkpoint.size, checkpoint.root)
                 conflicts += known != checkpoint.root
             for size, root in self.roots.items():
@@ -116,7 +118,7 @@ class Load:
             for line in told:
                 if "receipt" in line:
                     receipt = parse_receipt(line["receipt"].encode())
-                    check_receipt(line["last"].encode(), receipt, log.key)
+                    check_receipt(line["last"].encode(), receipt, log.keys)
             audit(log)
         assert len(set(entries)) == len(entries), "an entry is in twice"
         figures = {
@@ -179,6 +181,45 @@ def test_leaders_are_killed_under_load(load):
         busy.kill_leader()
     figures = busy.check()
     assert figures["acknowledged"] > KILLS
+
+
+def test_log_is_handed_over_under_load(load):
+    """Who hands it over is killed at any moment, and so are leaders: one key is in force at a time.
+
+    What was acknowledged is there, and no size has two roots, whichever key signed it.
+    """
+    busy, chance = load(), random.Random(9)  # noqa: S311 when to kill
+    code = (
+        "import sys\n"
+        "from counterfoil.cluster import open_log\n"
+        "from counterfoil.ledger.rotation import rotate_key\n"
+        "with open_log(sys.argv[1]) as log: print(len(rotate_key(log).keys.earlier), flush=True)"
+    )
+    busy.progress(0.0, 20)
+    done = killed = 0
+    while done < ROTATIONS:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", code, busy.url], stdout=subprocess.PIPE
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.random() * 3.0)
+        killed += process.poll() is None
+        process.kill()
+        told = process.communicate()[0].split()
+        with open_log(busy.url) as log:
+            keys = log.keys
+        if told:
+            done = int(told[0])
+        # One that was killed may have handed over: whole, and once.
+        assert done <= len(keys.earlier) <= done + 1
+        done = len(keys.earlier)
+        busy.kill_leader()
+        busy.progress(time.monotonic(), 5)
+    print({"hand-overs": done, "killed while handing over": killed})  # noqa: T201 shown by -s
+    busy.check()
+    with open_log(busy.url) as log:
+        assert log.keys.begin_with(keys)
+        assert len(keys.earlier) >= ROTATIONS
 
 
 def test_leaders_are_killed_over_an_object_store(load, moto, monkeypatch):
