@@ -194,9 +194,14 @@ class ClusterWriter:
             # There is nothing left to lead for, and one thread at a time asks witnesses.
             self._leader.stop()
             self._leader.join()
-            keys = state.read_keys(self._database, connection)
+            keys, signer = state.read_keys(self._database, connection), self._leader.signer
+            if signer.key != keys.key:
+                raise ConflictError(
+                    f"{self.tree.name} was handed over to another key just now",
+                    hint="Look at `counterfoil log status`; then hand it over again, if need be.",
+                )
             checkpoint = Checkpoint(keys.name, head.size, head.root)
-            both = sign_checkpoint(checkpoint, self._leader.signer, new)
+            both = sign_checkpoint(checkpoint, signer, new)
             try:
                 note = self._witnesses.countersign(self.tree, both)
             finally:
