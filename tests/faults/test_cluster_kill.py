@@ -33,7 +33,7 @@ from counterfoil.ledger.places import Places
 
 SOAK = int(os.environ.get("COUNTERFOIL_SOAK", "0"))
 KILLS = 200 if SOAK else 30
-ROTATIONS = 30 if SOAK else 3
+ROTATIONS = 30 if SOAK else 4
 WORKERS = 3
 SOON_S = 60.0  # nothing here waits that long unless it is broken
 
@@ -193,33 +193,30 @@ def test_log_is_handed_over_under_load(load):
         "import sys\n"
         "from counterfoil.cluster import open_log\n"
         "from counterfoil.ledger.rotation import rotate_key\n"
-        "with open_log(sys.argv[1]) as log: print(len(rotate_key(log).keys.earlier), flush=True)"
+        "with open_log(sys.argv[1]) as log:\n"
+        "    print(flush=True)\n"
+        "    rotate_key(log)"
     )
     busy.progress(0.0, 20)
     done = killed = 0
-    while done < ROTATIONS:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", code, busy.url], stdout=subprocess.PIPE
-        )
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(chance.random() * 3.0)
-        killed += process.poll() is None
-        process.kill()
-        told = process.communicate()[0].split()
+    for number in range(ROTATIONS):
+        command = [sys.executable, "-W", "ignore", "-c", code, busy.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SOON_S if number % 2 else chance.random() * 2.0)
+            process.kill()
+        killed += process.returncode != 0
         with open_log(busy.url) as log:
             keys = log.keys
-        if told:
-            done = int(told[0])
         # One that was killed may have handed over: whole, and once.
-        assert done <= len(keys.earlier) <= done + 1
+        assert done + (process.returncode == 0) <= len(keys.earlier) <= done + 1
         done = len(keys.earlier)
         busy.kill_leader()
         busy.progress(time.monotonic(), 5)
     print({"hand-overs": done, "killed while handing over": killed})  # noqa: T201 shown by -s
+    assert done >= ROTATIONS // 2
     busy.check()
-    with open_log(busy.url) as log:
-        assert log.keys.begin_with(keys)
-        assert len(keys.earlier) >= ROTATIONS
 
 
 def test_leaders_are_killed_over_an_object_store(load, moto, monkeypatch):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
 from pathlib import Path
 
-import psycopg
 import pytest
 
 import counterfoil as cf
-from counterfoil.cluster import leader, move_log, state
+from counterfoil.cluster import ends, leader, move_log, state
 from counterfoil.cluster.address import parse_address
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.tiletree import Head
@@ -241,30 +239,59 @@ def test_the_next_key_that_a_server_was_given_is_taken_up(make_store, tmp_path, 
     assert sorted(path.name for path in (there / keys).glob("log*")) == ["log.pem", "log.vkey"]
 
 
+@pytest.mark.parametrize("kind", ["embedded", "postgres-files"])
+def test_a_log_that_is_rotated_while_it_moves(make_store, monkeypatch, kind):
+    """It arrives under the new key, though the old one has signed its newest checkpoint, too."""
+    old = make_store(kind)
+    new = make_store("postgres-files" if kind == "embedded" else "embedded")
+    old.make()
+    with old.open() as log:
+        log.append(b"x")
+    end = ends.FolderEnd if kind == "embedded" else ends.SharedEnd
+    real = end.freeze
+
+    def freeze(self, to):
+        with old.open() as log:
+            rotate_key(log)
+        real(self, to)
+
+    monkeypatch.setattr(end, "freeze", freeze)
+    move_log(old.location, new.location)
+    with new.open() as log:
+        assert len(log.keys.earlier) == 1
+        log.append(b"y")
+        assert open_note(log.checkpoint, *log.keys.all).verified == (log.key,)
+
+
 def test_nobody_goes_on_with_the_old_key(shared, database):
     """A leader of before is fenced, and one that knows the old key alone cannot take over."""
     with shared.open() as log:
         log.append(b"x")
-    root = open_checkpoint(log.checkpoint, log.key).root
+        keys, checkpoint = log.keys, Checkpoint(log.origin, 1, log.root)
+    new = generate_key(keys.name, Algorithm.ED25519)
+    following, begun = keys.followed_by(new.key, 1), sign_checkpoint(checkpoint, new)
+    both = Head(1, checkpoint.root, sign_checkpoint(checkpoint, shared.signer, new))
+    beyond = Checkpoint(keys.name, 2, checkpoint.root)
+    head = Head(2, beyond.root, sign_checkpoint(beyond, shared.signer))
     with database.session("leading as before") as old:
         before = state.lead(old, database, "before")
-        head = Head(2, root, sign_checkpoint(Checkpoint(log.origin, 2, root), shared.signer))
-        with shared.open() as log:
-            rotate_key(log)
-        with pytest.raises(state.FencedError):
-            state.swap(old, before.epoch, before.committed, head, {})
-        found = state.lead(old, database, "of an earlier version")
-        assert found.keys == log.keys
-        with pytest.raises(SignatureError):
-            leader._require_own(found.committed, LogKeys(shared.signer.key))
+        with database.transaction("handing over") as connection:
+            state.hand_over(connection, database, following, both, begun)
+        for act in (
+            lambda: state.swap(old, before.epoch, before.committed, head, {}),
+            lambda: state.publish(old, database, before.epoch, both),
+        ):
+            with pytest.raises(state.FencedError):
+                act()
         assert state.try_lock(old, database, shared.signer.key) is None
-        # Whoever wants to hand it over once more with what is known of before comes too late.
-        third = generate_key(log.origin, Algorithm.ED25519)
-        stale = LogKeys(shared.signer.key).followed_by(third.key, 1)
+        found = state.lead(old, database, "of an earlier version, which asks for no key")
+        assert found.keys == following
+        with pytest.raises(SignatureError):
+            leader._require_own(found.committed, keys)
+        leader._require_own(found.committed, following)
+        # Whoever wants to hand it over once more from what was known before comes too late.
         with pytest.raises(ConflictError, match="went on before"), old.transaction():
-            state.hand_over(old, database, stale, found.published, b"")
-        with contextlib.suppress(psycopg.Error):
-            assert state.read_keys(database, old) == log.keys
+            state.hand_over(old, database, following, both, begun)
 
 
 def test_what_cannot_be_published_stops_a_hand_over(shared, database, monkeypatch):
