@@ -204,7 +204,7 @@ def test_log_is_handed_over_under_load(load):
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             process.stdout.readline()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(SOON_S if number % 2 else chance.random() * 2.0)
+                process.wait(SOON_S if number % 2 else chance.random() * 1.5)
             process.kill()
         killed += process.returncode != 0
         with open_log(busy.url) as log:

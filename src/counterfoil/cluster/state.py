@@ -73,7 +73,7 @@ def lock_key(database: Database) -> int:
 
 
 def _moving_key(database: Database) -> int:
-    """Give the number of the lock that callers share, and that a move takes alone."""
+    """Give the number of the lock that callers share, and that one takes to keep them out."""
     return _lock_number(database, "moving")
 
 
@@ -191,10 +191,13 @@ def require_open(connection: Connection, database: Database) -> None:
     Raises:
         MovedError: so it was.
     """
-    require_here(database.address.name, read_moved(connection))
-    row = connection.execute("SELECT vkey, following FROM log").fetchone()
-    if row is not None and row[1] is not None:
-        raise EndedError(parse_vkey(row[0]).name, parse_vkey(row[1]).name)
+    row = connection.execute("SELECT coalesce(moved_to, ''), vkey, following FROM log").fetchone()
+    if row is None:
+        return
+    moved_to, vkey, following = row
+    require_here(database.address.name, moved_to)
+    if following is not None:
+        raise EndedError(parse_vkey(vkey).name, parse_vkey(following).name)
 
 
 def resume(connection: Connection, keys: LogKeys, head: Head) -> None:

@@ -191,9 +191,7 @@ class ClusterWriter:
     def hand_over(self, new: Signer) -> None:
         """Publish the present checkpoint under both keys, and make the next one the log's."""
         with self.alone() as (connection, head):
-            # There is nothing left to lead for, and one thread at a time asks witnesses.
-            self._leader.stop()
-            self._leader.join()
+            self._stop()  # witnesses are asked by one thread at a time
             keys, signer = state.read_keys(self._database, connection), self._leader.signer
             if signer.key != keys.key:
                 raise ConflictError(
@@ -231,6 +229,11 @@ class ClusterWriter:
         """Stop leading, and let go of the database."""
         if os.getpid() != self._pid:
             return  # the threads and connections are those of another process
+        self._stop()
+        self.tree.close()
+
+    def _stop(self) -> None:
+        """Stop leading, and whatever else goes on; again does nothing more."""
         self._stopped.set()
         self._leader.stop()
         self._waiting.close()
@@ -240,7 +243,6 @@ class ClusterWriter:
                 leave.execute("SELECT pg_notify(%s, '')", (channel,))
         for thread in self._threads:
             thread.join()
-        self.tree.close()
 
     def _queue(self) -> None:
         """Queue what callers bring."""
