@@ -24,13 +24,11 @@ if TYPE_CHECKING:
     from counterfoil.cluster.create import holds_log as holds_log
     from counterfoil.cluster.engine import Cluster as Cluster
     from counterfoil.cluster.engine import open_log as open_log
-    from counterfoil.cluster.leader import LostKeyWarning as LostKeyWarning
     from counterfoil.cluster.move import Moved as Moved
     from counterfoil.cluster.move import move_log as move_log
 
 _HOMES = {
     "Cluster": ".engine",
-    "LostKeyWarning": ".leader",
     "Moved": ".move",
     "create_log": ".create",
     "holds_log": ".create",
