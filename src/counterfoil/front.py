@@ -90,15 +90,16 @@ class Ledger(Log):
         organisation; what else this ledger's policy says is for people to take over.
 
         Args:
-            path: Folder of the new ledger.
+            path: Of the new ledger: a folder, or a URL as `init` takes it.
             despite_records: Whether to end a log that keeps streams: nobody can be erased from
                 them afterwards, as erasures are stated in it.
 
         Raises:
             RefusedError: it keeps streams.
-            ConflictError: this log goes on elsewhere already, the folder holds a ledger with
-                entries, or somebody writes to one of them.
-            UnavailableError: a disk refuses, or the log's key is not on this machine.
+            ConflictError: this log goes on elsewhere already, the new place holds a ledger with
+                entries, or somebody writes to a folder of one of them.
+            UnavailableError: a disk or a database refuses, the log's key is not on this machine, or
+                the log lives behind a server.
         """
         if not despite_records and streams_of(self).ids():
             raise RefusedError(
@@ -107,14 +108,10 @@ class Ledger(Log):
                 hint="Go on in a new ledger, and end this one when nothing is left to erase.",
             )
         organisation = self.policy.show().log.operator
-        folder = as_path(path)
-        if not (folder / "ledger.json").exists():
-            with reported(f"cannot make a ledger in {folder}"):
-                folder.mkdir(parents=True, exist_ok=True)
-            Log.create(folder, _make_keys(folder.absolute().name, self.clock, self.random))
-        with Log(folder, clock=self.clock, random=self.random) as following:
+        _make_log(path, self.clock, self.random)
+        with _open(path, None, self.clock, self.random) as following:
             hand_over_to(self, following)
-        return init(folder, organisation=organisation, clock=self.clock, random=self.random)
+        return init(path, organisation=organisation, clock=self.clock, random=self.random)
 
     def add_principal(self, name: str) -> VerifierKey:
         """Make a local key for a principal and return its public half, for the policy.
@@ -148,19 +145,7 @@ def init(
         UnavailableError: the disk refuses.
     """
     check_text(organisation, "organisation")
-    if isinstance(path, str) and is_url(path):
-        if not cluster.holds_log(path):
-            name = urllib.parse.urlsplit(path).path
-            cluster.create_log(path, _make_keys(name, clock, random))
-    else:
-        folder = as_path(path)
-        # First of all: where there can be no folder, no keys are made for it.
-        with reported(f"cannot make a ledger in {folder}"):
-            folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "ledger.json").exists():
-            # If we stop before the log is made, the keys are of no ledger, and the next try makes
-            # new ones under another origin.
-            Log.create(folder, _make_keys(folder.absolute().name, clock, random))
+    _make_log(path, clock, random)
     ledger = _open(path, None, clock, random)
     try:
         if not ledger.places.trust.exists() and (ledger.places.keys / "log.pem").exists():
@@ -231,6 +216,23 @@ def _open(
         shared = cluster.Cluster(url, Disk())
         return Ledger(shared.folder, engine=shared, clock=clock, random=random)
     return Ledger(as_path(url), clock=clock, random=random)
+
+
+def _make_log(path: str | Path, clock: Callable[[], float], random: Callable[[int], bytes]) -> None:
+    """Make an empty log with its keys, unless there is one."""
+    # If we stop before the log is made, the keys are of no ledger, and the next try makes new ones
+    # under another origin.
+    if isinstance(path, str) and is_url(path):
+        if not cluster.holds_log(path):
+            name = urllib.parse.urlsplit(path).path
+            cluster.create_log(path, _make_keys(name, clock, random))
+        return
+    folder = as_path(path)
+    # First of all: where there can be no folder, no keys are made for it.
+    with reported(f"cannot make a ledger in {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "ledger.json").exists():
+        Log.create(folder, _make_keys(folder.absolute().name, clock, random))
 
 
 def _make_keys(name: str, clock: Callable[[], float], random: Callable[[int], bytes]) -> Signer:

@@ -9,6 +9,7 @@ import secrets
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ from counterfoil.ledger.places import Places
 
 SOAK = int(os.environ.get("COUNTERFOIL_SOAK", "0"))
 KILLS = 200 if SOAK else 30
+ROTATIONS = 30 if SOAK else 4
 WORKERS = 3
 SOON_S = 60.0  # nothing here waits that long unless it is broken
 
@@ -109,7 +111,7 @@ class Load:
             missing = [line for line in told if entries[line["index"]] != line["first"].encode()]
             conflicts = 0
             for note in {line["note"] for line in told}:
-                checkpoint = open_checkpoint(note.encode(), log.key)
+                checkpoint = open_checkpoint(note.encode(), log.keys)
                 known = self.roots.setdefault(checkpoint.size, checkpoint.root)
                 conflicts += known != checkpoint.root
             for size, root in self.roots.items():
@@ -117,7 +119,7 @@ class Load:
             for line in told:
                 if "receipt" in line:
                     receipt = parse_receipt(line["receipt"].encode())
-                    check_receipt(line["last"].encode(), receipt, log.key)
+                    check_receipt(line["last"].encode(), receipt, log.keys)
             audit(log)
         assert len(set(entries)) == len(entries), "an entry is in twice"
         figures = {
@@ -182,6 +184,42 @@ def test_leaders_are_killed_under_load(load):
         busy.kill_leader()
     figures = busy.check()
     assert figures["acknowledged"] > KILLS
+
+
+def test_log_is_handed_over_under_load(load):
+    """Who hands it over is killed at any moment, and so are leaders: one key is in force at a time.
+
+    What was acknowledged is there, and no size has two roots, whichever key signed it.
+    """
+    busy, chance = load(), random.Random(9)  # noqa: S311 when to kill
+    code = (
+        "import sys\n"
+        "from counterfoil.cluster import open_log\n"
+        "from counterfoil.ledger.rotation import rotate_key\n"
+        "with open_log(sys.argv[1]) as log:\n"
+        "    print(flush=True)\n"
+        "    rotate_key(log)"
+    )
+    busy.progress(0.0, 20)
+    done = killed = 0
+    for number in range(ROTATIONS):
+        command = [sys.executable, "-W", "ignore", "-c", code, busy.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SOON_S if number % 2 else chance.random() * 1.5)
+            process.kill()
+        killed += process.returncode != 0
+        with open_log(busy.url) as log:
+            keys = log.keys
+        # One that was killed may have handed over: whole, and once.
+        assert done + (process.returncode == 0) <= len(keys.earlier) <= done + 1
+        done = len(keys.earlier)
+        busy.kill_leader()
+        busy.progress(time.monotonic(), 5)
+    print({"hand-overs": done, "killed while handing over": killed})  # noqa: T201 shown by -s
+    assert done >= ROTATIONS // 2
+    busy.check()
 
 
 @pytest.mark.usefixtures("s3")

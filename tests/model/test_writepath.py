@@ -28,7 +28,7 @@ from counterfoil.cluster.engine import open_log, open_objects
 from counterfoil.cluster.queue import join_entries, stage
 from counterfoil.cluster.tiletree import TileTree
 from counterfoil.cluster.waiting import Pending, Waiting
-from counterfoil.core.checkpoint import open_checkpoint
+from counterfoil.core.checkpoint import LogKeys, open_checkpoint
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import leaf_hash, root_of
 from counterfoil.core.receipt import check_receipt
@@ -227,8 +227,8 @@ class World:
             self.database,
             self.objects,
             tree,
-            signer=self.key,
-            witnesses=Witnesses(self.key.key, self.places),
+            find_signer=lambda _: self.key,
+            witnesses=Witnesses(LogKeys(self.key.key), self.places),
             waiting=waiting,
         )
         self.leaders[who].waiting = waiting

@@ -13,11 +13,9 @@ from cryptography.exceptions import InvalidTag
 
 from counterfoil.cluster import DatabaseKeeping
 from counterfoil.cluster import streamtree as streamtree_module
-from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import check_consistency, check_inclusion, root_of
 from counterfoil.core.record import seal_rows
 from counterfoil.errors import ConflictError, FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.vault import Eraser, ErasureRequest, FileKeyStore, StreamStore, request_digest
 from counterfoil.vault import carry as vault_carry
 from counterfoil.vault import files as vault_files
@@ -59,9 +57,7 @@ class World:
         return store.append(sealed, people)
 
     def carrying(self, new):
-        return vault_carry.carrying(
-            generate_key(ORIGIN, Algorithm.ED25519).key, self.keeping, new.keeping
-        )
+        return vault_carry.carrying(ORIGIN, self.keeping, new.keeping)
 
     def query(self, text, *values):
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -563,8 +559,7 @@ def test_a_machine_without_the_key_makes_no_other(shared_world, files, tmp_path)
 def test_private_files_are_carried(two_worlds):
     """They are the same elsewhere, and nothing of them stays."""
     old, new = two_worlds
-    key = generate_key(ORIGIN, Algorithm.ED25519).key
-    source, target = (vault_carry._files(key, one.keeping) for one in two_worlds)
+    source, target = (vault_carry._files(ORIGIN, one.keeping) for one in two_worlds)
     source.put("models/aa", b"model")
     source.put("data/bb.json", b"salt")
     with old.carrying(new) as carry:

@@ -28,9 +28,10 @@ def rotate(
 ) -> None:
     """Hand the log over to a new key, which the old one signs for."""
     with counterfoil.open(ledger) as opened:
+        machines = _tell_machines(opened, "log.next" if prepare else "log")
         if prepare:
             key = ledgers.prepare_next_key(opened.places).key
-            _show_next(ledgers.format_vkey(key), as_json=as_json)
+            _show_next(ledgers.format_vkey(key), *machines, as_json=as_json)
             return
         done = ledgers.rotate_key(opened, by=signers(by))
     key, earlier = done.keys.key, done.keys.earlier[-1]
@@ -50,15 +51,25 @@ def rotate(
                 "policy": "none adopted here" if done.index is None else f"entry {done.index}",
             }
         ),
+        *machines,
         "next: hand out trust.toml; whoever goes by the old one refuses new checkpoints",
         as_json=as_json,
     )
 
 
-def _show_next(vkey: str, *, as_json: bool) -> None:
+def _tell_machines(log: counterfoil.Ledger, name: str) -> list[str]:
+    """Say what other machines need that write to the log, if any may."""
+    if not log.engine.is_shared:
+        return []
+    folder = output.quoted(str(log.places.keys))
+    return [f"next: give every other machine that appends {name}.pem and {name}.vkey of {folder}"]
+
+
+def _show_next(vkey: str, *machines: str, as_json: bool) -> None:
     output.show(
         {"next": vkey},
         output.fields({"next key": vkey}),
+        *machines,
         f"next: have each witness run `counterfoil log witness --next {output.quoted(vkey)}`, "
         "then `counterfoil log rotate`",
         as_json=as_json,

@@ -9,12 +9,15 @@ from typing import Annotated
 import typer
 
 import counterfoil
+from counterfoil import cluster
 from counterfoil import ledger as ledgers
 from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.run import verb
 
-New = Annotated[Path, typer.Argument(metavar="FOLDER", help="Of the new ledger.")]
+New = Annotated[
+    str, typer.Argument(metavar="NEW", help="Where the new ledger begins: a folder or a URL.")
+]
 Despite = Annotated[
     bool,
     typer.Option(
@@ -63,12 +66,13 @@ def shard(
     ):
         ended, begun = opened.origin, following.origin
         size, root = opened.size, opened.root.hex()
+    place = cluster.show_address(new) if "://" in new else new  # it may have a password in it
     output.show(
-        {"ended": ended, "size": size, "root": root, "begun": begun, "ledger": str(new)},
+        {"ended": ended, "size": size, "root": root, "begun": begun, "ledger": place},
         f"{output.plain(ended)} has ended with {output.count(size, 'entry', 'entries')}, and goes "
         f"on as {output.plain(begun)}",
-        output.fields({"root": root, "ledger": new}),
-        f"next: write to {output.quoted(str(new))}, and hand out its trust.toml",
+        output.fields({"root": root, "ledger": place}),
+        f"next: write to {output.quoted(place)}, and hand out its trust.toml",
         as_json=as_json,
     )
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from counterfoil.cluster import state
 from counterfoil.cluster.address import parse_address
 from counterfoil.cluster.database import Database
+from counterfoil.cluster.engine import open_objects
+from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES
 from counterfoil.cluster.schema import migrate
 from counterfoil.cluster.tiletree import Head
-from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, sign_checkpoint
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import EMPTY_ROOT
+from counterfoil.errors import ConflictError
+from counterfoil.ledger.disk import Disk
 
 
 def holds_log(url: str) -> bool:
@@ -33,15 +39,22 @@ def create_log(url: str, signer: Signer) -> None:
     """Make an empty log; the name of the signer's key is its origin.
 
     Raises:
-        ConflictError: there is one already, in this schema.
+        ConflictError: there is one already, in this schema or where the tiles would go.
         FormatError: the URL is no address of a log.
-        UnavailableError: the database does not answer.
+        UnavailableError: the database, or the object store, does not answer.
     """
-    database = Database(parse_address(url))
+    address = parse_address(url)
+    database = Database(address)
     try:
         migrate(database)
+        with contextlib.closing(open_objects(address, Disk())) as objects:
+            if objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES) != [None]:
+                raise ConflictError(
+                    f"{objects.name} holds the tiles of a log already",
+                    hint="Name another place for them: tiles=…",
+                )
         note = sign_checkpoint(Checkpoint(signer.key.name, 0, EMPTY_ROOT), signer)
         with database.transaction("making the log") as connection:
-            state.create_rows(connection, signer.key, Head(0, EMPTY_ROOT, note))
+            state.create_rows(connection, LogKeys(signer.key), Head(0, EMPTY_ROOT, note))
     finally:
         database.close()

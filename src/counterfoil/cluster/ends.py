@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -24,9 +23,8 @@ from counterfoil.cluster.objects import CHECKPOINT_PATH
 from counterfoil.cluster.schema import migrate
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.checkpoint import LogKeys
-from counterfoil.core.keys import VerifierKey
 from counterfoil.core.merkle import leaf_hashes
-from counterfoil.errors import ConflictError, FormatError, UnavailableError
+from counterfoil.errors import ConflictError, FormatError
 from counterfoil.ledger.blobs import Blobs, FolderBlobs
 from counterfoil.ledger.disk import Disk, as_path, is_url
 from counterfoil.ledger.identity import IDENTITY_FILE, read_identity, write_identity
@@ -37,19 +35,17 @@ from counterfoil.ledger.places import Places
 from counterfoil.ledger.treestore import TreeStore
 
 _USER = re.compile(r"(?<=^postgresql)://[^/@?]*@")
-_FREEZE_WITHIN_S = 30.0  # for a leader to publish what it has committed
-_FREEZE_PAUSE_S = 0.1
 
 
 class Held(NamedTuple):
     """What log an end holds.
 
     Args:
-        key: The log's.
+        keys: The log's.
         moved_to: Where it went; empty if it is here.
     """
 
-    key: VerifierKey
+    keys: LogKeys
     moved_to: str
 
 
@@ -71,13 +67,13 @@ class End(Protocol):
     def freeze(self, to: str) -> None:
         """Mark the log as moved, once all that was acknowledged is published."""
 
-    def private(self, key: VerifierKey) -> Path:
+    def private(self, origin: str) -> Path:
         """Where this machine keeps what goes with the log: its policy, stamps and anchors."""
 
     def keeping(self) -> Path | Keeping:
         """Where all that is private of the log is: its folder, or its database."""
 
-    def begin(self, key: VerifierKey) -> int:
+    def begin(self) -> int:
         """Prepare to take entries; returns how many are here already."""
 
     def blobs(self) -> Blobs:
@@ -89,8 +85,8 @@ class End(Protocol):
     def root(self) -> bytes:
         """The root over all entries taken."""
 
-    def finish(self, head: Head) -> None:
-        """Show the log, under the checkpoint that it had, and let others append."""
+    def finish(self, keys: LogKeys, head: Head) -> None:
+        """Show the log, under the keys and the checkpoint that it had, and let others append."""
 
     def close(self) -> None:
         """Release everything."""
@@ -103,23 +99,12 @@ class FolderEnd:
         self._folder, self._disk = folder, disk
         self.name = str(folder.absolute())
         self._tree: TreeStore | None = None
-        self._key: VerifierKey | None = None
 
     def held(self) -> Held | None:
-        """Read `ledger.json`, and the mark beside it.
-
-        Raises:
-            ConflictError: the log has had another key.
-        """
+        """Read `ledger.json`, and the mark beside it."""
         if not (self._folder / IDENTITY_FILE).exists():
             return None
-        keys = read_identity(self._folder)
-        if keys.earlier:
-            raise ConflictError(
-                f"the log in {self._folder} was handed over to a new key, and PostgreSQL keeps one",
-                hint="End it with `counterfoil log shard`, and move the log that goes on.",
-            )
-        return Held(keys.key, read_moved(self._folder))
+        return Held(read_identity(self._folder), read_moved(self._folder))
 
     def open(self) -> Log:
         """Open it."""
@@ -134,18 +119,17 @@ class FolderEnd:
             finally:
                 writer.close()
 
-    def private(self, key: VerifierKey) -> Path:
+    def private(self, origin: str) -> Path:
         """The folder itself."""
-        del key
+        del origin
         return self._folder
 
     def keeping(self) -> Path:
         """The folder itself."""
         return self._folder
 
-    def begin(self, key: VerifierKey) -> int:
+    def begin(self) -> int:
         """Open the tree for writing, made if it is missing."""
-        self._key = key
         tree = self._folder / "log"
         if not (tree / "tree.json").exists():
             TreeStore.create(tree, disk=self._disk).close()
@@ -164,14 +148,13 @@ class FolderEnd:
         """Of the tree."""
         return self._require_tree().root()
 
-    def finish(self, head: Head) -> None:
+    def finish(self, keys: LogKeys, head: Head) -> None:
         """Put the checkpoint in place; `ledger.json` comes, or the mark goes, last."""
         tree = self._require_tree()
         tree.publish(head.checkpoint)
         self.close()
-        assert self._key is not None  # noqa: S101 set together with the tree
-        if not (self._folder / IDENTITY_FILE).exists():
-            write_identity(self._folder, LogKeys(self._key), self._disk)
+        if not (self._folder / IDENTITY_FILE).exists() or read_identity(self._folder) != keys:
+            write_identity(self._folder, keys, self._disk)
         remove_moved(self._folder, self._disk)
 
     def close(self) -> None:
@@ -195,7 +178,6 @@ class SharedEnd:
         self._database = Database(address)
         self._objects = open_objects(address, disk)
         self._edge = Edge.empty()
-        self._key: VerifierKey | None = None
         self._is_new = True
 
     def held(self) -> Held | None:
@@ -204,8 +186,8 @@ class SharedEnd:
         with self._database.transaction("looking for a log") as connection:
             if not state.has_log(connection):
                 return None
-            key = state.read_key(self._database, connection)
-            return Held(key, state.read_moved(connection))
+            keys = state.read_keys(self._database, connection)
+            return Held(keys, state.read_moved(connection))
 
     def open(self) -> Log:
         """Open it."""
@@ -214,32 +196,22 @@ class SharedEnd:
 
     def freeze(self, to: str) -> None:
         """Mark it when all that was queued is published; a writer of ours sees to that."""
-        until = time.monotonic() + _FREEZE_WITHIN_S
-        with self.open() as log, self._database.session("leaving the log") as connection:
-            writer = log.engine.write()
-            try:
-                state.keep_callers_out(connection, self._database)
-                while not state.mark_moved(connection, to):
-                    if time.monotonic() > until:
-                        raise UnavailableError(
-                            f"{self.name}: what is committed does not get published",
-                            hint="Append an entry there to see why; then move the log.",
-                        )
-                    time.sleep(_FREEZE_PAUSE_S)
-            finally:
-                writer.close()
+        with (
+            contextlib.closing(Cluster(self._url, self._disk).write()) as writer,
+            writer.alone() as (connection, _),
+        ):
+            state.mark_moved(connection, to)
 
-    def private(self, key: VerifierKey) -> Path:
+    def private(self, origin: str) -> Path:
         """This machine's folder for the log."""
-        return Places(key.name).cluster
+        return Places(origin).cluster
 
     def keeping(self) -> DatabaseKeeping:
         """The database."""
         return DatabaseKeeping(self._url)
 
-    def begin(self, key: VerifierKey) -> int:
+    def begin(self) -> int:
         """Take up the edge of the log that was here, if one was."""
-        self._key = key
         self._is_new = self.held() is None
         if not self._is_new:
             with contextlib.closing(Cluster(self._url, self._disk).read()) as tree:
@@ -261,16 +233,15 @@ class SharedEnd:
         """Of the edge."""
         return self._edge.frontier.root()
 
-    def finish(self, head: Head) -> None:
+    def finish(self, keys: LogKeys, head: Head) -> None:
         """Put the partial tiles; then the rows, in one transaction."""
         self._objects.create(self._edge.open_tiles())
         self._objects.replace(CHECKPOINT_PATH, head.checkpoint)
-        assert self._key is not None  # noqa: S101 set by `begin`
         with self._database.transaction("taking over the log") as connection:
             if self._is_new:
-                state.create_rows(connection, self._key, head)
+                state.create_rows(connection, keys, head)
             else:
-                state.resume(connection, head)
+                state.resume(connection, keys, head)
 
     def close(self) -> None:
         """Close the connections."""
@@ -306,13 +277,16 @@ def require_same(left: Held | None, gone_to: Held | None, a: End, b: End) -> Hel
             f"the log in {a.name} was moved to {left.moved_to}",
             hint="Move it from there.",
         )
-    if gone_to is not None and gone_to.key != left.key:
+    # The place that it left has the keys of that time.
+    if gone_to is not None and not (
+        left.keys.begin_with(gone_to.keys) or gone_to.keys.begin_with(left.keys)
+    ):
         raise ConflictError(
-            f"{b.name} holds another log, {gone_to.key.name}", hint="Name another place."
+            f"{b.name} holds another log, {gone_to.keys.name}", hint="Name another place."
         )
     if gone_to is not None and not gone_to.moved_to and not left.moved_to:
         raise ConflictError(
-            f"{a.name} and {b.name} both hold {left.key.name}, and neither was left",
+            f"{a.name} and {b.name} both hold {left.keys.name}, and neither was left",
             hint="One is a copy; find out which went on before you do anything.",
         )
     return left

@@ -10,12 +10,14 @@ see `Places.cluster`.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from counterfoil.cluster import state
 from counterfoil.cluster.address import Address, parse_address
 from counterfoil.cluster.blobs import ObjectBlobs
-from counterfoil.cluster.database import Database
+from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.index import SharedIndex
 from counterfoil.cluster.keeping import DatabaseKeeping
 from counterfoil.cluster.lost import read_edge
@@ -25,14 +27,14 @@ from counterfoil.cluster.schema import is_outdated, migrate
 from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.writer import ClusterWriter
 from counterfoil.core.checkpoint import LogKeys
-from counterfoil.errors import ConflictError
+from counterfoil.core.keys import Signer
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.index import Read, Resolve, Root
-from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.moved import require_here
+from counterfoil.ledger.nextkey import load_log_key
 from counterfoil.ledger.places import Places
 
 
@@ -63,11 +65,12 @@ class Cluster:
             if old:
                 migrate(database)
             with database.transaction("opening the ledger") as connection:
-                self.keys = LogKeys(state.read_key(database, connection))
+                keys = state.read_keys(database, connection)
         finally:
             database.close()
-        self._places = Places(self.keys.name)
-        self.witnesses = Witnesses(self.keys, self._places)
+        self._disk = disk
+        self._places = Places(keys.name)
+        self.witnesses = Witnesses(keys, self._places)
         with reported(f"cannot make {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -80,18 +83,21 @@ class Cluster:
         """Open the index in the database."""
         return SharedIndex(Database(self.address), read, resolve, root)
 
+    @property
+    def keys(self) -> LogKeys:
+        """The log's, as the database says now."""
+        with self._asking("looking whose log this is") as (database, connection):
+            return state.read_keys(database, connection)
+
     def moved_to(self) -> str:
         """Ask the database."""
-        database = Database(self.address)
-        try:
-            with database.transaction("looking where the log is") as connection:
-                return state.read_moved(connection)
-        finally:
-            database.close()
+        with self._asking("looking where the log is") as (_, connection):
+            return state.read_moved(connection)
 
     def require_writable(self) -> None:
-        """Refuse where the log was moved."""
-        require_here(self.name, self.moved_to())
+        """Refuse where the log was moved, or has ended."""
+        with self._asking("looking where the log is") as (database, connection):
+            state.require_open(connection, database)
 
     def read(self) -> TileTree:
         """Open what is published, for reading."""
@@ -99,24 +105,31 @@ class Cluster:
 
     def write(self) -> ClusterWriter:
         """Become a writer, one of any number."""
-        path = self._places.keys / "log.pem"
-        signer = load_key(path)
-        if signer.key != self.keys.key:
-            raise ConflictError(
-                f"{path} is not the key of {self.keys.name}",
-                hint="Restore the log's own key; without it nobody can append.",
-            )
         database = Database(self.address)
         try:
             with database.transaction("opening the ledger for writing") as connection:
                 require_here(self.name, state.read_moved(connection))
+                self.witnesses.log_keys = state.read_keys(database, connection)
             tree = self._open(database)
             with database.transaction("opening the ledger for writing") as connection:
                 read_edge(connection, self.objects, tree)
+            return ClusterWriter(database, self.objects, tree, self._find_signer, self.witnesses)
         except BaseException:
             database.close()
             raise
-        return ClusterWriter(database, self.objects, tree, signer, self.witnesses)
+
+    def _find_signer(self, keys: LogKeys) -> Signer:
+        return load_log_key(self._places, keys, self._disk)
+
+    @contextlib.contextmanager
+    def _asking(self, doing: str) -> Iterator[tuple[Database, Connection]]:
+        """Ask the database something, once."""
+        database = Database(self.address)
+        try:
+            with database.transaction(doing) as connection:
+                yield database, connection
+        finally:
+            database.close()
 
     def _open(self, database: Database) -> TileTree:
         def read_head() -> Head:

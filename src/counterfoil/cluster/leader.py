@@ -20,7 +20,8 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.waiting import Waiting
 from counterfoil.core.checkpoint import (
     Checkpoint,
+    LogKeys,
     check_same_history,
     open_checkpoint,
     sign_checkpoint,
@@ -72,6 +74,10 @@ _IDLE_S = 1.0  # until a leader looks into the queue without having been told
 _RETRY_S = 0.5  # until what failed is tried again
 
 
+class LostKeyWarning(UserWarning):
+    """A process that writes has not the key that the log was handed over to, so it cannot lead."""
+
+
 @dataclass(slots=True)
 class _Unfinished:
     """A commit that is not published yet."""
@@ -88,9 +94,12 @@ class Leader(threading.Thread):
         database: Of the log.
         objects: Where tiles go.
         tree: What this process shows of the log.
-        signer: The log's key.
-        witnesses: Who is asked about each checkpoint.
+        find_signer: Finds the private key that a log signs with.
+        witnesses: Who is asked about each checkpoint; they have the log's keys as they are now.
         waiting: Whom to tell in this process.
+
+    Raises:
+        As `find_signer`.
     """
 
     def __init__(
@@ -99,13 +108,16 @@ class Leader(threading.Thread):
         objects: Objects,
         tree: TileTree,
         *,
-        signer: Signer,
+        find_signer: Callable[[LogKeys], Signer],
         witnesses: Witnesses,
         waiting: Waiting,
     ) -> None:
         super().__init__(name="counterfoil-leader", daemon=True)
         self._database, self._objects, self._tree = database, objects, tree
-        self._signer, self._witnesses, self._waiting = signer, witnesses, waiting
+        self._witnesses, self._waiting = witnesses, waiting
+        self._find_signer, self.signer = find_signer, find_signer(witnesses.log_keys)
+        self.lack = ""  # why this process cannot lead: it has not the log's key
+        self._warned = ""
         self._stopped = threading.Event()
         self._epoch = 0
         self._edge = Edge.empty()
@@ -125,6 +137,21 @@ class Leader(threading.Thread):
         future: Future[None] = Future()
         self._asking.put(future)
         return future
+
+    def warn_of_lack(self, stacklevel: int) -> None:
+        """Say once that this process cannot lead, where others do and its calls are answered.
+
+        Args:
+            stacklevel: How many calls above this one the warning is about.
+        """
+        lack = self.lack
+        if lack and lack != self._warned:
+            warnings.warn(
+                f"this process cannot lead the log: {lack}",
+                LostKeyWarning,
+                stacklevel=stacklevel + 1,
+            )
+        self._warned = lack
 
     @property
     def epoch(self) -> int:
@@ -154,7 +181,7 @@ class Leader(threading.Thread):
 
     def _stand_by(self, connection: Connection) -> None:
         """Wait for the lock; then lead."""
-        while not state.try_lock(connection, self._database):
+        while not self._try_lock(connection):
             state.end_silent_leader(connection, self._database)
             self._waiting.await_call(IDLE_STANDBY_S - STANDBY_S)
             if self._stopped.wait(STANDBY_S):
@@ -187,14 +214,31 @@ class Leader(threading.Thread):
         finally:
             tidier.close()
 
+    def _try_lock(self, connection: Connection) -> bool:
+        """Take the lock if nobody leads, and only with the key that the log signs with now."""
+        is_taken = state.try_lock(connection, self._database, self.signer.key)
+        if is_taken is not None:
+            return is_taken
+        keys = state.read_keys(self._database, connection)
+        try:
+            self.signer = self._find_signer(keys)
+        except CounterfoilError as error:
+            self.lack = str(error)
+            return False
+        self.lack = ""
+        self._witnesses.go_by(keys)
+        return False  # the lock is next
+
     def _take_over(self, connection: Connection, tidier: Tidier) -> None:
         """Begin an epoch, and finish what the last one left."""
         found = state.lead(connection, self._database, f"{socket.gethostname()} {os.getpid()}")
+        if found.keys.key != self.signer.key:
+            raise FencedError  # it was handed over since the lock was taken
         self._epoch, self._committed = found.epoch, found.committed
         self._progress = time.monotonic()
         self.is_leading = True
         for head in (found.published, found.committed):
-            _require_own(head, self._signer)
+            _require_own(head, found.keys)
         self._tree.take(found.published)
         # Not from memory: what is signed over next must be in the store now.
         self._tree.forget()
@@ -214,8 +258,8 @@ class Leader(threading.Thread):
             self._unfinished = _Unfinished(found.committed, growth, places)
             edge = growth.edge
         self._edge = edge
-        shown = self._require_newest()
-        size = open_checkpoint(shown, self._signer.key).size if shown else 0
+        shown = self._require_newest(found.keys)
+        size = open_checkpoint(shown, found.keys).size if shown else 0
         for _ in require_kept(self._tree, min(size, self._tree.size)):
             self._progress = time.monotonic()
         if self._unfinished is not None:
@@ -254,7 +298,7 @@ class Leader(threading.Thread):
         for one in callers:
             one.set_result(None)
 
-    def _require_newest(self) -> bytes:
+    def _require_newest(self, keys: LogKeys) -> bytes:
         """Refuse to lead a database that is behind what the store has shown already.
 
         Raises:
@@ -264,7 +308,7 @@ class Leader(threading.Thread):
         (note,) = self._objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
         if note is None:
             return b""
-        shown = open_checkpoint(note, self._signer.key)
+        shown = open_checkpoint(note, keys)
         if shown.size > self._committed.size:
             raise ConflictError(
                 f"{self._database.address.name} has {self._committed.size} entries, and "
@@ -272,7 +316,7 @@ class Leader(threading.Thread):
                 "from a backup, or a standby that was behind took over",
                 hint="Do not append here; go on with the newest database, or start a new log.",
             )
-        check_same_history(note, self._committed.checkpoint, self._signer.key)
+        check_same_history(note, self._committed.checkpoint, keys)
         if shown.size <= self._tree.size and self._tree.root_below(shown.size) != shown.root:
             raise SplitViewError(
                 f"{self._objects.name} shows another history than {self._database.address.name}",
@@ -292,8 +336,8 @@ class Leader(threading.Thread):
         if new:
             growth = self._edge.grow(new)
             size, root = growth.edge.size, growth.edge.frontier.root()
-            checkpoint = Checkpoint(self._signer.key.name, size, root)
-            head = Head(size, root, sign_checkpoint(checkpoint, self._signer))
+            checkpoint = Checkpoint(self.signer.key.name, size, root)
+            head = Head(size, root, sign_checkpoint(checkpoint, self.signer))
         else:
             state.tell(connection, self._database)
         # If the connection ends in here, it is not known which head is committed. It is read again
@@ -347,13 +391,13 @@ def tree_head(tree: TileTree) -> Head:
     return Head(frontier.size, root, checkpoint)
 
 
-def _require_own(head: Head, signer: Signer) -> None:
-    """Refuse a head that this log's key has not signed.
+def _require_own(head: Head, keys: LogKeys) -> None:
+    """Refuse a head that this log has not signed.
 
     Raises:
         VerificationError: so it is.
     """
-    checkpoint = open_checkpoint(head.checkpoint, signer.key)
+    checkpoint = open_checkpoint(head.checkpoint, keys)
     if (checkpoint.size, checkpoint.root) != (head.size, head.root):
         raise VerificationError(
             "the database holds a checkpoint beside a size and root that are not its own",

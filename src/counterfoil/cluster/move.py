@@ -23,7 +23,6 @@ from pathlib import Path
 
 from counterfoil.cluster.ends import End, Held, end_at, require_same
 from counterfoil.cluster.tiletree import Head
-from counterfoil.core.keys import VerifierKey
 from counterfoil.core.merkle import Hash
 from counterfoil.errors import ConflictError, SplitViewError, VerificationError
 from counterfoil.ledger import blobs
@@ -37,7 +36,7 @@ _CHUNK_ENTRIES = 1024  # read, hashed and written at once
 _NOT_MOVED = {"blobs", "ledger.json", "log", "moved.json", "private"}
 
 Carrying = Callable[
-    [VerifierKey, Path | Keeping, Path | Keeping], AbstractContextManager[Callable[[], None]]
+    [str, Path | Keeping, Path | Keeping], AbstractContextManager[Callable[[], None]]
 ]
 
 
@@ -89,16 +88,15 @@ def move_log(
             _copy(old, new, carrying, progress)
         with new.open() as log:
             report = audit(log, progress)
-    return Moved(left.key.name, report.size, report.root, old.name, new.name)
+    return Moved(left.keys.name, report.size, report.root, old.name, new.name)
 
 
 def _copy(old: End, new: End, carrying: Carrying, progress: Progress | None) -> None:
     with old.open() as log:
-        key = log.key
-        private, place = old.private(key), new.private(key)
-        with carrying(key, old.keeping(), new.keeping()) as carry:
+        private, place = old.private(log.origin), new.private(log.origin)
+        with carrying(log.origin, old.keeping(), new.keeping()) as carry:
             _require_room(private, place, is_under_way=bool(_held(old).moved_to))
-            done = new.begin(key)
+            done = new.begin()
             _require_prefix(log, new, done)
             done = _take(log, new, done, progress)
             _require_whole(log, new)
@@ -106,11 +104,12 @@ def _copy(old: End, new: End, carrying: Carrying, progress: Progress | None) -> 
                 old.freeze(new.name)
             # If we stop from here on, moving again goes on.
             log.refresh()
+            log.reload_keys()  # the old key may have signed the newest checkpoint, too
             _take(log, new, done, progress)
             _require_whole(log, new)
             carry()
             _move_kept(private, place)
-            new.finish(Head(log.size, log.root, log.checkpoint))
+            new.finish(log.keys, Head(log.size, log.root, log.checkpoint))
 
 
 def _take(log: Log, new: End, done: int, progress: Progress | None) -> int:

@@ -12,12 +12,16 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
+from psycopg.types.json import Jsonb
+
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.tiletree import Head
+from counterfoil.core.canonical import JsonValue
+from counterfoil.core.checkpoint import LogKeys, earlier_from_json, earlier_to_json
 from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.merkle import as_hash
-from counterfoil.errors import FormatError
-from counterfoil.ledger.moved import require_here
+from counterfoil.errors import ConflictError, FormatError
+from counterfoil.ledger.moved import EndedError, require_here
 from counterfoil.ledger.once import Place
 
 LEASE_S = 10
@@ -31,11 +35,13 @@ class Lead(NamedTuple):
     """What a new leader finds.
 
     Args:
+        keys: The log's; whoever changes them begins an epoch, too.
         epoch: Its own; the newest.
         committed: What was committed last; perhaps it is not published.
         published: What readers see.
     """
 
+    keys: LogKeys
     epoch: int
     committed: Head
     published: Head
@@ -70,7 +76,7 @@ def lock_key(database: Database) -> int:
 
 
 def _moving_key(database: Database) -> int:
-    """Give the number of the lock that callers share, and that a move takes alone."""
+    """Give the number of the lock that callers share, and that one takes to keep them out."""
     return lock_number(database, "moving")
 
 
@@ -80,11 +86,11 @@ def lock_number(database: Database, what: str) -> int:
     return int.from_bytes(digest[:8], signed=True)
 
 
-def create_rows(connection: Connection, key: VerifierKey, head: Head) -> None:
+def create_rows(connection: Connection, keys: LogKeys, head: Head) -> None:
     """Make a log, whose tiles are all in the store."""
-    vkey = format_vkey(key)
     connection.execute(
-        "INSERT INTO log (vkey, size, root, checkpoint) VALUES (%s, %s, %s, %s)", (vkey, *head)
+        "INSERT INTO log (vkey, earlier, size, root, checkpoint) VALUES (%s, %s, %s, %s, %s)",
+        (format_vkey(keys.key), Jsonb(earlier_to_json(keys)), *head),
     )
     connection.execute("INSERT INTO published (size, root, checkpoint) VALUES (%s, %s, %s)", head)
     connection.execute("INSERT INTO leader DEFAULT VALUES")
@@ -95,19 +101,19 @@ def has_log(connection: Connection) -> bool:
     return connection.execute("SELECT FROM log").fetchone() is not None
 
 
-def read_key(database: Database, connection: Connection) -> VerifierKey:
+def read_keys(database: Database, connection: Connection) -> LogKeys:
     """Read whose log this is.
 
     Raises:
         FormatError: there is none yet.
     """
-    row = connection.execute("SELECT vkey FROM log").fetchone()
+    row = connection.execute("SELECT vkey, earlier FROM log").fetchone()
     if row is None:
         raise FormatError(
             f"there is no ledger in {database.address.name}, schema {database.address.schema}",
             hint="Move one there with `counterfoil log move`.",
         )
-    return parse_vkey(row[0])
+    return _keys(row)
 
 
 def read_moved(connection: Connection) -> str:
@@ -121,36 +127,89 @@ def keep_callers_out(connection: Connection, database: Database) -> None:
     connection.execute("SELECT pg_advisory_lock(%s)", (_moving_key(database),))
 
 
-def mark_moved(connection: Connection, to: str) -> bool:
-    """Say that the log lives elsewhere; no leader commits anything from here on.
-
-    Returns:
-        Whether that was possible: not while something is queued or committed and not published.
-    """
-    done = connection.execute(
-        "UPDATE log SET moved_to = %s, epoch = epoch + 1 FROM published"
-        " WHERE log.size = published.size AND NOT EXISTS (SELECT FROM queue"
+def read_settled(connection: Connection) -> Head | None:
+    """Read what is published, if nothing is queued or committed beyond it."""
+    row = connection.execute(
+        "SELECT published.size, published.root, published.checkpoint FROM published JOIN log"
+        " USING (size) WHERE NOT EXISTS (SELECT FROM queue"
         " WHERE (SELECT first FROM placed WHERE placed.id = queue.id) IS NULL)",
-        (to,),
+        binary=True,
+    ).fetchone()
+    return None if row is None else _head(row)
+
+
+def mark_moved(connection: Connection, to: str) -> None:
+    """Say that a log that is settled lives elsewhere; no leader commits anything from here on."""
+    connection.execute("UPDATE log SET moved_to = %s, epoch = epoch + 1", (to,))
+
+
+def hand_over(
+    connection: Connection, database: Database, keys: LogKeys, last: Head, begun: bytes
+) -> None:
+    """Have a log that is settled go on with another key, in a transaction.
+
+    Args:
+        connection: One that keeps callers out.
+        database: Of the log.
+        keys: All of its keys from now on.
+        last: What is published, under a checkpoint that both keys have signed.
+        begun: The same checkpoint by the new key alone. A leader that knows only the one before
+            cannot take over from that, whatever its version.
+
+    Raises:
+        ConflictError: it has another key, or more entries, by now.
+    """
+    before = format_vkey(keys.earlier[-1].key)
+    done = connection.execute(
+        "UPDATE log SET vkey = %s, earlier = %s, checkpoint = %s, epoch = epoch + 1"
+        " WHERE vkey = %s AND size = %s AND root = %s AND moved_to IS NULL",
+        (format_vkey(keys.key), Jsonb(earlier_to_json(keys)), begun, before, last.size, last.root),
     )
-    return done.rowcount == 1
+    if done.rowcount != 1:
+        raise ConflictError(
+            f"the log in {database.address.name} went on before it was handed over",
+            hint="Hand it over again.",
+        )
+    connection.execute("UPDATE published SET checkpoint = %s", (last.checkpoint,))
+    tell(connection, database)
+
+
+def mark_ended(connection: Connection, following: VerifierKey) -> None:
+    """Say that nobody queues anything more; in the transaction that queues the last entry."""
+    connection.execute("UPDATE log SET following = %s", (format_vkey(following),))
 
 
 def hold_here(connection: Connection, database: Database) -> None:
-    """Keep the log from being moved until this transaction ends.
+    """Keep the log from being moved, ended or handed over until this transaction ends.
 
     Raises:
-        MovedError: it was moved.
+        MovedError: it was moved, or has ended.
     """
     connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_moving_key(database),))
-    require_here(database.address.name, read_moved(connection))
+    require_open(connection, database)
 
 
-def resume(connection: Connection, head: Head) -> None:
+def require_open(connection: Connection, database: Database) -> None:
+    """Refuse to queue anything for a log that was moved, or has ended.
+
+    Raises:
+        MovedError: so it was.
+    """
+    row = connection.execute("SELECT coalesce(moved_to, ''), vkey, following FROM log").fetchone()
+    if row is None:
+        return
+    moved_to, vkey, following = row
+    require_here(database.address.name, moved_to)
+    if following is not None:
+        raise EndedError(parse_vkey(vkey).name, parse_vkey(following).name)
+
+
+def resume(connection: Connection, keys: LogKeys, head: Head) -> None:
     """Go on with a log that came back."""
     connection.execute(
-        "UPDATE log SET size = %s, root = %s, checkpoint = %s, moved_to = NULL, epoch = epoch + 1",
-        head,
+        "UPDATE log SET vkey = %s, earlier = %s, size = %s, root = %s, checkpoint = %s,"
+        " moved_to = NULL, epoch = epoch + 1",
+        (format_vkey(keys.key), Jsonb(earlier_to_json(keys)), *head),
     )
     connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
     connection.execute("DELETE FROM queue")  # all of it was published before the log left
@@ -186,7 +245,8 @@ def lead(connection: Connection, database: Database, holder: str) -> Lead:
     """
     with connection.transaction():
         row = connection.execute(
-            "UPDATE log SET epoch = epoch + 1 RETURNING epoch, size, root, checkpoint, moved_to",
+            "UPDATE log SET epoch = epoch + 1"
+            " RETURNING epoch, size, root, checkpoint, moved_to, vkey, earlier",
             binary=True,
         ).fetchone()
         assert row is not None  # noqa: S101 whoever writes has read the log's key from this row
@@ -197,7 +257,7 @@ def lead(connection: Connection, database: Database, holder: str) -> Lead:
         shown = connection.execute("SELECT size, root, checkpoint FROM published", binary=True)
         published = shown.fetchone()
     assert published is not None  # noqa: S101 made together with `log`
-    return Lead(row[0], _head(row[1:4]), _head(published))
+    return Lead(_keys(row[5:]), row[0], _head(row[1:4]), _head(published))
 
 
 def swap(
@@ -295,9 +355,17 @@ def beat(connection: Connection, epoch: int) -> None:
     connection.execute("UPDATE leader SET beat = clock_timestamp() WHERE epoch = %s", (epoch,))
 
 
-def try_lock(connection: Connection, database: Database) -> bool:
-    """Take the lock that the leader holds, if nobody does; it is kept until the connection ends."""
-    return _try_lock(connection, lock_key(database))
+def try_lock(connection: Connection, database: Database, key: VerifierKey) -> bool | None:
+    """Take the lock that the leader holds, if nobody does; it is kept until the connection ends.
+
+    Returns:
+        Whether it was taken; None where the log does not sign with this key.
+    """
+    row = connection.execute(
+        "SELECT pg_try_advisory_lock(%s) FROM log WHERE vkey = %s",
+        (lock_key(database), format_vkey(key)),
+    ).fetchone()
+    return None if row is None else bool(row[0])
 
 
 @contextlib.contextmanager
@@ -329,6 +397,11 @@ def end_silent_leader(connection: Connection, database: Database) -> None:
         " AND beat < clock_timestamp() - make_interval(secs => %s)",
         (key >> 32, key & 0xFFFFFFFF, LEASE_S),
     )
+
+
+def _keys(row: tuple[str, JsonValue]) -> LogKeys:
+    vkey, earlier = row
+    return LogKeys(parse_vkey(vkey), earlier_from_json(earlier))
 
 
 def _head(row: tuple[int, bytes, bytes]) -> Head:

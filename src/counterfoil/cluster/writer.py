@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from psycopg import sql
 
@@ -22,9 +22,10 @@ from counterfoil.cluster.index import Follower, SharedIndex
 from counterfoil.cluster.leader import ASK_AGAIN_S, BEAT_S, Leader
 from counterfoil.cluster.objects import Objects
 from counterfoil.cluster.queue import is_published_to, join_entries, newest, places_of, stage
-from counterfoil.cluster.tiletree import TileTree
+from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.waiting import Pending, Waiting
-from counterfoil.core.keys import Signer
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, sign_checkpoint
+from counterfoil.core.keys import Signer, VerifierKey
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.errors import (
     ConflictError,
@@ -43,6 +44,7 @@ PATIENCE_S = 30.0
 ASKED_WITHIN_S = 15.0
 """How long a call of ask_witnesses waits for the leader: it may have to become one first."""
 
+_ALONE_WITHIN_S = 30.0  # for a leader to publish what it has committed
 _POLL_S = 0.05  # between looks into the queue
 _LOOK_S = 1.0  # until one looks what is published without having been told
 _RETRY_S = 0.25  # until one connects again
@@ -55,8 +57,12 @@ class ClusterWriter:
         database: Of the log; closed with this.
         objects: Where tiles are.
         tree: What this process shows of the log.
-        signer: The log's key: a process that appends must be able to lead.
+        find_signer: Finds the private key that a log signs with: a process that appends must be
+            able to lead.
         witnesses: Who is asked when it does.
+
+    Raises:
+        As `find_signer`.
     """
 
     def __init__(
@@ -64,7 +70,7 @@ class ClusterWriter:
         database: Database,
         objects: Objects,
         tree: TileTree,
-        signer: Signer,
+        find_signer: Callable[[LogKeys], Signer],
         witnesses: Witnesses,
     ) -> None:
         self.tree = tree
@@ -77,7 +83,7 @@ class ClusterWriter:
             database,
             objects,
             tree,
-            signer=signer,
+            find_signer=find_signer,
             witnesses=witnesses,
             waiting=self._waiting,
         )
@@ -107,6 +113,7 @@ class ClusterWriter:
                 f"{self.tree.name} was opened for writing before this process was forked",
                 hint="Open it after the fork, in each process that is to write.",
             )
+        self._leader.warn_of_lack(stacklevel=4)
         data = join_entries(entries)
         if not entries:
             self._find_out()
@@ -161,6 +168,68 @@ class ClusterWriter:
                 )
         self.tree.refresh()
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[tuple[Connection, Head]]:
+        """Keep callers of every process out, once all that they have queued is published.
+
+        Whoever leads goes on, and finds nothing to do.
+
+        Returns:
+            A connection that ends with this, and what is published.
+
+        Raises:
+            UnavailableError: something does not get published.
+        """
+        until = time.monotonic() + _ALONE_WITHIN_S
+        with self._database.session("keeping callers out") as connection:
+            state.keep_callers_out(connection, self._database)
+            while (head := state.read_settled(connection)) is None:
+                if time.monotonic() > until:
+                    raise UnavailableError(
+                        f"{self.tree.name}: what is committed does not get published",
+                        hint="Append an entry there to see why; then try again.",
+                    )
+                time.sleep(_POLL_S)
+            self.tree.take(head)
+            yield connection, head
+
+    def append_alone(
+        self, make: Callable[[int], bytes | None], ends: VerifierKey | None = None
+    ) -> None:
+        """Queue an entry while nobody else does, and wait until it is published."""
+        with self.alone() as (connection, head):
+            state.require_open(connection, self._database)
+            entry = make(head.size)
+            if entry is None:
+                return
+            with connection.transaction():
+                stage(connection, self._database, [(1, join_entries([entry]), None)])
+                if ends is not None:
+                    state.mark_ended(connection, ends)
+            # If we stop here, whoever leads next appends it, and nothing before it.
+        self._find_out()
+
+    def hand_over(self, new: Signer) -> None:
+        """Publish the present checkpoint under both keys, and make the next one the log's."""
+        with self.alone() as (connection, head):
+            self._stop()  # witnesses are asked by one thread at a time
+            keys, signer = state.read_keys(self._database, connection), self._leader.signer
+            if signer.key != keys.key:
+                raise ConflictError(
+                    f"{self.tree.name} was handed over to another key just now",
+                    hint="Look at `counterfoil log status`; then hand it over again, if need be.",
+                )
+            checkpoint = Checkpoint(keys.name, head.size, head.root)
+            both = sign_checkpoint(checkpoint, signer, new)
+            try:
+                note = self._witnesses.countersign(self.tree, both)
+            finally:
+                self._witnesses.close()
+            last, begun = head._replace(checkpoint=note), sign_checkpoint(checkpoint, new)
+            with connection.transaction():
+                following = keys.followed_by(new.key, head.size)
+                state.hand_over(connection, self._database, following, last, begun)
+
     def ask_witnesses(self) -> None:
         """Have the leader ask again, if it is in this process.
 
@@ -181,6 +250,11 @@ class ClusterWriter:
         """Stop leading, and let go of the database."""
         if os.getpid() != self._pid:
             return  # the threads and connections are those of another process
+        self._stop()
+        self.tree.close()
+
+    def _stop(self) -> None:
+        """Stop leading, and whatever else goes on; again does nothing more."""
         self._stopped.set()
         self._leader.stop()
         self._follower.stop()
@@ -191,7 +265,6 @@ class ClusterWriter:
                 leave.execute("SELECT pg_notify(%s, '')", (channel,))
         for thread in self._threads:
             thread.join()
-        self.tree.close()
 
     def _queue(self) -> None:
         """Queue what callers bring."""
@@ -249,7 +322,7 @@ class ClusterWriter:
                         news = state.read_news(connection)
                         self._moved_to = news.moved_to
                         self.tree.take(news.head)
-                        self._waiting.note_trouble(news.trouble)
+                        self._waiting.note_trouble(news.trouble or self._leader.lack)
                         ids = [pending.id for pending in self._waiting.queued()]
                         if ids:
                             self._waiting.resolve(places_of(connection, ids, news.head.size))

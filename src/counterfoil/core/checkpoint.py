@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from counterfoil.core.keys import Signer, VerifierKey
+from counterfoil.core.canonical import JsonValue
+from counterfoil.core.keys import Signer, VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.merkle import HASH_BYTES, MAX_SIZE, Hash, as_hash
 from counterfoil.core.note import check_note_text, format_note, open_note, sign_note
 from counterfoil.core.text import format_base64, parse_base64, parse_decimal, shown
@@ -100,6 +101,11 @@ class LogKeys:
         """Give the keys after a hand-over at that size."""
         return LogKeys(key, (*self.earlier, EarlierKey(self.key, size)))
 
+    def begin_with(self, other: LogKeys) -> bool:
+        """Whether these are the other keys, or what they became by hand-overs since."""
+        count = len(other.earlier)
+        return self.earlier[:count] == other.earlier and self.all[count] == other.key
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -131,6 +137,38 @@ class Checkpoint:
         as_hash(self.root, "root")
 
 
+def earlier_to_json(keys: LogKeys) -> list[JsonValue]:
+    """Write down what a log signed with before; `earlier_from_json` is the inverse."""
+    return [{"key": format_vkey(one.key), "until_size": one.until_size} for one in keys.earlier]
+
+
+def earlier_from_json(value: JsonValue) -> tuple[EarlierKey, ...]:
+    """Read what a log signed with before.
+
+    Raises:
+        FormatError: it is no list of keys, each with the size up to which it counts.
+    """
+    if not isinstance(value, list):
+        raise _no_earlier()
+    return tuple(map(_read_earlier, value))
+
+
+def _read_earlier(value: JsonValue) -> EarlierKey:
+    match value:
+        case {"key": str(key), "until_size": int(size), **rest} if not rest and not isinstance(
+            size, bool
+        ):
+            return EarlierKey(parse_vkey(key), size)
+    raise _no_earlier()
+
+
+def _no_earlier() -> FormatError:
+    return FormatError(
+        "this is no list of a log's earlier keys",
+        hint="Each is an object with `key` and `until_size`, oldest first.",
+    )
+
+
 def format_checkpoint(checkpoint: Checkpoint) -> str:
     """Write the note text of a checkpoint: three lines."""
     return f"{checkpoint.origin}\n{checkpoint.size}\n{format_base64(checkpoint.root)}\n"
@@ -160,18 +198,23 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(lines[0], parse_decimal(lines[1], "size of a checkpoint", MAX_SIZE), root)
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> bytes:
+def sign_checkpoint(checkpoint: Checkpoint, *signers: Signer) -> bytes:
     """Sign a checkpoint as its log; the result is a signed note.
 
+    Args:
+        checkpoint: What is signed.
+        signers: The log's key; where it hands over, also the next one.
+
     Raises:
-        FormatError: The key has another name than the log, or is for another purpose.
+        FormatError: A key has another name than the log, or is for another purpose.
     """
-    if signer.key.name != checkpoint.origin:
-        raise FormatError(
-            f"the key {signer.key.label} cannot sign for {shown(checkpoint.origin)}",
-            hint="A log's key has the log's origin as its name.",
-        )
-    return format_note(sign_note(format_checkpoint(checkpoint), signer))
+    for signer in signers:
+        if signer.key.name != checkpoint.origin:
+            raise FormatError(
+                f"the key {signer.key.label} cannot sign for {shown(checkpoint.origin)}",
+                hint="A log's key has the log's origin as its name.",
+            )
+    return format_note(sign_note(format_checkpoint(checkpoint), *signers))
 
 
 def open_checkpoint(note: bytes, log_key: VerifierKey | LogKeys) -> Checkpoint:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from counterfoil.core.anchoring import AnchorKey
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.checkpoint import EarlierKey, LogKeys
+from counterfoil.core.checkpoint import EarlierKey, LogKeys, earlier_to_json
 from counterfoil.core.keys import Algorithm, VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.principals import check_name, check_text
 from counterfoil.core.text import shown
@@ -105,9 +105,7 @@ class LogIdentity:
         }
         # What is not there is not written: policies keep their digests.
         if self.earlier:
-            form["earlier"] = [
-                {"key": format_vkey(one.key), "until_size": one.until_size} for one in self.earlier
-            ]
+            form["earlier"] = earlier_to_json(self.keys)
         return form
 
 

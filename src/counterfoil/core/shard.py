@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
-from counterfoil.core.checkpoint import Checkpoint, EarlierKey, LogKeys
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, earlier_from_json, earlier_to_json
 from counterfoil.core.envelope import Envelope, check_envelope, parse_envelope
 from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.merkle import Hash, as_hash
@@ -96,10 +96,7 @@ def takeover_statement(takeover: Takeover) -> Statement:
     body: dict[str, JsonValue] = {
         "log": takeover.log,
         "key": format_vkey(takeover.keys.key),
-        "earlier": [
-            {"key": format_vkey(one.key), "until_size": one.until_size}
-            for one in takeover.keys.earlier
-        ],
+        "earlier": earlier_to_json(takeover.keys),
         "size": ended.size,
         "root": ended.root.hex(),
     }
@@ -241,18 +238,9 @@ def _read_takeover(body: Mapping[str, JsonValue]) -> Takeover:
             "size": int(size),
             "root": str(root),
         } if not isinstance(size, bool):
-            keys = LogKeys(parse_vkey(key), tuple(map(_read_earlier, earlier)))
+            keys = LogKeys(parse_vkey(key), earlier_from_json(earlier))
             end = as_hash(parse_hex(root, "root of a takeover", size=32))
             return Takeover(log, keys, Checkpoint(keys.name, size, Hash(end)))
-    raise _no_takeover()
-
-
-def _read_earlier(value: JsonValue) -> EarlierKey:
-    match value:
-        case {"key": str(key), "until_size": int(size), **rest} if not rest and not isinstance(
-            size, bool
-        ):
-            return EarlierKey(parse_vkey(key), size)
     raise _no_takeover()
 
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from counterfoil import errors
 from counterfoil.errors import CounterfoilError
-from counterfoil.ledger import MovedError
+from counterfoil.ledger import EndedError, MovedError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -80,6 +80,10 @@ def of_error(error: CounterfoilError) -> Problem:
     """Say over HTTP what went wrong in the ledger."""
     kind = kind_of(error)
     match error:
+        case EndedError():
+            return Problem(
+                409, str(error), kind=kind, hint="Ask its operator where that is served."
+            )
         case MovedError():
             return Problem(
                 409,

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.export import prune_site as prune_site
     from counterfoil.ledger.gate import Clearance as Clearance
     from counterfoil.ledger.log import Log as Log
+    from counterfoil.ledger.moved import EndedError as EndedError
     from counterfoil.ledger.moved import MovedError as MovedError
     from counterfoil.ledger.nextkey import prepare_next_key as prepare_next_key
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
@@ -94,6 +95,7 @@ _HOMES = {
     "BUNDLES": ".resources",
     "Caller": ".signedrequests",
     "Clearance": ".gate",
+    "EndedError": ".moved",
     "Found": ".reading",
     "Log": ".log",
     "MAX_ENVELOPE_BYTES": "..core.envelope",

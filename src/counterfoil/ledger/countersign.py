@@ -73,6 +73,11 @@ class Witnesses:
         self._warning = threading.Lock()  # guards of whom it was said already
         self._warned: set[str] = set()
 
+    def go_by(self, log_keys: LogKeys) -> None:
+        """Ask about checkpoints that these keys sign from now on: the log was handed over."""
+        self.close()
+        self.log_keys = log_keys
+
     @contextlib.contextmanager
     def under(self, policy: TrustPolicy) -> Iterator[None]:
         """Go by a policy that is about to be adopted, instead of the adopted one.

@@ -20,9 +20,8 @@ from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.index import Read, Resolve, Root
-from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.moved import read_moved, require_here
-from counterfoil.ledger.nextkey import install_next_key
+from counterfoil.ledger.nextkey import load_log_key
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.tree import Tree
@@ -96,13 +95,6 @@ class Embedded:
 
     def _sequencer(self, keys: LogKeys) -> Sequencer:
         """Become the writer; what a crash left is finished."""
-        install_next_key(self._places, keys.key, self._disk)
-        path = self._places.keys / "log.pem"
-        signer = load_key(path)
-        if signer.key != keys.key:
-            raise ConflictError(
-                f"{path} is not the key of {keys.name}",
-                hint="Restore the log's own key; without it nobody can append.",
-            )
+        signer = load_log_key(self._places, keys, self._disk)
         self.witnesses.log_keys = keys
         return Sequencer(self._folder, signer, self.witnesses, disk=self._disk)

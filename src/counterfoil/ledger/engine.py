@@ -5,11 +5,12 @@ A folder of this machine (see `embedded`), or PostgreSQL and an object store (`c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 from counterfoil.core.checkpoint import LogKeys
+from counterfoil.core.keys import Signer, VerifierKey
 from counterfoil.ledger.blobs import Blobs
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.index import Read, Resolve, Root
@@ -39,6 +40,9 @@ class Writer(Protocol):
 
     `ask_witnesses` asks who has not cosigned the newest checkpoint, and returns when `tree` shows
     that with all lines that came.
+
+    `append_alone` and `hand_over` are done while nobody else appends, in whichever process, and are
+    durable as a whole or not at all. Both raise as `append`.
     """
 
     @property
@@ -50,6 +54,22 @@ class Writer(Protocol):
 
     def require_writable(self) -> None:
         """Refuse as `Engine.require_writable`, as far as is known here; nobody is asked."""
+
+    def append_alone(
+        self, make: Callable[[int], bytes | None], ends: VerifierKey | None = None
+    ) -> None:
+        """Append one entry; see above.
+
+        Args:
+            make: Makes it of the index that it gets; or None, if nothing is to be appended there.
+            ends: Key of the log that goes on after it: from here on this one takes nothing more.
+        """
+
+    def hand_over(self, new: Signer) -> None:
+        """Have the log go on with its next key; this writer appends nothing afterwards; see above.
+
+        The newest checkpoint is published once more, signed by both keys and cosigned.
+        """
 
     def ask_witnesses(self) -> None:
         """Ask again for cosignatures; see above. It raises as `append`."""
@@ -126,7 +146,7 @@ class Engine(Protocol):
         """Refuse at once where nobody can append, before anything is kept that goes with it.
 
         Raises:
-            MovedError: the log was moved away.
+            MovedError: the log was moved away, or has ended.
             RefusedError: this is a copy.
         """
 

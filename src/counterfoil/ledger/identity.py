@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
-from counterfoil.core.checkpoint import EarlierKey, LogKeys
+from counterfoil.core.checkpoint import LogKeys, earlier_from_json, earlier_to_json
 from counterfoil.core.keys import format_vkey, parse_vkey
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import Disk, read_file, reported
@@ -31,12 +31,7 @@ def write_identity(folder: Path, keys: LogKeys, disk: Disk) -> None:
     """
     identity: dict[str, JsonValue] = {"format": _FORMAT, "key": format_vkey(keys.key)}
     if keys.earlier:
-        identity |= {
-            "format": _ROTATED,
-            "earlier": [
-                {"key": format_vkey(one.key), "until_size": one.until_size} for one in keys.earlier
-            ],
-        }
+        identity |= {"format": _ROTATED, "earlier": earlier_to_json(keys)}
     with reported(f"cannot write {folder / IDENTITY_FILE}"):
         disk.replace(folder, IDENTITY_FILE, format_json(identity))
 
@@ -57,18 +52,7 @@ def read_identity(folder: Path) -> LogKeys:
         case {"format": "counterfoil ledger v1", "key": str(vkey)}:
             return LogKeys(parse_vkey(vkey))
         case {"format": "counterfoil ledger v2", "key": str(vkey), "earlier": list(earlier)}:
-            return LogKeys(parse_vkey(vkey), tuple(_read_earlier(one, path) for one in earlier))
-    raise _damaged(path)
-
-
-def _read_earlier(value: JsonValue, path: Path) -> EarlierKey:
-    match value:
-        case {"key": str(vkey), "until_size": int(size)} if not isinstance(size, bool):
-            return EarlierKey(parse_vkey(vkey), size)
-    raise _damaged(path)
-
-
-def _damaged(path: Path) -> FormatError:
-    return FormatError(
+            return LogKeys(parse_vkey(vkey), earlier_from_json(earlier))
+    raise FormatError(
         f"{path} is not of the format {_FORMAT!r}", hint="Was it made by another version?"
     )

@@ -39,6 +39,7 @@ from counterfoil.ledger.embedded import Embedded
 from counterfoil.ledger.engine import Engine, Writer
 from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.moved import EndedError
 from counterfoil.ledger.once import check_since
 from counterfoil.ledger.reading import Found, LogReader
 from counterfoil.ledger.sequencer import nothing_appended
@@ -320,10 +321,7 @@ class Log(LogReader):
         if following is None:
             return writer
         writer.close()
-        raise ConflictError(
-            f"{self.origin} has ended with {size} entries, and goes on as {following.name}",
-            hint="Open the ledger of that log; this one stays readable.",
-        )
+        raise EndedError(self.origin, following.name)
 
     def _require_writer(self) -> Writer:
         """Become a writer, once."""

@@ -22,6 +22,21 @@ class MovedError(ConflictError):
     """Somebody was to write where the log is no more."""
 
 
+class EndedError(MovedError):
+    """Somebody was to write to a log that has ended.
+
+    Args:
+        origin: Of that log.
+        following: Of the one that goes on.
+    """
+
+    def __init__(self, origin: str, following: str) -> None:
+        super().__init__(
+            f"{origin} has ended, and goes on as {following}",
+            hint="Open the ledger of that log; this one stays readable.",
+        )
+
+
 def write_moved(folder: Path, to: str, disk: Disk) -> None:
     """Say, durably, where the log of this folder is now.
 

@@ -73,6 +73,7 @@ class LogReader:
         self._index: Index | None = None
         self._finder: Finder | None = None
         self._tree: Tree = engine.read()
+        self._checked = self._state()
         self._require_own_checkpoint()
 
     @property
@@ -116,9 +117,8 @@ class LogReader:
 
     def refresh(self) -> None:
         """See what others have published since."""
-        before = self._state()
         self._tree.refresh()
-        if self._state() == before:
+        if self._state() == self._checked:
             return
         try:
             self._require_own_checkpoint()
@@ -314,12 +314,15 @@ class LogReader:
 
     def _require_own_checkpoint(self) -> None:
         """Refuse a published checkpoint that is not this log's, or not of this tree."""
-        checkpoint = open_checkpoint(self.checkpoint, self.keys)
-        if (checkpoint.size, checkpoint.root) != (self.size, self.root):
+        size, root, note = self._state()
+        checkpoint = open_checkpoint(note, self.keys)
+        if (checkpoint.size, checkpoint.root) != (size, root):
             raise VerificationError(
                 f"{self.engine.name}: the checkpoint and the tree it is stored with differ",
                 hint="Restore it from a backup.",
             )
+        # What a writer of this process takes over meanwhile is looked at by the next refresh.
+        self._checked = size, root, note
 
     def _root_at(self, size: int) -> Hash | None:
         return self._tree.root_seen(size)

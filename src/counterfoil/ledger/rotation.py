@@ -11,8 +11,10 @@
        private half is gone
     5. a policy that names both is adopted      all is done
 
-Step 3 is the hand-over, and it is one file replaced. Whoever holds the old key afterwards can sign
-nothing that counts: its size has an end.
+Step 3 is the hand-over, and it is one file replaced. On PostgreSQL it is one transaction, with the
+publishing of step 2: callers of every process wait meanwhile, and a leader of before is fenced, so
+that what it may have signed with the old key leaves it for nobody. Whoever holds the old key
+afterwards can sign nothing that counts: its size has an end.
 
 Witnesses of others have to know the new key before the first checkpoint after the hand-over, or
 they refuse it; see `prepare_next_key`.
@@ -22,13 +24,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from counterfoil.core.checkpoint import Checkpoint, LogKeys
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.errors import ConflictError, RefusedError, UnavailableError
-from counterfoil.ledger.identity import write_identity
+from counterfoil.errors import ConflictError, RefusedError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.nextkey import install_next_key, is_prepared, prepare_next_key
-from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.trust import Trust
 from counterfoil.ledger.witness import know_next
 
@@ -95,13 +95,7 @@ def _hand_over(log: Log) -> None:
     if log.places.witness.exists():
         know_next(log.places.witness, new.key, log.disk)
     with log.alone() as writer:
-        if not isinstance(writer, Sequencer):
-            raise UnavailableError(
-                "only a log in a folder can go on with another key", hint="Rotate it where it is."
-            )
-        checkpoint = Checkpoint(log.origin, writer.tree.size, writer.tree.root())
-        writer.hand_over(checkpoint, new)
-        write_identity(log.folder, log.keys.followed_by(new.key, checkpoint.size), log.disk)
+        writer.hand_over(new)
         install_next_key(log.places, new.key, log.disk)
     log.reload_keys()
     log.refresh()

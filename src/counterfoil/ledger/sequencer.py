@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterfoil.core.checkpoint import Checkpoint, format_checkpoint, sign_checkpoint
-from counterfoil.core.keys import Signer
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.keys import Signer, VerifierKey
 from counterfoil.core.merkle import Hash, leaf_hashes
-from counterfoil.core.note import format_note, sign_note
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
+from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.once import Wanted, place
 from counterfoil.ledger.treestore import TreeStore
 
@@ -42,7 +42,7 @@ class Sequencer:
     Opening it finishes what a crash may have left and asks the witness what size that last saw.
 
     Args:
-        folder: The log's tree.
+        folder: The log's tree, in the ledger's folder.
         signer: The log's key; its name is the origin.
         witnesses: Who is asked about each checkpoint.
         disk: How to write and sync.
@@ -55,7 +55,7 @@ class Sequencer:
     """
 
     def __init__(self, folder: Path, signer: Signer, witnesses: Witnesses, *, disk: Disk) -> None:
-        self._signer = signer
+        self._signer, self._ledger, self._disk = signer, folder.parent, disk
         self._queue: list[_Pending] = []
         self._turn = threading.Condition(threading.Lock())  # guards the queue and whose turn it is
         self._is_committing = False
@@ -121,16 +121,28 @@ class Sequencer:
                 self._is_committing = False
                 self._turn.notify_all()
 
-    def hand_over(self, checkpoint: Checkpoint, new: Signer) -> None:
-        """Publish the present checkpoint once more, signed by the log's key and by the next one.
+    def append_alone(
+        self, make: Callable[[int], bytes | None], ends: VerifierKey | None = None
+    ) -> None:
+        """Append an entry: nobody else does, and who opens the log finds out where it ended."""
+        del ends
+        entry = make(self.tree.size)
+        if entry is not None:
+            self.append((entry,))
 
-        Nothing is appended afterwards: the next writer signs with the new key.
+    def hand_over(self, new: Signer) -> None:
+        """Publish the present checkpoint under both keys, and name the next one in `ledger.json`.
 
         Raises:
             UnavailableError: fewer than the policy's quorum have cosigned it.
         """
-        note = sign_note(format_checkpoint(checkpoint), self._signer, new)
-        self.tree.publish(self._witnesses.countersign(self.tree, format_note(note)))
+        checkpoint = Checkpoint(self._signer.key.name, self.tree.size, self.tree.root())
+        note = self._witnesses.countersign(
+            self.tree, sign_checkpoint(checkpoint, self._signer, new)
+        )
+        self.tree.publish(note)
+        keys = self._witnesses.log_keys.followed_by(new.key, checkpoint.size)
+        write_identity(self._ledger, keys, self._disk)
 
     def close(self) -> None:
         """Settle the tree, let the next writer in, end the witness process."""

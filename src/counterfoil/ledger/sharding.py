@@ -8,10 +8,13 @@
        old one, its final size and root
 
 A closed log takes nothing more, for ever: whoever opens it for writing is told where it goes on.
-It stays readable; so do its receipts.
+On PostgreSQL, so are those who write there already: step 2 is one transaction, which queues the
+last entry and lets nobody queue another. It stays readable; so do its receipts.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 from counterfoil.core.checkpoint import Checkpoint
 from counterfoil.core.envelope import format_envelope, parse_envelope, sign_envelope
@@ -26,9 +29,10 @@ from counterfoil.core.shard import (
     takeover_statement,
 )
 from counterfoil.core.statement import format_statement
-from counterfoil.errors import ConflictError, CounterfoilError, FormatError, UnavailableError
-from counterfoil.ledger.keyfiles import load_key
+from counterfoil.errors import ConflictError, CounterfoilError, FormatError
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.moved import EndedError
+from counterfoil.ledger.nextkey import load_log_key
 
 
 def shard_after(log: Log) -> VerifierKey | None:
@@ -48,38 +52,41 @@ def hand_over_to(old: Log, new: Log) -> None:
     Raises:
         ConflictError: the old log goes on elsewhere already, the new one holds something, or
             somebody writes to one of them.
-        UnavailableError: a disk refuses, a log's key is not on this machine, or others may append
-            to one of them meanwhile.
+        UnavailableError: a disk refuses, or a log's key is not on this machine.
     """
-    if old.engine.is_shared or new.engine.is_shared:
-        raise UnavailableError(
-            "only a log in a folder can end, and only there another one begins",
-            hint="While others may append elsewhere, nobody can say which entry is the last.",
-        )
-    following = shard_after(old)
-    if following is not None and following != new.key:
-        raise ConflictError(
-            f"{old.origin} has ended, and goes on as {following.name}",
-            hint="A log has one shard after it; go on with that one.",
-        )
-    if new.size:
-        if following is not None and _took_over(new, old):
+    old.refresh()
+    old.reload_keys()
+    has_ended = _has_ended_for(new, old)
+    if new.size or new.origin == old.origin:
+        if has_ended and _took_over(new, old):
             return
-        raise ConflictError(
-            f"{new.folder} holds entries already", hint="A shard begins in a new folder."
-        )
-    signer = load_key(old.places.keys / "log.pem")
-    if following is None:
-        with old.alone() as writer:
-            # Nobody else can append between the size and this.
-            said = handover_statement(old.origin, new.key, writer.tree.size + 1)
-            writer.append((format_envelope(sign_envelope(format_statement(said), signer)),))
+        raise _begun_already(new)
+    signer = load_log_key(old.places, old.keys, old.disk)
+
+    def end(index: int) -> bytes:
+        said = handover_statement(old.origin, new.key, index + 1)
+        return format_envelope(sign_envelope(format_statement(said), signer))
+
+    if not has_ended:
+        # What an earlier run had queued on PostgreSQL may end it while a writer is opened here.
+        with contextlib.suppress(EndedError), old.alone() as writer:
+            writer.append_alone(end, new.key)
         old.refresh()
+        assert _has_ended_for(new, old)  # noqa: S101 its last entry says so
     ended = Takeover(new.origin, old.keys, Checkpoint(old.origin, old.size, old.root))
     begun = format_statement(takeover_statement(ended))
-    both = (load_key(new.places.keys / "log.pem"), signer)
+    both = (load_log_key(new.places, new.keys, new.disk), signer)
+
+    def begin(index: int) -> bytes | None:
+        if not index:
+            return format_envelope(sign_envelope(begun, *both))
+        new.refresh()
+        if not _took_over(new, old):
+            raise _begun_already(new)
+        return None  # what an earlier run had made durable, and was published just now
+
     with new.alone() as writer:
-        writer.append((format_envelope(sign_envelope(begun, *both)),))
+        writer.append_alone(begin)
     new.refresh()
 
 
@@ -105,6 +112,24 @@ def carry_receipt(log: Log, index: int, *later: Log) -> Carried:
             )
     takeovers = ((one.entry(0), format_receipt(one.receipt(0))) for one in later)
     return Carried(format_receipt(log.receipt(index)), tuple(takeovers))
+
+
+def _has_ended_for(new: Log, old: Log) -> bool:
+    """Whether a log has ended, to go on as this one.
+
+    Raises:
+        EndedError: it goes on as another one.
+    """
+    following = shard_after(old)
+    if following is not None and following != new.key:
+        raise EndedError(old.origin, following.name)
+    return following is not None
+
+
+def _begun_already(new: Log) -> ConflictError:
+    return ConflictError(
+        f"{new.engine.name} holds entries already", hint="A shard begins in a new place."
+    )
 
 
 def _took_over(new: Log, old: Log) -> bool:

@@ -264,8 +264,13 @@ def know_next(folder: Path, key: VerifierKey, disk: Disk) -> None:
     Raises:
         UnavailableError: the disk refuses.
     """
+    slug, vkey = _slug(key.name), f"{format_vkey(key)}\n".encode()
     with reported(f"cannot tell the witness in {folder}"):
-        disk.replace(folder, f"{_slug(key.name)}{_NEXT}", f"{format_vkey(key)}\n".encode())
+        if not any(
+            path.exists() and path.read_bytes() == vkey
+            for path in (folder / f"{slug}.vkey", folder / f"{slug}{_NEXT}")
+        ):
+            disk.replace(folder, f"{slug}{_NEXT}", vkey)
 
 
 def _open(data: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:

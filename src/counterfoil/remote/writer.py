@@ -17,11 +17,12 @@ from hashlib import sha256
 from counterfoil.core.canonical import JsonValue, parse_json
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.envelope import parse_envelope
+from counterfoil.core.keys import Signer, VerifierKey
 from counterfoil.core.merkle import check_inclusion, leaf_hash, leaf_hashes
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.receipt import MAX_RECEIPT_BYTES, Receipt, parse_receipt
 from counterfoil.core.text import shown
-from counterfoil.errors import FormatError, VerificationError
+from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.blobs import resolve, shorten
 from counterfoil.remote.beside import RemoteBlobs
 from counterfoil.remote.client import Client
@@ -88,6 +89,18 @@ class RemoteWriter:
 
     def require_writable(self) -> None:
         """Let the server say what it takes, when it is asked."""
+
+    def append_alone(
+        self, make: Callable[[int], bytes | None], ends: VerifierKey | None = None
+    ) -> None:
+        """Refuse: a server lets others append at any time."""
+        del make, ends
+        raise self._not_from_here("end or begin a shard")
+
+    def hand_over(self, new: Signer) -> None:
+        """Refuse: who has the log's key is where it lives."""
+        del new
+        raise self._not_from_here("be handed over to another key")
 
     def ask_witnesses(self) -> None:
         """See which lines have come since: the server asks."""
@@ -170,6 +183,12 @@ class RemoteWriter:
                 check_inclusion(leaf_hash(entry), index, size, receipt.path, root)
                 return receipt
         raise self._false("it lacks index, digest or receipt of an entry")
+
+    def _not_from_here(self, what: str) -> UnavailableError:
+        return UnavailableError(
+            f"a log behind {self._client.url} cannot {what}",
+            hint="Do it where the log lives: in its folder, or by its address of PostgreSQL.",
+        )
 
     def _false(self, why: str) -> VerificationError:
         return VerificationError(

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from counterfoil.core.keys import VerifierKey
 from counterfoil.errors import ConflictError
 from counterfoil.ledger.keeping import Files, Keeping, OpenPlace, Streams
 from counterfoil.ledger.places import Places
@@ -23,12 +22,12 @@ _AT_ONCE = 256  # records of one commit: a few of the largest still fit into a j
 
 @contextlib.contextmanager
 def carrying(
-    key: VerifierKey, source: Path | Keeping, target: Path | Keeping
+    origin: str, source: Path | Keeping, target: Path | Keeping
 ) -> Iterator[Callable[[], None]]:
     """Keep everybody from recording at one place, until all that is private is at another.
 
     Args:
-        key: The log's.
+        origin: The log's.
         source: Where it is: the ledger's folder, or its database.
         target: Where it goes.
 
@@ -53,7 +52,7 @@ def carrying(
                 _copy(one, new, stream)
                 one.close()
                 old.place(stream).remove()
-            _carry_files(_files(key, source), _files(key, target))
+            _carry_files(_files(origin, source), _files(origin, target))
             if isinstance(source, Path):
                 _remove_empty(source / "private")
 
@@ -113,7 +112,7 @@ def _streams(where: Path | Keeping) -> Streams:
     return FolderStreams(where) if isinstance(where, Path) else where.streams
 
 
-def _files(key: VerifierKey, where: Path | Keeping) -> Files:
+def _files(origin: str, where: Path | Keeping) -> Files:
     if isinstance(where, Path):
         return FolderFiles(where)
-    return SealedFiles(where.files, FileKeyStore(Places(key.name).vault_keys), key.name)
+    return SealedFiles(where.files, FileKeyStore(Places(origin).vault_keys), origin)

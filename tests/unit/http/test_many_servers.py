@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.ledger.audit import audit
+from counterfoil.ledger.rotation import rotate_key
 
-from .conftest import make_place, start
+from .conftest import SOON_S, make_place, start
 
 CLIENTS = 8
 ROUNDS = 12
@@ -76,3 +78,41 @@ def test_what_one_server_took_another_one_finds(two):
         for one in found["found"]:
             receipt = parse_receipt(one["receipt"].encode())
             check_receipt(one["entry"].encode(), receipt, ledger.key)
+
+
+def test_servers_go_on_under_a_new_key_and_are_ended_with_their_log(two, tmp_path):
+    """Neither is started again for a rotation; of a log that has ended, both say where it goes."""
+    told = []
+
+    def send(served, number):
+        envelope = served.envelope(number)
+        reply = served.post(envelope)
+        assert reply.status == 200, reply.body
+        told.append((envelope, reply.json["entries"][0]))
+
+    for number, served in enumerate(two):
+        send(served, number)
+    with two[0].open() as ledger:
+        rotate_key(ledger)
+        keys = ledger.keys
+    for number, served in enumerate(two, len(two)):
+        send(served, number)
+    for envelope, said in told:
+        receipt = parse_receipt(said["receipt"].encode())
+        checkpoint = check_receipt(envelope, receipt, keys)
+        assert (checkpoint.size > keys.earlier[0].until_size) == (
+            receipt.index > told[1][1]["index"]
+        )
+    with two[0].open() as ledger, ledger.shard(tmp_path / "next") as following:
+        origin = following.origin
+    for served in two:
+        reply = served.post(served.envelope("too late"))
+        assert reply.status == 409, reply.body
+        assert f"goes on as {origin}" in reply.json["detail"]
+        reply = served.post(told[0][0])
+        assert reply.json["entries"][0]["index"] == told[0][1]["index"], "it is in already"
+        until = time.monotonic() + SOON_S
+        while (ready := served.ask("GET", "/readyz")).status == 200:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert ready.json["writer"] == "moved"

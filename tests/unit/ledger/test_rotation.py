@@ -215,6 +215,23 @@ def test_keys_that_do_not_follow_each_other_are_none():
             LogKeys(three, earlier)
 
 
+def test_keys_begin_with_those_of_before():
+    """By that, two places know that they hold one log, one of them from before a hand-over."""
+    one, two, three = (generate_key("example.org/log", Algorithm.ED25519).key for _ in range(3))
+    first = LogKeys(one)
+    second, third = first.followed_by(two, 4), first.followed_by(two, 4).followed_by(three, 9)
+    for keys, before in ((first, first), (second, first), (third, first), (third, second)):
+        assert keys.begin_with(before)
+    for keys, before in (
+        (first, second),
+        (second, third),
+        (second, LogKeys(two)),
+        (third, first.followed_by(two, 5)),
+        (third, first.followed_by(three, 4)),
+    ):
+        assert not keys.begin_with(before)
+
+
 def test_a_witness_of_others_is_told_the_next_key(folder):
     """It takes both until the new one signs alone, and then the old one no more."""
     own = OwnWitness.make("auditor.example/witness")
