@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import counterfoil as cf
-from counterfoil.cluster import ends, leader, move_log, state
+from counterfoil.cluster import ends, leader, state
 from counterfoil.cluster.address import parse_address
 from counterfoil.cluster.database import Database
 from counterfoil.cluster.tiletree import Head
@@ -24,6 +24,7 @@ from counterfoil.core.keys import Algorithm
 from counterfoil.core.note import open_note
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.errors import ConflictError, SignatureError, UnavailableError
+from counterfoil.front import move_log
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.localwitness import LocalWitness

@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 
 import counterfoil as cf
 from counterfoil.cli import app
-from counterfoil.cluster import move_log, state
+from counterfoil.cluster import state
 from counterfoil.core.checkpoint import Checkpoint
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.core.shard import check_carried, takeover_of
 from counterfoil.errors import ConflictError
+from counterfoil.front import move_log
 from counterfoil.ledger.rotation import rotate_key
 from counterfoil.ledger.sharding import carry_receipt, hand_over_to, shard_after
 from counterfoil.ledger.treestore import TreeStore
