@@ -8,6 +8,7 @@ import secrets
 import shutil
 
 import pytest
+from ending import end_at
 
 import counterfoil as cf
 from counterfoil.cluster import state
@@ -32,23 +33,6 @@ STEPS = (
 pytestmark = pytest.mark.usefixtures("near_witness", "unsynced")
 
 
-def kill_at(at):
-    """End this process before or after the step of that number, counted over all that writes."""
-    counter = itertools.count(1)
-    for owner, name in STEPS:
-        real = getattr(owner, name)
-
-        def step(*given, _real=real, **named):
-            if next(counter) == at:
-                os._exit(9)
-            done = _real(*given, **named)
-            if next(counter) == at:
-                os._exit(9)
-            return done
-
-        setattr(owner, name, step)
-
-
 def test_killed_at_every_step(postgres, tmp_path, monkeypatch, in_child):
     """Whichever key is in force signs; run again, it hands over once, and the policy says so."""
     killed, counts = 0, set()
@@ -61,7 +45,7 @@ def test_killed_at_every_step(postgres, tmp_path, monkeypatch, in_child):
             before = ledger.append(b"before")
 
         def act(_, at=at, url=url):
-            kill_at(at)
+            end_at(at, STEPS)
             with cf.open(url) as ledger:
                 rotate_key(ledger)
 

@@ -8,6 +8,7 @@ import re
 import shutil
 
 import pytest
+from ending import end_at
 from typer.testing import CliRunner
 
 import counterfoil as cf
@@ -165,7 +166,7 @@ def test_killed_at_every_step(make_store, fill, tmp_path, monkeypatch):
         child = os.fork()
         if child == 0:
             try:
-                kill_at(at)
+                end_at(at, STEPS)
                 with cf.open(old) as ledger:
                     ledger.shard(new).close()
             except BaseException:  # noqa: BLE001 nothing may run on as a second pytest
@@ -185,20 +186,3 @@ def test_killed_at_every_step(make_store, fill, tmp_path, monkeypatch):
             break
         killed += 1
     assert killed >= (9 if SOAK else 3)
-
-
-def kill_at(at):
-    """End this process before or after the step of that number, counted over all that writes."""
-    counter = itertools.count(1)
-    for owner, name in STEPS:
-        real = getattr(owner, name)
-
-        def step(*given, _real=real, **named):
-            if next(counter) == at:
-                os._exit(9)
-            done = _real(*given, **named)
-            if next(counter) == at:
-                os._exit(9)
-            return done
-
-        setattr(owner, name, step)
