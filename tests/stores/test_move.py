@@ -201,6 +201,34 @@ def test_move_does_not_mix_logs(make_store, tmp_path):
         move_log(tmp_path / "other", new.location)
 
 
+def test_a_place_that_refuses_is_found_out_before_anything_moves(make_store, tmp_path):
+    """Where tiles cannot be written, or another log's are, the log stays with all its records."""
+    store, other = make_store("postgres-files"), make_store("postgres-files")
+    other.make()
+    with other.open() as log:
+        log.append(b"other")
+        checkpoint = log.checkpoint
+    base, schema = store.location.split("?")[0], store.location.rpartition("=")[2]
+    folder = tmp_path / "ledger"
+    with cf.init(folder) as ledger:
+        ledger.models.add(lambda rows: ["yes"] * len(rows), name="f").decide([[1]])
+    for tiles, error in (
+        ("file:///proc/tiles", UnavailableError),
+        (f"file://{other.tiles}", ConflictError),
+    ):
+        with pytest.raises(error):
+            move_log(folder, f"{base}?tiles={tiles}&schema={schema}")
+    with cf.open(folder) as ledger:
+        assert ledger.decisions.list("f") == [0]
+        ledger.append(b"still here")
+    with other.open() as log:
+        assert log.append(b"still there").index == 1
+        assert log.checkpoint != checkpoint
+    move_log(folder, store.location)
+    with cf.open(store.location) as ledger:
+        assert ledger.decisions.list("f") == [0]
+
+
 def test_damaged_log_is_not_moved(make_store):
     """What is not under the signed root is found while copying, and the log stays where it is."""
     old, new = make_store("embedded"), make_store("postgres-files")

@@ -19,7 +19,7 @@ from counterfoil.cluster.database import Database
 from counterfoil.cluster.edge import Edge
 from counterfoil.cluster.engine import Cluster, open_objects
 from counterfoil.cluster.keeping import DatabaseKeeping
-from counterfoil.cluster.objects import CHECKPOINT_PATH
+from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES
 from counterfoil.cluster.schema import migrate
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.checkpoint import LogKeys
@@ -73,8 +73,19 @@ class End(Protocol):
     def keeping(self) -> Path | Keeping:
         """Where all that is private of the log is: its folder, or its database."""
 
-    def begin(self) -> int:
-        """Prepare to take entries; returns how many are here already."""
+    def begin(self, origin: str) -> int:
+        """Prepare to take entries of a log; returns how many are here already.
+
+        Raises:
+            ConflictError: the tiles of another one are here.
+        """
+
+    def rehearse(self, checkpoint: bytes) -> None:
+        """Write what can be written before the other place is left: rather refused now than then.
+
+        Raises:
+            UnavailableError: the place refuses.
+        """
 
     def blobs(self) -> Blobs:
         """What lies beside the log."""
@@ -128,13 +139,18 @@ class FolderEnd:
         """The folder itself."""
         return self._folder
 
-    def begin(self) -> int:
+    def begin(self, origin: str) -> int:
         """Open the tree for writing, made if it is missing."""
+        del origin
         tree = self._folder / "log"
         if not (tree / "tree.json").exists():
             TreeStore.create(tree, disk=self._disk).close()
         self._tree = TreeStore.open(tree, write=True, disk=self._disk)
         return self._tree.size
+
+    def rehearse(self, checkpoint: bytes) -> None:
+        """Nothing more: entries were written here already."""
+        del checkpoint
 
     def blobs(self) -> Blobs:
         """The folder `blobs`."""
@@ -210,13 +226,24 @@ class SharedEnd:
         """The database."""
         return DatabaseKeeping(self._url)
 
-    def begin(self) -> int:
+    def begin(self, origin: str) -> int:
         """Take up the edge of the log that was here, if one was."""
+        (shown,) = self._objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
+        if shown is not None and shown.split(b"\n", 1)[0] != origin.encode():
+            raise ConflictError(
+                f"{self._objects.name} holds the tiles of another log",
+                hint="Name another place for them: tiles=…",
+            )
         self._is_new = self.held() is None
         if not self._is_new:
             with contextlib.closing(Cluster(self._url, self._disk).read()) as tree:
                 self._edge = Edge.of(tree)
         return self._edge.size
+
+    def rehearse(self, checkpoint: bytes) -> None:
+        """Put the tiles of the edge as it is, and the checkpoint, which is true of them."""
+        self._objects.create(self._edge.open_tiles())
+        self._objects.replace(CHECKPOINT_PATH, checkpoint)
 
     def blobs(self) -> Blobs:
         """Those in the object store."""

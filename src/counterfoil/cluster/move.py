@@ -1,7 +1,7 @@
 """Moving a log from a folder to PostgreSQL and back, with every receipt staying valid.
 
     1. all entries are copied, as far as they are published; the log goes on meanwhile
-    2. the place it leaves is marked: nobody appends there any more
+    2. the place it leaves is marked, once the new one takes writes: nobody appends there any more
     3. the rest is copied, and what is kept with the log moves along, first what is private
     4. the new place shows the log, under the very checkpoint that it had
     5. everything is read again at the new place, and hashed
@@ -96,11 +96,12 @@ def _copy(old: End, new: End, carrying: Carrying, progress: Progress | None) -> 
         private, place = old.private(log.origin), new.private(log.origin)
         with carrying(log.origin, old.keeping(), new.keeping()) as carry:
             _require_room(private, place, is_under_way=bool(_held(old).moved_to))
-            done = new.begin()
+            done = new.begin(log.origin)
             _require_prefix(log, new, done)
             done = _take(log, new, done, progress)
             _require_whole(log, new)
             if not _held(old).moved_to:
+                new.rehearse(log.checkpoint)
                 old.freeze(new.name)
             # If we stop from here on, moving again goes on.
             log.refresh()

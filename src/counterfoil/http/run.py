@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import multiprocessing
 import os
 import resource
 import signal
@@ -90,6 +91,8 @@ def _load_witness(name: str) -> ASGIApp:
 
 def _serve(settings: Settings, load: Callable[[], ASGIApp], started: Callable[[], None]) -> None:
     files = _raise_files()
+    # Not forked: this process may have read from an object store, whose threads a fork has not.
+    multiprocessing.set_start_method("spawn", force=True)
     try:
         server = _Server(
             "counterfoil",

@@ -1,0 +1,48 @@
+"""A server of a log whose tiles are in an object store."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import servers
+
+import counterfoil as cf
+
+SOON_S = 60.0
+
+
+def test_a_log_in_an_object_store_is_served(make_store):
+    """The server has read from the store before its workers begin, and they read from it, too."""
+    url = make_store("postgres-s3").location
+    with cf.init(url) as ledger:
+        ledger.append(b"an entry")
+        checkpoint = ledger.checkpoint
+    address = f"127.0.0.1:{servers.free_port()}"
+    command = [sys.executable, "-m", "counterfoil", "serve", "--listen", address, "--public-read"]
+    with subprocess.Popen([*command, "--ledger", url], env=os.environ) as server:
+        try:
+            assert (
+                ask(f"http://{address}/checkpoint").splitlines()[:3] == checkpoint.splitlines()[:3]
+            )
+            assert ask(f"http://{address}/tile/entries/000.p/2").endswith(b"an entry")
+            assert b'"ready":true' in ask(f"http://{address}/readyz").replace(b" ", b"")
+        finally:
+            server.terminate()
+        assert server.wait(SOON_S) == 0
+
+
+def ask(url):
+    """Get what is there, once it is."""
+    until = time.monotonic() + SOON_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=SOON_S) as answer:  # noqa: S310 our own
+                return answer.read()
+        except (urllib.error.URLError, OSError):
+            assert time.monotonic() < until
+            time.sleep(0.2)
