@@ -141,6 +141,9 @@ def test_moved_folder_takes_nothing_in(make_store, tmp_path):
         ):
             with pytest.raises(ConflictError, match="was moved to"):
                 refused()
+        assert (ledger.people.systems(), ledger.people.elsewhere()) == ([], ["f"])
+        with pytest.raises(UnavailableError, match="the records of f are elsewhere"):
+            ledger.people.export("p")
         with pytest.raises(UnavailableError, match="are not in") as caught:
             ledger.decisions.list("f")
         assert "postgresql://" in caught.value.hint

@@ -196,11 +196,13 @@ def list_(
         if system is None:
             counts = {one: len(opened.decisions.list(one)) for one in opened.people.systems()}
             systems = [{"system": one, "records": number} for one, number in counts.items()]
+            elsewhere = opened.people.elsewhere()
+            parts = [output.table(("system", "records"), list(counts.items()))] if counts else []
+            if elsewhere:
+                parts.append(output.plain(f"not here: the records of {', '.join(elsewhere)}"))
             output.show(
-                {"systems": systems},
-                output.table(("system", "records"), list(counts.items()))
-                if counts
-                else "no decisions yet; next: counterfoil decision make MODEL DATA.csv",
+                {"systems": systems, "elsewhere": elsewhere},
+                *(parts or ["no decisions yet; next: counterfoil decision make MODEL DATA.csv"]),
                 as_json=as_json,
             )
             return

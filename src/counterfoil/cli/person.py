@@ -60,9 +60,11 @@ def export(
     if out is not None:
         files.check_new(out)
     with counterfoil.open(ledger) as opened:
-        found = opened.people.export(person)
+        found, elsewhere = opened.people.export(person), opened.people.elsewhere()
     records = sum(map(len, found.values()))
-    body = {"person": person, "records": records, "systems": found}
+    body = {"person": person, "records": records, "systems": found, "elsewhere": elsewhere}
+    if elsewhere:
+        output.remark("warning", f"the records of {', '.join(elsewhere)} are not here")
     if out is None:
         document = json.dumps(body, indent=2, ensure_ascii=False).split("\n")
         output.show(body, *map(output.plain, document), as_json=as_json)
@@ -70,7 +72,7 @@ def export(
     files.write_file(out, json.dumps(body, indent=2).encode() + b"\n", private=True)
     systems = ", ".join(found) or "no system"
     output.show(
-        {"person": person, "records": records, "systems": list(found), "file": str(out)},
+        body | {"systems": list(found), "file": str(out)},
         output.plain(f"wrote {out}: {output.count(records, 'record')} of {systems}"),
         as_json=as_json,
     )

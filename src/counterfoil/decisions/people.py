@@ -12,9 +12,9 @@ from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import StreamDeclaration, parse_stream
 from counterfoil.decisions.holds import HOLDS, LegalHold, open_holds
 from counterfoil.decisions.stream import DecisionStream, streams_of
-from counterfoil.errors import FormatError
+from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.trust import Trust, heard_in
+from counterfoil.ledger.trust import Trust, heard_in, newest_heard
 from counterfoil.vault import Hold, HoldRule, StreamStore, check_hold
 from counterfoil.vault.erase import (
     ERASURE_FIELDS,
@@ -40,10 +40,13 @@ class People:
         self._log = log
 
     def export(self, person: str) -> dict[str, list[dict[str, JsonValue]]]:
-        """Give everything recorded about a person, by system, as they may ask for it.
+        """Give everything recorded about a person here, by system, as they may ask for it.
 
         Args:
             person: As `data_subjects` named them.
+
+        Raises:
+            UnavailableError: nothing is, and systems have records that are elsewhere.
         """
         found: dict[str, list[dict[str, JsonValue]]] = {}
         for declaration in self._systems():
@@ -51,6 +54,13 @@ class People:
                 records = _records(stream.store, stream.store.find(person))
             if records:
                 found.setdefault(declaration.system, []).extend(records)
+        elsewhere = [] if found else self.elsewhere()
+        if elsewhere:
+            raise UnavailableError(
+                f"nothing is recorded about {person!r} here, and the records of "
+                f"{', '.join(elsewhere)} are elsewhere",
+                hint="Ask where the log is now, or whoever recorded them.",
+            )
         return found
 
     def erase(
@@ -201,18 +211,31 @@ class People:
         """List the systems whose decisions are kept here, oldest first."""
         return list(dict.fromkeys(one.system for one in self._systems()))
 
+    def elsewhere(self) -> list[str]:
+        """List the systems that have records in the log's batches which are not kept here."""
+        kept = set(streams_of(self._log).ids())
+        missing = [
+            one.system
+            for one in self._declared()
+            if one.stream_id not in kept
+            and newest_heard(self._log, predicate="batch", subject=one.stream_id.hex())
+        ]
+        return list(dict.fromkeys(missing))
+
     def _systems(self) -> list[StreamDeclaration]:
         """Find the declared streams for decisions that are kept here, older ones too."""
         return [one for one in self._declarations() if one.system != HOLDS]
 
     def _declarations(self) -> list[StreamDeclaration]:
         """Find the declared streams that are kept here and can be erased from."""
-        declared = [
+        kept = set(streams_of(self._log).ids())
+        return [one for one in self._declared() if one.system != ERASURES and one.stream_id in kept]
+
+    def _declared(self) -> list[StreamDeclaration]:
+        return [
             parse_stream(found.envelope.in_toto)
             for found in heard_in(self._log, predicate="stream")
         ]
-        kept = set(streams_of(self._log).ids())
-        return [one for one in declared if one.system != ERASURES and one.stream_id in kept]
 
 
 def _records(store: StreamStore, indices: Sequence[int]) -> list[dict[str, JsonValue]]:

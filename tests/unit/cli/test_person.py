@@ -36,6 +36,7 @@ def test_export_of_a_stranger_is_empty(ask):
         "person": "stranger",
         "records": 0,
         "systems": {},
+        "elsewhere": [],
     }
 
 

@@ -97,7 +97,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
         0,
         {"file", "bytes", "system", "index", "statements", "disclosed", "withheld", "silent"},
     ),
-    "person export": (["ann"], 0, {"person", "records", "systems"}),
+    "person export": (["ann"], 0, {"person", "records", "systems", "elsewhere"}),
     "person erase": (["ann", *ERASURE], 9, ERROR),
     "person hold": (["ann", *ORDER], 0, HOLD | {"records"}),
     "person holds": (["ann"], 0, {"holds"}),
