@@ -215,7 +215,12 @@ TARGETS = (
         lambda: [format_vkey(key("a").key).encode() + b"\n"],
         tries=300,
     ),
-    Target("policy-file", take_policy_file, lambda: [format_adopted(seeds.policy())], tries=100),
+    Target(
+        "policy-file",
+        take_policy_file,
+        lambda: [format_adopted(seeds.policy()), seeds.stamped("trust.toml")],
+        tries=100,
+    ),
     Target("journal", take_journal, lambda: [frame()], tries=500),
     Target("head", take_head, lambda: [encode_head(11, LEAF, seeds.checkpoint(11))], tries=50),
     Target("blob-reference", take_reference, lambda: [shorten(b"x" * 70_000, Kept())], "json"),

@@ -34,6 +34,8 @@ class Target:
         more: Makes inputs to begin with as well, accepted or not.
         covers: Public functions that it stands for.
         tries: How many cases a test run has time for.
+        flow: It is more than a parser: it goes through several, and through what is done with what
+            they read. A case costs much, and few are tried.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Target:
     more: Callable[[], Iterable[bytes]] = tuple
     covers: tuple[Callable[..., object], ...] = ()
     tries: int = 1000
+    flow: bool = False
 
     @property
     def seeds(self) -> tuple[bytes, ...]:
