@@ -106,8 +106,7 @@ def _change_json(data: bytes, random: Random, count: int) -> bytes | None:
 
 
 def _change_value(root: list[Any], random: Random) -> None:
-    places = _places(root)
-    holder, key = random.choice(places)
+    holder, key = _place(root, random)
     value = holder[key]
     match random.randrange(8):
         case 0 if isinstance(holder, dict) or len(holder) > 1:
@@ -117,7 +116,7 @@ def _change_value(root: list[Any], random: Random) -> None:
         case 2 if isinstance(holder, list) and holder is not root:
             holder[key:key] = [_copy(value) for _ in range(random.choice((1, 1, 2, 20, 300)))]
         case 3:
-            other, name = random.choice(places)
+            other, name = _place(root, random)
             holder[key] = _copy(other[name])
         case 4:
             other = _copy(random.choice(_VALUES))
@@ -137,17 +136,19 @@ def _copy(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _places(root: list[Any]) -> list[tuple[Any, Any]]:
-    """List every place of a value: what holds it, and under which key."""
-    places: list[tuple[Any, Any]] = []
-    level: list[Any] = [root]
-    while level:
-        holder = level.pop()
-        for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
-            places.append((holder, key))
-            if isinstance(value, dict | list):
-                level.append(value)
-    return places
+def _place(root: list[Any], random: Random) -> tuple[Any, Any]:
+    """Choose the place of a value: what holds it, and under which key."""
+    holder: Any = root
+    while True:
+        key: Any = (
+            random.choice(tuple(holder))
+            if isinstance(holder, dict)
+            else random.randrange(len(holder))
+        )
+        value = holder[key]
+        if not isinstance(value, dict | list) or not value or random.random() < 0.2:
+            return holder, key
+        holder = value
 
 
 def _change_text(text: str, random: Random) -> str:
@@ -182,8 +183,7 @@ def _change_rlp(data: bytes, random: Random, count: int) -> bytes | None:
 
 
 def _change_item(root: list[Any], random: Random) -> None:
-    places = _places(root)
-    holder, key = random.choice(places)
+    holder, key = _place(root, random)
     value = holder[key]
     match random.randrange(6):
         case 0 if len(holder) > 1:
@@ -191,7 +191,7 @@ def _change_item(root: list[Any], random: Random) -> None:
         case 1 if holder is not root:
             holder[key:key] = [_lists(value) for _ in range(random.choice((1, 1, 2, 130)))]
         case 2:
-            other, name = random.choice(places)
+            other, name = _place(root, random)
             holder[key] = _lists(other[name])
         case 3:
             holder[key] = random.choice(([value], [], b"", b"\0", b"\xff" * 32, bytes(32)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import gc
 import mmap
 import os
 import signal
@@ -22,7 +23,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from ctypes import c_int64, sizeof
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha1, sha256
 from pathlib import Path
@@ -76,8 +77,8 @@ def remember_signatures() -> None:
     keys._public_key = lru_cache(1 << 8)(Remembering)
 
 
-def try_one(target: Target, data: bytes) -> None:
-    """Try one input, and keep it where it breaks the promise."""
+def try_one(target: Target, data: bytes, count: c_int64) -> None:
+    """Try one input and count it, and keep it where it breaks the promise."""
     from fuzz.targets import keeps_promise  # noqa: PLC0415
 
     try:
@@ -85,6 +86,8 @@ def try_one(target: Target, data: bytes) -> None:
     except Exception:
         (FOUND / f"{target.name}-crash-{sha256(data).hexdigest()[:12]}").write_bytes(data)
         raise
+    finally:
+        count.value += 1
 
 
 def guided(target: Target, runs: int, seconds: int, seed: int, count: c_int64) -> None:
@@ -103,10 +106,6 @@ def guided(target: Target, runs: int, seconds: int, seed: int, count: c_int64) -
             return bytes(atheris.Mutate(data, max_size))
         return mutate(data, random, target.form, corpus)[:max_size]
 
-    def take(data: bytes) -> None:
-        count.value += 1
-        try_one(target, data)
-
     for one in corpus:
         (folder / sha1(one, usedforsecurity=False).hexdigest()).write_bytes(one)
     options = (
@@ -119,7 +118,11 @@ def guided(target: Target, runs: int, seconds: int, seed: int, count: c_int64) -
         f"-seed={seed}",
         "-reload=0",
     )
-    atheris.Setup([sys.argv[0], *options, str(folder)], take, custom_mutator=change)
+    atheris.Setup(
+        [sys.argv[0], *options, str(folder)],
+        lambda data: try_one(target, data, count),
+        custom_mutator=change,
+    )
     atheris.Fuzz()
 
 
@@ -129,8 +132,7 @@ def unguided(target: Target, runs: int, seconds: int, seed: int, count: c_int64)
 
     ends = time.monotonic() + seconds if seconds else float("inf")
     for data in cases(target, runs, seed):
-        count.value += 1
-        try_one(target, data)
+        try_one(target, data, count)
         if count.value % 4096 == 0 and time.monotonic() > ends:
             break
 
@@ -150,7 +152,7 @@ class Run:
 
 
 def run_one(target: Target, runs: int, seconds: int, seed: int, said: Path) -> Iterator[Run]:
-    """Run a target in a process of its own: how far it is, again and again until it has ended.
+    """Run a target in a process of its own: one `Run`, again and again until it has ended.
 
     Args:
         target: Which.
@@ -165,27 +167,30 @@ def run_one(target: Target, runs: int, seconds: int, seed: int, said: Path) -> I
     # A copy of this process: what is fuzzed is imported once, and a crash ends nothing else.
     child = os.fork()
     if child == 0:
+        told = said.open("w", errors="replace")
         try:
-            os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
+            os.dup2(told.fileno(), 2)
             tempfile.tempdir = str(said.parent)  # it ends without cleaning up
+            gc.freeze()  # nothing that is there already is ever thrown away
             (unguided if atheris is None else guided)(target, runs, seconds, seed, count)
             os._exit(0)
         except BaseException:  # noqa: BLE001 whatever it is, it is told
-            traceback.print_exc()
-            sys.stderr.flush()
+            traceback.print_exc(file=told)
+            told.flush()
             os._exit(1)
     ended = (0, 0)
     try:
         while ended == (0, 0):
-            time.sleep(0.05)
+            yield run
+            time.sleep(0.1)
             ended = os.waitpid(child, os.WNOHANG)
             run.cases, run.seconds = max(0, count.value), time.monotonic() - began
             run.crashes = int(ended[1] != 0)
-            yield run
     finally:
         if ended == (0, 0):  # nobody waits for the rest
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+            run.cases, run.seconds = max(0, count.value), time.monotonic() - began
 
 
 def read_tally(tally: Path | None) -> dict[str, int]:
@@ -201,12 +206,7 @@ def add_to_tally(tally: Path | None, run: Run) -> None:
     """Write down what a run has tried, as one line: several may write."""
     if tally is not None:
         with tally.open("a") as file:
-            file.write(
-                "\t".join(
-                    str(round(one) if isinstance(one, float) else one) for one in astuple(run)
-                )
-                + "\n"
-            )
+            print(run.name, run.cases, round(run.seconds), run.crashes, sep="\t", file=file)
 
 
 def _place() -> str | None:
@@ -223,22 +223,17 @@ def follow(target: Target, runs: int, seconds: int, done: int, tally: Path | Non
         said = Path(folder) / "said"
         try:
             for run in run_one(target, runs, seconds, done + 1, said):
-                if run.seconds - shown > (1.0 if terminal else _TOLD_EVERY_S):
+                if terminal:
+                    print(f"\r{run}", end="", file=sys.stderr, flush=True)
+                elif run.seconds - shown > _TOLD_EVERY_S:
                     shown = run.seconds
-                    print(
-                        f"\r{run}" if terminal else f"{run} …",
-                        end="" if terminal else "\n",
-                        file=sys.stderr,
-                        flush=True,
-                    )
+                    print(f"{run}  …", file=sys.stderr, flush=True)
         finally:
             add_to_tally(tally, run)
         result = "FAILED" if run.crashes else "ok" if run.cases >= runs else "ok so far"
         print(f"\r{run}  {result}" if terminal else f"{run}  {result}", flush=True)
         if run.crashes:
-            print(
-                "".join(said.read_text(errors="replace").splitlines(keepends=True)[-_SHOWN_LINES:])
-            )
+            print("\n".join(said.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]))
     return run
 
 
