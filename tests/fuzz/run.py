@@ -260,6 +260,11 @@ def run_all(
     return 1 if failed else 0
 
 
+def end(number: int, _: object) -> None:
+    """End by a signal, in order: what was tried is written down."""
+    sys.exit(128 + number)
+
+
 def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -273,7 +278,8 @@ def main() -> int:
     parser.add_argument("--again", type=Path, help="try one kept input")
     parser.add_argument("--list", action="store_true", help="print the names of all targets")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     FOUND.mkdir(exist_ok=True)
     known = load()
     if unknown := set(asked.targets) - set(known):
