@@ -179,7 +179,7 @@ def _change_rlp(data: bytes, random: Random, count: int) -> bytes | None:
         return None
     for _ in range(count):
         _change_item(root, random)
-    return bytes(rlp.encode(root[0]))
+    return bytes(rlp.encode(root[0], infer_serializer=False))
 
 
 def _change_item(root: list[Any], random: Random) -> None:
