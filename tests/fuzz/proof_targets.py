@@ -7,6 +7,7 @@ check signatures, write letters and judge models, a thousand times slower than a
 from __future__ import annotations
 
 import json
+import sys
 from functools import cache
 from typing import Any
 
@@ -162,6 +163,15 @@ def timestamp() -> bytes:
     return parse_base64(found["stamps"][0]["response"], "time-stamp")
 
 
+def inaccurate_timestamp() -> bytes:
+    """An answer that also says how accurate its time is, by an authority that nobody pins."""
+    sys.path.append(str(seeds.ROOT / "tests" / "stamps"))
+    from authorities import SHA256, Authority, der, integer, oid  # noqa: PLC0415
+
+    imprint = der(0x30, der(0x30, oid(SHA256)), der(0x04, bytes(32)))
+    return Authority("Inaccurate", accuracy_s=1).stamp(der(0x30, integer(1), imprint))
+
+
 def take_stamped_evidence(data: bytes) -> None:
     """An evidence file of version 3, whole."""
     tell(verify_evidence(data, stamped()[2], now=STAMPED_NOW))
@@ -176,7 +186,12 @@ TARGETS = (
     Target("page", take_page, lambda: (page(),), covers=(parse_page,), tries=100),
     Target("anchor", take_anchor, lambda: (format_json(evidence()["anchor"]),), "json"),
     Target("stamps", take_stamps, lambda: [format_json(stamped()[0]["stamps"])], "json", tries=400),
-    Target("timestamp", take_timestamp, lambda: [timestamp()]),
+    Target(
+        "timestamp",
+        take_timestamp,
+        lambda: [timestamp()],
+        more=lambda: [inaccurate_timestamp()],
+    ),
     Target("row", take_row, lambda: (b"A-1043\nWyJh~WyJi", b"\nWyJh"), covers=(parse_row,)),
     Target(
         "said",
