@@ -5,10 +5,13 @@
 PYTHON ?= python3.13 python3.12 python3.11 python3
 # More words for pytest: `make test ARGS="tests/unit -x"`.
 ARGS ?=
-# Of `make fuzz`: cases of each target, at most how many seconds of each (0: no end), and which ones.
+# Of `make fuzz`: cases of each parser and of each flow, at most how many seconds of each (0: no end),
+# which ones, and where it is counted what has been tried, to go on from there.
 FUZZ_RUNS ?= 1000000
+FUZZ_FLOW_RUNS ?= 100000
 FUZZ_SECONDS ?= 0
 FUZZ_TARGETS ?=
+FUZZ_TALLY ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -80,7 +83,8 @@ fuzz: $(VENV)/.test $(FUZZ)/.made ## Run the property tests with many more examp
 
 fuzz-parsers: $(FUZZ)/.made ## Fuzz every parser: FUZZ_RUNS=1000000 cases of each, or FUZZ_SECONDS
 	PYTHONPATH=src $(FUZZ)/bin/python tests/fuzz/run.py $(FUZZ_TARGETS) \
-		--runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
+		--runs $(FUZZ_RUNS) --flow-runs $(FUZZ_FLOW_RUNS) --seconds $(FUZZ_SECONDS) \
+		$(if $(FUZZ_TALLY),--tally $(FUZZ_TALLY))
 
 lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.lock $(ARGS)

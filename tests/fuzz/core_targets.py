@@ -393,14 +393,21 @@ TARGETS = (
     Target(
         "policy",
         take_policy,
-        lambda: (format_policy(policy()).encode(), format_adopted(policy())),
+        lambda: (
+            format_policy(policy()).encode(),
+            format_adopted(policy()),
+            seeds.stamped("trust.toml"),
+        ),
         covers=(parse_policy,),
         tries=200,
     ),
     Target(
         "policy-json",
         take_policy_json,
-        lambda: (format_json(policy_to_json(policy())),),
+        lambda: [
+            format_json(policy_to_json(one))
+            for one in (policy(), parse_policy(seeds.stamped("trust.toml")))
+        ],
         "json",
         covers=(policy_from_json,),
         tries=200,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import cache
 from hashlib import sha256
@@ -65,10 +66,18 @@ def folder() -> Path:
     return Path(made.name)
 
 
+@cache
+def opened(name: str) -> tuple[Path, int]:
+    """A file in the folder, opened once: to open one for each case takes longer than to read it."""
+    path = folder() / name
+    return path, os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+
+
 def put(name: str, data: bytes) -> Path:
     """Write a file into the folder."""
-    path = folder() / name
-    path.write_bytes(data)
+    path, fd = opened(name)
+    os.pwrite(fd, data, 0)
+    os.ftruncate(fd, len(data))
     return path
 
 
@@ -215,7 +224,12 @@ TARGETS = (
         lambda: [format_vkey(key("a").key).encode() + b"\n"],
         tries=300,
     ),
-    Target("policy-file", take_policy_file, lambda: [format_adopted(seeds.policy())], tries=100),
+    Target(
+        "policy-file",
+        take_policy_file,
+        lambda: [format_adopted(seeds.policy()), seeds.stamped("trust.toml")],
+        tries=100,
+    ),
     Target("journal", take_journal, lambda: [frame()], tries=500),
     Target("head", take_head, lambda: [encode_head(11, LEAF, seeds.checkpoint(11))], tries=50),
     Target("blob-reference", take_reference, lambda: [shorten(b"x" * 70_000, Kept())], "json"),

@@ -48,13 +48,13 @@ def mutate(data: bytes, random: Random, form: str, others: tuple[bytes, ...]) ->
         form: `json`, `rlp`, or `bytes` for anything else.
         others: What parts may be taken from.
     """
-    for _ in range(random.choice((1, 1, 1, 2, 2, 4))):
-        changed = None
-        if form == "json" and random.random() < 0.7:
-            changed = _change_json(data, random)
-        elif form == "rlp" and random.random() < 0.7:
-            changed = _change_rlp(data, random)
-        data = _change_bytes(data, random, others) if changed is None else changed
+    count = random.choice((1, 1, 1, 2, 2, 4))
+    if form != "bytes" and (inside := sum(random.random() < 0.7 for _ in range(count))):
+        changed = (_change_json if form == "json" else _change_rlp)(data, random, inside)
+        if changed is not None:
+            data, count = changed, count - inside
+    for _ in range(count):
+        data = _change_bytes(data, random, others)
     return data[:MAX_BYTES]
 
 
@@ -79,8 +79,7 @@ def _change_bytes(data: bytes, random: Random, others: tuple[bytes, ...]) -> byt
         case 6:
             other = random.choice(others)
             return data[:at] + other[random.randrange(len(other) + 1) :]
-        case 7 if found := list(_NUMBER.finditer(data)):
-            place = random.choice(found)
+        case 7 if place := _NUMBER.search(data, at) or _NUMBER.search(data):
             number = random.choice((random.choice(WORDS), b"%d" % random.randrange(1 << 70)))
             return data[: place.start()] + number + data[place.end() :]
         case 8 if random.random() < 0.1:  # long inputs cost time
@@ -94,14 +93,20 @@ def _change_bytes(data: bytes, random: Random, others: tuple[bytes, ...]) -> byt
             return data[:at] + part + data[at:]
 
 
-def _change_json(data: bytes, random: Random) -> bytes | None:
-    """Change one value of a JSON text; None where it is none, or has lost all form."""
+def _change_json(data: bytes, random: Random, count: int) -> bytes | None:
+    """Change values of a JSON text; None where it is none, or has lost all form."""
     try:
         root = [json.loads(data)]
+        for _ in range(count):
+            _change_value(root, random)
+        text = json.dumps(root[0], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     except (ValueError, RecursionError):
         return None
-    places = list(_places(root))
-    holder, key = random.choice(places)
+    return text.encode("utf-8", "replace" if random.random() < 0.9 else "surrogatepass")
+
+
+def _change_value(root: list[Any], random: Random) -> None:
+    holder, key = _place(root, random)
     value = holder[key]
     match random.randrange(8):
         case 0 if isinstance(holder, dict) or len(holder) > 1:
@@ -109,12 +114,13 @@ def _change_json(data: bytes, random: Random) -> bytes | None:
         case 1 if isinstance(holder, dict):
             holder[random.choice((f"{key}s", "", "log", "é", key[:-1]))] = holder.pop(key)
         case 2 if isinstance(holder, list) and holder is not root:
-            holder[key:key] = [value] * random.choice((1, 1, 2, 20, 300))
+            holder[key:key] = [_copy(value) for _ in range(random.choice((1, 1, 2, 20, 300)))]
         case 3:
-            other, name = random.choice(places)
-            holder[key] = json.loads(json.dumps(other[name]))
+            other, name = _place(root, random)
+            holder[key] = _copy(other[name])
         case 4:
-            holder[key] = random.choice(([value], {"a": value}, str(value), random.choice(_VALUES)))
+            other = _copy(random.choice(_VALUES))
+            holder[key] = random.choice(([value], {"a": value}, str(value), other))
         case 5 if isinstance(value, int):
             holder[key] = random.choice(
                 (value + 1, value - 1, -value, value << 1, float(value % 999))
@@ -122,25 +128,27 @@ def _change_json(data: bytes, random: Random) -> bytes | None:
         case _ if isinstance(value, str) and random.random() < 0.9:
             holder[key] = _change_text(value, random)
         case _:
-            holder[key] = random.choice(_VALUES)
-    try:
-        text = json.dumps(root[0], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    except (ValueError, RecursionError):
-        return None
-    return text.encode("utf-8", "replace" if random.random() < 0.9 else "surrogatepass")
+            holder[key] = _copy(random.choice(_VALUES))
 
 
-def _places(root: list[Any]) -> list[tuple[Any, Any]]:
-    """List every place of a value: what holds it, and under which key."""
-    places: list[tuple[Any, Any]] = []
-    level: list[Any] = [root]
-    while level:
-        holder = level.pop()
-        for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
-            places.append((holder, key))
-            if isinstance(value, dict | list):
-                level.append(value)
-    return places
+def _copy(value: Any) -> Any:
+    """What the next change changes is nothing that stands elsewhere as well."""
+    return json.loads(json.dumps(value))
+
+
+def _place(root: list[Any], random: Random) -> tuple[Any, Any]:
+    """Choose the place of a value: what holds it, and under which key."""
+    holder: Any = root
+    while True:
+        key: Any = (
+            random.choice(tuple(holder))
+            if isinstance(holder, dict)
+            else random.randrange(len(holder))
+        )
+        value = holder[key]
+        if not isinstance(value, dict | list) or not value or random.random() < 0.2:
+            return holder, key
+        holder = value
 
 
 def _change_text(text: str, random: Random) -> str:
@@ -161,32 +169,36 @@ def _change_text(text: str, random: Random) -> str:
     return changed.decode("utf-8", random.choice(("replace", "ignore", "surrogateescape")))
 
 
-def _change_rlp(data: bytes, random: Random) -> bytes | None:
-    """Change one item of RLP, so that the lengths around it still hold."""
+def _change_rlp(data: bytes, random: Random, count: int) -> bytes | None:
+    """Change items of RLP, so that the lengths around them still hold."""
     import rlp  # noqa: PLC0415 only what takes RLP has it
 
     try:
         root = [_lists(rlp.decode(data))]
     except (rlp.exceptions.RLPException, RecursionError):
         return None
-    places = _places(root)
-    holder, key = random.choice(places)
+    for _ in range(count):
+        _change_item(root, random)
+    return bytes(rlp.encode(root[0], infer_serializer=False))
+
+
+def _change_item(root: list[Any], random: Random) -> None:
+    holder, key = _place(root, random)
     value = holder[key]
     match random.randrange(6):
         case 0 if len(holder) > 1:
             del holder[key]
         case 1 if holder is not root:
-            holder[key:key] = [value] * random.choice((1, 1, 2, 130))
+            holder[key:key] = [_lists(value) for _ in range(random.choice((1, 1, 2, 130)))]
         case 2:
-            other, name = random.choice(places)
-            holder[key] = rlp.decode(rlp.encode(other[name]))
+            other, name = _place(root, random)
+            holder[key] = _lists(other[name])
         case 3:
             holder[key] = random.choice(([value], [], b"", b"\0", b"\xff" * 32, bytes(32)))
         case _ if isinstance(value, bytes):
             holder[key] = _change_bytes(value, random, (b"\x80",))
         case _:
             holder[key] = random.randbytes(random.choice((1, 20, 32)))
-    return bytes(rlp.encode(root[0]))
 
 
 def _lists(item: Any) -> Any:

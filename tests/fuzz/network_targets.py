@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import ssl
 from functools import cache
 
 from counterfoil.core.note import parse_note
@@ -20,6 +21,7 @@ from fuzz.seeds import LOG, NOW, OUTSIDE, QUANTUM
 from fuzz.targets import Target, text_of
 
 STATUSES = (200, 409, 422, 500, 403)
+TLS = ssl.create_default_context()  # the system's certificates are many: they are read once
 
 
 @cache
@@ -120,8 +122,7 @@ def take_web(data: bytes) -> None:
 
 
 def take_url(data: bytes) -> None:
-    text = text_of(data)
-    Peer(text.replace("https", "http"))
+    Peer(text_of(data), tls=TLS)
 
 
 TARGETS = (

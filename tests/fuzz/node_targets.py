@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import cache
 
@@ -100,24 +101,30 @@ def take_values(data: bytes) -> None:
 class _Node(Rpc):
     """A node whose answers are known beforehand."""
 
-    def __init__(self, answers: dict[str, object]) -> None:
-        super().__init__("http://node.example")
-        self._answers = answers
+    answers: dict[str, object]
 
     def post(self, body: bytes, doing: str) -> tuple[int, bytes]:
         """Answer as the script has it."""
-        answer = self._answers.get(doing)
+        answer = self.answers.get(doing)
         if isinstance(answer, bytes):
             return 200, answer
         number = json.loads(body)["id"]
         return 200, json.dumps({"jsonrpc": "2.0", "id": number, "result": answer}).encode()
 
 
+NODE = _Node("http://node.example")  # to make one for each case takes longer than to ask it
+
+
+def answering(answers: dict[str, object]) -> _Node:
+    """The node, with these answers, as if it had never been asked."""
+    NODE.answers = answers
+    NODE._numbers = itertools.count(1)
+    return NODE
+
+
 def take_rpc(data: bytes) -> None:
-    """The first byte chooses the status."""
-    node = _Node({"eth_call": data})
     try:
-        node.call("eth_call")
+        answering({"eth_call": data}).call("eth_call")
     except NodeError as error:
         revert_reason(error)
         raise
@@ -131,7 +138,7 @@ def take_fetched(data: bytes) -> None:
     said = parse_json(data)
     if not isinstance(said, dict):
         raise FormatError("no object")
-    chain = Chain(_Node(dict(said)), PROFILE)
+    chain = Chain(answering(dict(said)), PROFILE)
     chain.head()
     chain.final()
     proof = fetch_anchor_proof(chain, EXPECTED, authority=AUTHORITY)
@@ -164,13 +171,15 @@ READERS = (
 )
 
 
+ANCHOR = CheckpointAnchor(Chain(NODE, PROFILE), str(chains.CALL.to))
+
+
 def take_contract(data: bytes) -> None:
     """The first byte chooses what a contract is asked, the rest is what it gives."""
     at = data[0] % len(READERS) if data else 0
-    node = _Node({"eth_call": f"0x{data[1:].hex()}"})
-    contract = CheckpointAnchor(Chain(node, PROFILE), str(chains.CALL.to))
+    answering({"eth_call": f"0x{data[1:].hex()}"})
     more = (SIZE,) if at >= len(READERS) // 2 else ()
-    getattr(contract, READERS[at])(chains.LOG_ID, *more, final=False)
+    getattr(ANCHOR, READERS[at])(chains.LOG_ID, *more, final=False)
 
 
 def given() -> tuple[bytes, ...]:
@@ -188,7 +197,7 @@ def given() -> tuple[bytes, ...]:
 def take_proxied(data: bytes) -> None:
     """A request to the development chain's front; `Proxy` without the server around it."""
     proxy = Proxy.__new__(Proxy)
-    proxy._upstream = lambda: _Node({"eth_chainId": "0x1", "eth_call": "0x"})
+    proxy._upstream = lambda: answering({"eth_chainId": "0x1", "eth_call": "0x"})
     proxy._durable = lambda: 7
     answer = proxy.answer(data)
     json.dumps(answer, allow_nan=False).encode()

@@ -207,6 +207,11 @@ def letter(name: str) -> bytes:
     return (GOLDEN / "evidence" / name).read_bytes()
 
 
+def stamped(name: str) -> bytes:
+    """What `tests/golden/stamped` made: evidence with time-stamps, or the policy for them."""
+    return (GOLDEN / "stamped" / name).read_bytes()
+
+
 def made_by_others(pattern: str) -> tuple[bytes, ...]:
     """Files of the folder of vectors, if there is one; the small ones, and not too many."""
     folder = os.environ.get("COUNTERFOIL_VECTORS")

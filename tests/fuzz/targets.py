@@ -34,6 +34,8 @@ class Target:
         more: Makes inputs to begin with as well, accepted or not.
         covers: Public functions that it stands for.
         tries: How many cases a test run has time for.
+        flow: It is more than a parser: it goes through several, and through what is done with what
+            they read. A case costs much, and few are tried.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Target:
     more: Callable[[], Iterable[bytes]] = tuple
     covers: tuple[Callable[..., object], ...] = ()
     tries: int = 1000
+    flow: bool = False
 
     @property
     def seeds(self) -> tuple[bytes, ...]:
@@ -62,16 +65,22 @@ def _seeds(target: Target) -> tuple[bytes, ...]:
 
 def keeps_promise(target: Target, data: bytes) -> bool:
     """Try one input: whether it was accepted. Whatever else than a refusal comes out is a bug."""
-    began = time.process_time()
+    began = time.monotonic()
+    accepted = _accepts(target, data)
+    if time.monotonic() - began >= WITHIN_S:  # it may have waited for the processor alone
+        began = time.process_time()
+        _accepts(target, data)
+        took = time.process_time() - began
+        assert took < WITHIN_S, f"{target.name} took {took:.1f} s for {len(data)} bytes"
+    return accepted
+
+
+def _accepts(target: Target, data: bytes) -> bool:
     try:
         target.take(data)
     except CounterfoilError:
         return False
-    else:
-        return True
-    finally:
-        took = time.process_time() - began
-        assert took < WITHIN_S, f"{target.name} took {took:.1f} s for {len(data)} bytes"
+    return True
 
 
 def cases(target: Target, count: int, seed: int = 0) -> Iterable[bytes]:

@@ -128,7 +128,12 @@ def _read_roots(text: str, name: str) -> str:
             )
             for root in roots
         ]
-    except ValueError:
+    except (
+        ValueError,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ):
         pems, is_root = [], []
     if not 1 <= len(set(pems)) == len(pems) <= MAX_ROOTS or not all(is_root):
         raise FormatError(
