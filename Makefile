@@ -96,7 +96,7 @@ lock: $(BIN)/uv ## Resolve the locks anew, changing no version that still fits
 	$(subst 3.11,3.12,$(COMPILE)) requirements/aics.in --output-file requirements/aics.lock $(ARGS)
 	$(COMPILE) requirements/contracts.in --output-file requirements/contracts.lock $(ARGS)
 	$(COMPILE) requirements/halmos.in --output-file requirements/halmos.lock $(ARGS)
-	$(COMPILE) pyproject.toml requirements/fuzz.in --extra chain --output-file requirements/fuzz.lock $(ARGS)
+	$(COMPILE) pyproject.toml requirements/fuzz.in --extra chain --extra timestamps --output-file requirements/fuzz.lock $(ARGS)
 
 upgrade: ## Resolve the locks anew, with the newest versions
 	@$(MAKE) --no-print-directory lock ARGS=--upgrade
