@@ -36,7 +36,7 @@ from counterfoil.ledger import blobs
 from counterfoil.ledger.countersign import UnpublishedError
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.embedded import Embedded
-from counterfoil.ledger.engine import Engine, Writer
+from counterfoil.ledger.engine import Engine, Writer, Writers
 from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.moved import EndedError
@@ -259,9 +259,18 @@ class Log(LogReader):
         """
         path = self.places.key(name)
         if not path.exists():
+            hints = {
+                Writers.ANY: f"Copy it, and {name}.vkey beside it, from the machine that has it: "
+                "another key of that name is none that a policy names.",
+                Writers.SERVER: "Name a principal of yours whose key is here, where that can be "
+                "said; what the operator signs is done where the ledger lives.",
+            }
             raise UnavailableError(
                 f"the principal {name!r} has no key on this machine: there is no {path}",
-                hint=f"`counterfoil policy key {name}` makes one, for a policy to name.",
+                hint=hints.get(
+                    self.engine.writers,
+                    f"`counterfoil policy key {name}` makes one, for a policy to name.",
+                ),
             )
         return load_key(path)
 

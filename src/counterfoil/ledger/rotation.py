@@ -25,8 +25,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from counterfoil.core.checkpoint import LogKeys
+from counterfoil.core.keys import format_vkey
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.errors import ConflictError, RefusedError
+from counterfoil.errors import ConflictError, RefusedError, UnavailableError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.nextkey import install_next_key, is_prepared, prepare_next_key
 from counterfoil.ledger.trust import Trust
@@ -95,7 +96,14 @@ def _hand_over(log: Log) -> None:
     if log.places.witness.exists():
         know_next(log.places.witness, new.key, log.disk)
     with log.alone() as writer:
-        writer.hand_over(new)
+        try:
+            writer.hand_over(new)
+        except UnavailableError as error:
+            raise UnavailableError(
+                str(error),
+                hint="Have each witness that does not know the new key run `counterfoil log "
+                f"witness --next '{format_vkey(new.key)}'`; then rotate again, which goes on.",
+            ) from error
         install_next_key(log.places, new.key, log.disk)
     log.reload_keys()
     log.refresh()
