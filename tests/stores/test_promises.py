@@ -255,11 +255,18 @@ def test_without_a_quorum_nothing_is_published_and_nothing_is_lost(make_store, k
         key = generate_key("gone.example", Algorithm.COSIGNATURE_ED25519).key
         gone = Witness("gone", key, "Elsewhere", url="http://127.0.0.1:1")
         demanding = policy.followed_by(witnesses=(*policy.witnesses, gone), quorum=2)
-        with pytest.raises(UnavailableError, match="not published"):
+        with pytest.raises(UnavailableError, match="not published") as caught:
             ledger.policy.adopt(demanding)
+        assert "the same file again" in caught.value.hint
         # The refused policy is not gone by, and what it left is published under the old one.
         assert ledger.append(b"after").index == size + 1
         assert [found.index for found in ledger.find(predicate="policy")][-1] == size
+        # It is the second policy of the log, whoever adopts: no other one takes its place.
+        with pytest.raises(ConflictError, match=rf"version 2 .* as entry {size}"):
+            ledger.policy.adopt(policy.followed_by(name="another"))
+        assert ledger.policy.show() == policy
+        assert ledger.policy.adopt(demanding) == size
+        assert ledger.policy.show().quorum == 2
 
 
 def test_entries_that_wait_for_a_witness_are_counted(make_store, kind, monkeypatch):

@@ -116,6 +116,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
     with counterfoil.open(ledger) as opened:
         found = ledgers.read_status(opened)
         grades, lacking = _grade(opened, found)
+        unadopted = _unadopted(opened, found)
     witness, policy = found.witness, found.policy
     remembered = witness.checkpoint.size if witness and witness.checkpoint else None
     output.show(
@@ -145,6 +146,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "expires": policy.expires,
                 "modes": {stage.name: stage.mode.value for stage in policy.stages},
             },
+            "unadopted": unadopted,
         },
         output.fields(
             {
@@ -174,6 +176,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "gates": None
                 if policy is None
                 else ", ".join(f"{stage.name}: {stage.mode.value}" for stage in policy.stages),
+                "NOT ADOPTED": None if unadopted is None else _unadopted_line(unadopted),
             }
         ),
         as_json=as_json,
@@ -187,6 +190,7 @@ def cosign(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
         reasons = opened.ask_witnesses()
         found = ledgers.read_status(opened)
         grades, lacking = _grade(opened, found)
+        unadopted = _unadopted(opened, found)
     # Who has no address was not asked, and is no news.
     silent = {name: reasons[name] for name in found.silent if name in reasons}
     output.show(
@@ -198,10 +202,16 @@ def cosign(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "lacking": lacking,
             "cosigned": list(found.cosigned),
             "silent": silent,
+            "unadopted": unadopted,
         },
         f"{output.count(found.size, 'entry', 'entries')} cosigned by "
         + (", ".join(map(output.plain, found.cosigned)) or "nobody"),
-        output.fields({"grade": _grade_line(grades, lacking)}),
+        output.fields(
+            {
+                "grade": _grade_line(grades, lacking),
+                "NOT ADOPTED": None if unadopted is None else _unadopted_line(unadopted),
+            }
+        ),
         *(f"  silent: {output.plain(name)}: {output.plain(why)}" for name, why in silent.items()),
         as_json=as_json,
         exit_code=UnavailableError.exit_code if silent else 0,
@@ -355,6 +365,23 @@ def _grade(opened: counterfoil.Ledger, found: ledgers.Status) -> tuple[tuple[str
         return evidences.grade_log(opened, found.policy, opened.clock()), ""
     except VerificationError as error:
         return (found.grade,), str(error)
+
+
+def _unadopted(opened: counterfoil.Ledger, found: ledgers.Status) -> dict[str, Any] | None:
+    """Find a policy that follows the adopted one in our own log; who reads one brings a policy."""
+    own = found.writers.value in {"one", "any"}
+    later = opened.policy.unadopted(shared=True) if own and found.policy is not None else None
+    if later is None:
+        return None
+    entry, policy = later
+    return {"version": policy.version, "entry": entry, "digest": policy.digest.hex()}
+
+
+def _unadopted_line(later: dict[str, Any]) -> str:
+    return (
+        f"version {later['version']} of the policy (entry {later['entry']}) is not in force here; "
+        "adopt its file: counterfoil policy adopt FILE"
+    )
 
 
 def _grade_line(grades: Sequence[str], lacking: str) -> str:

@@ -132,18 +132,27 @@ def adopt(file: Draft, *, by: By = None, ledger: Ledger = LEDGER, as_json: AsJso
 @verb(app, "trust", "counterfoil policy trust their-trust.toml --at https://ledger.example")
 def trust(file: TheirPolicy, *, at: At = None, key: OwnKey = None, as_json: AsJson = False) -> None:
     """Go by a policy from somebody you trust, for a ledger elsewhere."""
+    given = ledgers.parse_policy(files.read_file(file), str(file))
     policy, places = remote.trust_policy(file, at)
+    is_taken = policy == given
     public = None
     if key is not None:
         public = ledgers.format_vkey(ledgers.make_principal_key(places, key))
     output.show(
         {
             **_body(policy),
+            "taken": is_taken,
+            "given": {"version": given.version, "digest": given.digest.hex()},
             "log": policy.log.origin,
             "file": str(places.trust),
             "keys": str(places.keys),
             "key": public,
         },
+        *(
+            ()
+            if is_taken
+            else (f"NOT taken: version {given.version}, as a newer one is trusted already",)
+        ),
         f"{output.plain(policy.log.origin)} is held against version {policy.version} of its policy",
         output.fields(
             {

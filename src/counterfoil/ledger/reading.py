@@ -115,6 +115,14 @@ class LogReader:
         is_whole = (checkpoint.size, checkpoint.root) == (found.frontier.size, found.root)
         return checkpoint if is_whole else None
 
+    def waiting(self) -> list[bytes]:
+        """Read the entries under `unpublished` that are not published; none where none are seen.
+
+        Raises:
+            UnavailableError: the disk refuses.
+        """
+        return [] if self.unpublished() is None else self._tree.waiting()
+
     def refresh(self) -> None:
         """See what others have published since."""
         self._tree.refresh()

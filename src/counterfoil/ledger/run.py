@@ -110,6 +110,14 @@ def find_ends(entries: bytes | bytearray, width: int, begin: int) -> bytes:
     return _encode_ends(array("Q", [begin + end for end in _ends(entries, width)]))
 
 
+def split_entries(entries: bytes | bytearray, width: int) -> Iterator[bytes]:
+    """Take entries apart that lie one after another, each behind its length."""
+    begin = 0
+    for end in _ends(entries, width):
+        yield bytes(entries[begin + width : end])
+        begin = end
+
+
 def _ends(entries: bytes | bytearray, width: int) -> Iterator[int]:
     offset = 0
     while offset < len(entries):

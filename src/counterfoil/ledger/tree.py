@@ -87,6 +87,10 @@ class Tree(ABC):
         """
         return None
 
+    def waiting(self) -> list[bytes]:
+        """Read the entries that `unpublished` has beyond the published; none where it has none."""
+        return []
+
     @property
     def published(self) -> Published:
         """Frontier, root and head of one moment."""

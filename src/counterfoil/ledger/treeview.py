@@ -15,8 +15,8 @@ from counterfoil.core.merkle import HASH_BYTES, Frontier
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, read_file, reported, require_posix
 from counterfoil.ledger.flatfiles import FlatFiles
-from counterfoil.ledger.journal import peek
-from counterfoil.ledger.run import Run
+from counterfoil.ledger.journal import Frame, peek
+from counterfoil.ledger.run import Run, split_entries
 from counterfoil.ledger.tree import Published, Tree
 
 TREE_FORMAT = "counterfoil tree v1"
@@ -87,13 +87,8 @@ class TreeView(Tree):
         """Find what the next writer would go on from: commits in the journal beyond the head."""
         published = self._published
         size = published.frontier.size
-        path = self.folder / "journal"
-        if not path.exists():
-            return None
-        with reported(f"cannot read {path}"):
-            frames = peek(path, self._length_bytes)
-        beyond = [frame for frame in frames if frame.size_after > size]
-        if not beyond or beyond[0].size_before != size:
+        beyond = self._beyond()
+        if not beyond:
             return None
         # From what is published, so that a journal of another history does not pass for its end.
         frontier = Frontier.at(size, self.node)
@@ -103,9 +98,28 @@ class TreeView(Tree):
             frontier.extend(frame.leaves)
         return Published(frontier, frontier.root(), beyond[-1].head)
 
+    def waiting(self) -> list[bytes]:
+        """Read the entries that `unpublished` has beyond the published."""
+        return [
+            entry
+            for frame in self._beyond()
+            for entry in split_entries(frame.entries, self._length_bytes)
+        ]
+
     def close(self) -> None:
         """Release the files."""
         self._files.close()
+
+    def _beyond(self) -> list[Frame]:
+        """Read the commits in the journal that go on from the published head."""
+        size = self._published.frontier.size
+        path = self.folder / "journal"
+        if not path.exists():
+            return []
+        with reported(f"cannot read {path}"):
+            frames = peek(path, self._length_bytes)
+        beyond = [frame for frame in frames if frame.size_after > size]
+        return beyond if beyond and beyond[0].size_before == size else []
 
     def _read_ends(self, start: int, stop: int) -> tuple[int, array[int]]:
         """Read where entries [start, stop) lie: the first's begin, and each one's end."""

@@ -11,9 +11,10 @@ who decides what is trusted.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
-from counterfoil.core.envelope import Envelope, sign_envelope
+from counterfoil.core.envelope import Envelope, parse_envelope, sign_envelope
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.requirements import Mode, Stage
 from counterfoil.core.retention import DEFAULT_RETENTION, RetentionRule
@@ -28,11 +29,13 @@ from counterfoil.core.succession import (
 )
 from counterfoil.core.suggest import SAFE_FORMATS, Observed, suggest_policy
 from counterfoil.core.testimony import check_attestation, hear, short_predicate, stated_types
-from counterfoil.errors import FormatError
+from counterfoil.errors import ConflictError, FormatError, UnavailableError
+from counterfoil.ledger.countersign import UnpublishedError
 from counterfoil.ledger.disk import reported
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.policyfile import format_adopted, keep_policy, read_policy
 from counterfoil.ledger.reading import Found
+from counterfoil.ledger.sequencer import nothing_appended
 
 PRODUCTION = "production"
 
@@ -80,38 +83,36 @@ class Trust:
         """State a policy in the log and go by it from now on.
 
         What is stated, and what `show` gives, is the policy with its predecessors written in, so
-        its digest is another than the draft's.
+        its digest is another than the draft's. Adopted again, it is stated once.
 
         Args:
-            policy: The first one, or one that follows the adopted one.
+            policy: The first one, or one that follows the newest of the log.
             by: Local principals who sign it: enough for the old policy and for the new one.
 
         Returns:
             Index of its statement.
 
         Raises:
-            FormatError: it does not follow the adopted policy.
+            ConflictError: the log holds another policy of that version, which is not adopted here.
+            FormatError: it does not follow that policy.
             PolicyError: too few of those who may replace a policy have signed.
+            UnpublishedError: its statement is durable, and lacks the quorum; adopt it again.
+            UnavailableError: as `Log.append`; adopt it again.
         """
-        old = self._follow() if self._log.places.trust.exists() else None
-        if old is not None and _is_same(old, policy):
-            # It is in force; or its adoption stopped below, and has now been completed.
-            stated = self._log.find(predicate=POLICY, subject=old.digest.hex())
-            if stated:
-                return stated[0].index
-            policy, old = old, None
-        if old is not None:
-            policy = follow(old, policy, self._log.size)
-        envelope = self._sign(policy, by)
-        if old is not None:
-            check_successor(old, policy, envelope, self._log.size)
-        # The witnesses of the new policy are asked: those of the old may be gone for good.
-        with self._log.engine.witnesses.under(policy):
-            index = self._log.append_envelope(envelope).index
-        # If we stop here or after the copy, the log knows a policy that nobody here goes by yet;
-        # the next adoption begins with keeping that one.
-        self._keep(policy)
-        return index
+        if not self._log.places.trust.exists():
+            with self._log.engine.witnesses.under(policy):
+                index = self._log.append_envelope(self._sign(policy, by)).index
+            self._keep(policy)
+            return index
+        stated, published = self._stand(policy, by)
+        if published is None:
+            # The witnesses of the new policy are asked: those of the old may be gone for good.
+            with self._log.engine.witnesses.under(policy):
+                stated, published = self._publish(policy, by)
+        # If we stop before this, the log knows a policy that nobody here goes by yet.
+        if stated != self.show():
+            self._keep(stated)
+        return published
 
     def require_successor(self, policy: TrustPolicy, *, by: tuple[str, ...]) -> None:
         """Check that `adopt` would take a policy, with nothing written.
@@ -119,9 +120,78 @@ class Trust:
         Raises:
             As `adopt`.
         """
-        old = self._follow()
-        following = follow(old, policy, self._log.size)
-        check_successor(old, following, self._sign(following, by), self._log.size)
+        self._stand(policy, by)
+
+    def unadopted(self, *, shared: bool = False) -> tuple[int, TrustPolicy] | None:
+        """Find the newest policy that the log shows to follow the adopted one, and its entry.
+
+        One that waits for witnesses counts, where it is seen.
+
+        Args:
+            shared: Whether an index in the log's database will do, as in `Log.find`.
+        """
+        adopted = self.show()
+        stated = [
+            (one.index, one.envelope) for one in self._log.find(predicate=POLICY, shared=shared)
+        ]
+        for index, entry in enumerate(self._log.waiting(), self._log.size):
+            with suppress(FormatError):  # anything may stand in a log
+                stated.append((index, parse_envelope(self._log.resolve(entry))))
+        index, newest = policy_history(adopted, stated).steps[-1]
+        return None if newest is None or newest == adopted else (index, newest)
+
+    def _publish(self, draft: TrustPolicy, by: tuple[str, ...]) -> tuple[TrustPolicy, int]:
+        """State a draft, unless it is stated, and have it published; give it as it stands, where.
+
+        Raises:
+            As `adopt`.
+        """
+        try:
+            # What waits comes first: not everywhere is seen before whether a policy is in it.
+            self._log.append_many(())
+            stated, published = self._stand(draft, by)
+            if published is None:
+                published = self._log.append_envelope(self._sign(stated, by)).index
+        except UnpublishedError as error:
+            later = self.unadopted()
+            if later is None or not _is_same(later[1], draft):
+                raise nothing_appended(error) from error
+            raise UnpublishedError(
+                f"version {draft.version} of the policy is entry {later[0]}, and not in force "
+                f"here: {error}",
+                hint="Adopt the same file again once witnesses are back: it is stated once, "
+                "published and put in force. If they are gone for good, adopt one that "
+                + _following(later[1]),
+            ) from error
+        except UnavailableError as error:
+            error.hint += " Adopting the same file again is safe: it is stated once."
+            raise
+        return stated, published
+
+    def _stand(self, draft: TrustPolicy, by: tuple[str, ...]) -> tuple[TrustPolicy, int | None]:
+        """Find out how a draft is, or would be, stated, and where it is published already.
+
+        Raises:
+            As `adopt`.
+        """
+        self._log.refresh()
+        old, later = self.show(), self.unadopted()
+        if later is not None:
+            old = later[1]
+        if _is_same(old, draft):
+            found = self._log.find(predicate=POLICY, subject=old.digest.hex())
+            return old, found[0].index if found else None
+        if later is not None and draft.version <= old.version:
+            raise ConflictError(
+                f"version {old.version} of the policy stands in the log already, as entry "
+                f"{later[0]}; it is another one, and not adopted here",
+                hint="The first one counts for all who follow the log. Adopt its file, or one that "
+                + _following(old),
+            )
+        end = self._log.size + len(self._log.waiting())
+        stated = follow(old, draft, end)
+        check_successor(old, stated, self._sign(stated, by), end)
+        return stated, None
 
     def _sign(self, policy: TrustPolicy, by: tuple[str, ...]) -> Envelope:
         signers = [self._log.principal_key(name) for name in by]
@@ -131,16 +201,6 @@ class Trust:
         """Give the policies of the log, from the adopted one back and forth."""
         stated = [(one.index, one.envelope) for one in self._log.find(predicate=POLICY)]
         return policy_history(self.show(), stated)
-
-    def _follow(self) -> TrustPolicy:
-        """Go by the newest policy that the log shows to follow the adopted one."""
-        self._log.refresh()
-        adopted = self.show()
-        newest = self.history().steps[-1][1]
-        if newest is None or newest.version == adopted.version:
-            return adopted
-        self._keep(newest)
-        return newest
 
     def _keep(self, policy: TrustPolicy) -> None:
         disk = self._log.disk
@@ -217,6 +277,14 @@ class Trust:
             data=None if policy.data is None else replace(policy.data, mode=mode),
         )
         return self.adopt(following, by=by)
+
+
+def _following(policy: TrustPolicy) -> str:
+    """Say what follows a policy, for who cannot or will not go by it."""
+    return (
+        f'follows it: version = {policy.version + 1}, previous = "{policy.digest.hex()}". That is '
+        "published under its own quorum, so it can leave out witnesses that are gone."
+    )
 
 
 def _is_same(adopted: TrustPolicy, draft: TrustPolicy) -> bool:

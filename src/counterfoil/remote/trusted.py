@@ -58,6 +58,8 @@ class Trusted:
 def trust_policy(file: Path, at: str | None = None) -> tuple[TrustPolicy, Places]:
     """Go by a policy from somebody the user trusts; give it, and where it and keys are kept.
 
+    An older one than is gone by already is not taken: what is given is the one that follows it.
+
     Args:
         file: The policy.
         at: The address of its ledger, if it asks who reads before it says which one it is.

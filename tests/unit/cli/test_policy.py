@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+
 import pytest
+
+import counterfoil
+from counterfoil.ledger import OwnWitness, format_policy
 
 
 def test_show_gives_the_adopted_policy(ask, run):
@@ -44,6 +51,49 @@ def test_adopt_takes_a_draft(ask, run):
     assert ask("policy", "adopt", "trust.toml") == adopted  # again, and nothing changes
     run("policy", "adopt", "nowhere.toml", exit_code=11)
     assert "error: train.csv is not TOML" in run("policy", "adopt", "train.csv", exit_code=3).stderr
+
+
+def test_a_policy_in_the_log_that_is_not_adopted_is_said(ask, run, place):
+    """After an adoption that lacked its quorum, the log's state names it until it is in force."""
+    dead = replace(OwnWitness.make("dead.example/w").listed("Dead", "http://127.0.0.1:9"), name="d")
+    with counterfoil.open("ledger") as ledger:
+        policy = ledger.policy.show()
+        draft = policy.followed_by(witnesses=(*policy.witnesses, dead), quorum=2)
+    (place / "second.toml").write_text(format_policy(draft))
+    assert ask("log", "status")["unadopted"] is None
+    failed = run("policy", "adopt", "second.toml", exit_code=11).stderr
+    entry = ask("log", "status")["size"]
+    assert f"version 2 of the policy is entry {entry}, and not in force here" in failed
+    assert "Adopt the same file again" in failed
+    assert "do not append them a second time" not in failed
+    assert ask("log", "status")["unadopted"]["entry"] == entry
+    said = ask("log", "cosign")["unadopted"]
+    assert (said["version"], said["entry"]) == (2, entry)
+    for verb in ("status", "cosign"):
+        text = run("log", verb).stdout
+        assert f"version 2 of the policy (entry {entry}) is not in force here" in text
+    better = policy.followed_by(name="better")
+    (place / "better.toml").write_text(format_policy(better))
+    refused = json.loads(run("policy", "adopt", "better.toml", "--json", exit_code=10).stdout)
+    assert f'version = 3, previous = "{said["digest"]}"' in refused["hint"]
+    assert ask("policy", "adopt", "second.toml")["entry"] == entry
+    assert ask("log", "status", exit_code=0)["unadopted"] is None
+
+
+def test_an_older_policy_that_is_not_taken_is_said(ask, run):
+    """Whoever trusts a newer one is told that the older file changed nothing."""
+    shutil.copy("ledger/trust.toml", "first.toml")
+    run("policy", "enforce", "--mode", "warn")
+    shutil.copy("ledger/trust.toml", "second.toml")
+    with counterfoil.open("ledger") as ledger:
+        ledger.places.trust.unlink()
+    first = ask("policy", "trust", "first.toml")
+    assert (first["version"], first["taken"]) == (1, True)
+    assert "NOT taken" not in run("policy", "trust", "second.toml").stdout
+    kept = ask("policy", "trust", "first.toml")
+    assert (kept["version"], kept["taken"], kept["given"]["version"]) == (2, False, 1)
+    assert kept["given"]["digest"] == first["digest"]
+    assert "NOT taken: version 1" in run("policy", "trust", "first.toml").stdout
 
 
 @pytest.mark.parametrize("mode", ["observe", "warn", "enforce"])

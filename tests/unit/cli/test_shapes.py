@@ -129,12 +129,13 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "writers",
             "moved",
             "policy",
+            "unadopted",
         },
     ),
     "log cosign": (
         [],
         0,
-        {"size", "root", "grade", "grades", "lacking", "cosigned", "silent"},
+        {"size", "root", "grade", "grades", "lacking", "cosigned", "silent", "unadopted"},
     ),
     "log stamp": ([], 7, ERROR),
     "log shard": (["next"], 9, ERROR),
@@ -149,7 +150,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "policy trust": (
         ["ledger/trust.toml"],
         0,
-        POLICY | {"log", "file", "keys", "key"},
+        POLICY | {"taken", "given", "log", "file", "keys", "key"},
     ),
     "log witness": ([], 0, {"witness", "waiting", "checkpoint", "proves", "does_not_prove"}),
     "chain install": ([], 3, ERROR),

@@ -23,6 +23,7 @@ from counterfoil.core.merkle import EMPTY_ROOT
 from counterfoil.core.note import Note, format_note, parse_note
 from counterfoil.core.quorum import Witness
 from counterfoil.core.receipt import check_receipt
+from counterfoil.core.succession import policy_history
 from counterfoil.errors import (
     ConflictError,
     FormatError,
@@ -389,6 +390,70 @@ def test_a_witness_gone_for_good_can_be_replaced(ledger, servers):
     nowhere = tuple(replace(one, url="") for one in policy.witnesses)
     with pytest.raises(FormatError, match=r"asks for 3 witnesses.*can ask 1"):
         ledger.policy.adopt(policy.followed_by(witnesses=nowhere))
+
+
+@pytest.fixture
+def stuck(ledger, servers):
+    """The draft of a second policy whose statement is durable, and lacks a witness that is dead."""
+    servers[0].behave = refused
+    policy = ledger.policy.show()
+    asked = (*policy.witnesses[:1], servers[0].listed)
+    made = policy.followed_by(witnesses=asked, quorum=2)
+    with pytest.raises(UnavailableError, match="version 2 of the policy is entry 1") as caught:
+        ledger.policy.adopt(made)
+    assert "Adopt the same file again" in caught.value.hint
+    assert (ledger.size, ledger.policy.show()) == (1, policy)
+    return made
+
+
+def stated_policies(ledger):
+    return [one.index for one in ledger.find(predicate="policy")]
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_no_second_policy_of_one_version_is_stated(ledger, stuck, tmp_path, is_published, is_open):
+    """The first one counts for who follows the log, so a corrected one has to follow it."""
+    first = ledger.policy.show()
+    if not is_open:
+        ledger.close()
+        ledger = counterfoil.open(tmp_path / "ledger")
+    if is_published:
+        ledger.ask_witnesses()  # under the first policy, which asks for nobody
+    index, second = ledger.policy.unadopted()
+    assert (index, second) == (1, replace(stuck, predecessors=second.predecessors))
+    better = first.followed_by(witnesses=first.witnesses[:1], quorum=1)
+    with pytest.raises(ConflictError, match=r"version 2 .* as entry 1") as caught:
+        ledger.policy.adopt(better)
+    assert f'version = 3, previous = "{second.digest.hex()}"' in caught.value.hint
+    assert (ledger.size, ledger.policy.show()) == (2 if is_published else 1, first)
+
+    assert ledger.policy.adopt(second.followed_by(witnesses=better.witnesses, quorum=1)) == 2
+    assert cosigned_by(ledger) == {"local"}
+    assert stated_policies(ledger) == [0, 1, 2]
+    stated = [(one.index, one.envelope) for one in ledger.find(predicate="policy")]
+    follower = policy_history(first, stated)  # of somebody who trusts the first one only
+    assert follower.steps[-1] == (2, ledger.policy.show())
+    assert follower.at(3) == ledger.policy.history().at(3)
+    ledger.append(b"goes on")
+    ledger.close()
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_an_adoption_that_lacked_its_quorum_is_run_again(ledger, servers, stuck, is_published):
+    """It is stated once, says so as often as it fails, and is in force once published."""
+    with pytest.raises(UnavailableError, match="version 2 of the policy is entry 1"):
+        ledger.policy.adopt(stuck)
+    if is_published:
+        ledger.ask_witnesses()
+        assert ledger.policy.show().version == 1
+    servers[0].behave = servers[0].honest
+    assert ledger.policy.adopt(stuck) == 1
+    assert ledger.policy.show().quorum == 2
+    assert ledger.policy.unadopted() is None
+    assert stated_policies(ledger) == [0, 1]
+    assert ledger.append(b"goes on").index == 2
+    assert cosigned_by(ledger) == {"local", "ada"}
 
 
 def says_more(request):
