@@ -151,3 +151,24 @@ def test_without_the_keys_another_machine_opens_nothing(url, second_machine, mon
         assert len(ledger.decisions.list("loans")) == 1
         ledger.models.add(answer, name="loans").decide([[2]])
         assert len(ledger.decisions.list("loans")) == 2
+
+
+def test_a_machine_with_an_older_policy_erases_nobody(url, second_machine):
+    """What the policy in the log says must be kept is kept, also where that is not adopted yet."""
+    with cf.open(url) as ledger:
+        ledger.models.add(answer, name="loans").decide([[1]], data_subjects=["anna"])
+        stale = ledger.places.trust.read_bytes()
+        old = ledger.policy.show()
+        kept = (replace(REG_B, basis="Books", months=96),)
+        draft = replace(old, version=3, previous=old.digest.hex(), retention=kept)
+        ledger.policy.adopt(draft)
+    second_machine()
+    with cf.open(url) as ledger:
+        newest = ledger.places.trust.read_bytes()
+        ledger.places.trust.write_bytes(stale)
+        with pytest.raises(cf.RefusedError, match="a newer trust policy"):
+            ledger.people.erase("anna", basis="GDPR Art. 17", approvers=("a", "b"))
+        ledger.places.trust.write_bytes(newest)
+        with pytest.raises(cf.RefusedError, match="Books"):
+            ledger.people.erase("anna", basis="GDPR Art. 17", approvers=("a", "b"))
+        assert ledger.people.export("anna")["loans"]

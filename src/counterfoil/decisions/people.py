@@ -12,7 +12,7 @@ from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import StreamDeclaration, parse_stream
 from counterfoil.decisions.holds import HOLDS, LegalHold, open_holds
 from counterfoil.decisions.stream import DecisionStream, streams_of
-from counterfoil.errors import FormatError, UnavailableError
+from counterfoil.errors import FormatError, RefusedError, UnavailableError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust, heard_in, newest_heard
 from counterfoil.vault import Hold, HoldRule, StreamStore, check_hold
@@ -92,10 +92,12 @@ class People:
         Raises:
             ConflictError: one of the streams is written to, or a hold is being placed.
             FormatError: nothing is recorded about this person.
-            RefusedError: a hold is running; says which, who placed it, and until when.
+            RefusedError: a hold is running; says which, who placed it, and until when. Or the log
+                holds a newer policy than was adopted here, whose retention may ask for more.
             VerificationError: the log knows of holds that are not here.
         """
         wanted = ErasureRequest(basis, request_digest(request), approvers)
+        self._require_newest_policy()
         audit = DecisionStream.open(
             self._log, ERASURES, fields=ERASURE_FIELDS, pad_to=ERASURE_PAD_TO
         )
@@ -221,6 +223,18 @@ class People:
             and newest_heard(self._log, predicate="batch", subject=one.stream_id.hex())
         ]
         return list(dict.fromkeys(missing))
+
+    def _require_newest_policy(self) -> None:
+        later = Trust(self._log).unadopted()
+        if later is None:
+            return
+        entry, policy = later
+        reason = f"version {policy.version} (entry {entry}) may ask for records to be kept longer"
+        raise RefusedError(
+            "the log holds a newer trust policy than was adopted on this machine",
+            reasons=(reason,),
+            hint="Adopt it here, `counterfoil policy adopt FILE`, and ask again.",
+        )
 
     def _systems(self) -> list[StreamDeclaration]:
         """Find the declared streams for decisions that are kept here, older ones too."""
