@@ -143,7 +143,7 @@ def test_site_of_another_log_is_left_alone(make_log, tmp_path):
 
 @pytest.mark.parametrize("what", ["log.pem", "ledger.json", "letter.txt"])
 def test_a_site_is_not_written_among_other_things(what, make_log, tmp_path):
-    """A ledger's folder, a home and a folder of something else are refused, and stay as they are."""
+    """A ledger's folder, a home and anything else are refused, and stay as they are."""
     folder = tmp_path / "there"
     file = folder / ("keys/example" if what == "log.pem" else "") / what
     file.parent.mkdir(parents=True)
