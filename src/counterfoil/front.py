@@ -79,6 +79,7 @@ class Ledger(Log):
         """Hash the whole log again; see `ledger.audit`.
 
         Raises:
+            SplitViewError: on this machine lies the proof that the log showed two histories.
             VerificationError: names the first bad place.
         """
         return audit(self, progress)

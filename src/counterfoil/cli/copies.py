@@ -30,6 +30,12 @@ ReadOnly = Annotated[
 MirrorFolder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The mirror's; made if it is missing.")
 ]
+Whole = Annotated[
+    bool,
+    typer.Option(
+        "--whole", help="Prove every file again, not only the newest; fetch what does not hold."
+    ),
+]
 Every = Annotated[
     float | None,
     typer.Option(
@@ -86,6 +92,7 @@ def mirror(
     url: Where,
     folder: MirrorFolder,
     *,
+    whole: Whole = False,
     every: Every = None,
     trust: TrustFile = None,
     as_json: AsJson = False,
@@ -100,7 +107,7 @@ def mirror(
                 held.callback(copy.close)
                 opened.append(copy)
             with output.progress("verifying entries") as progress:
-                found = opened[0].update(progress)
+                found = opened[0].update(progress, whole=whole)
             body = {
                 "folder": str(folder),
                 "origin": found.origin,

@@ -138,6 +138,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "shared": found.is_shared,
             "writers": found.writers.value,
             "moved": found.moved or None,
+            "split_view": None if found.split_view is None else str(found.split_view),
             "policy": None
             if policy is None
             else {
@@ -154,6 +155,9 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "size": output.count(found.size, "entry", "entries"),
                 "waiting": _waiting_line(found.waiting),
                 "root": found.root.hex(),
+                "SPLIT VIEW": None
+                if found.split_view is None
+                else f"{found.split_view}. {found.split_view.hint}",
                 "MOVED": f"to {found.moved}; append there, here it can be read only"
                 if found.moved
                 else None,

@@ -1,7 +1,8 @@
 """Auditing a log: every entry hashed again, every stored hash compared, the first bad place named.
 
 What an audit does not look at: the signatures inside entries (a policy judges those), and whether
-others were shown another log; that takes witnesses.
+others were shown another log; that takes witnesses. Where the
+proof of two histories lies on this machine, there is no audit until it is moved away.
 """
 
 from __future__ import annotations
@@ -43,10 +44,14 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
         progress: Called with entries done and entries in all.
 
     Raises:
+        SplitViewError: on this machine lies the proof that the log showed two histories.
         UnavailableError: bytes that an entry refers to are not beside the log.
         VerificationError: names the first entry or stored hash that is not what the signed
             checkpoint says.
     """
+    split = log.engine.split_view()
+    if split is not None:
+        raise split
     size = log.size
     frontier = Frontier()
     for start in range(0, size, _CHUNK_ENTRIES):

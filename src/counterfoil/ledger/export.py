@@ -43,7 +43,11 @@ from counterfoil.errors import (
 )
 from counterfoil.ledger.audit import Progress
 from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.identity import IDENTITY_FILE
+from counterfoil.ledger.keyfiles import home_path
 from counterfoil.ledger.log import Log
+
+_OF_SITE = {"checkpoint", ".checkpoint.new", "tile", ".mirror.lock"}  # whole, or under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +124,19 @@ def export_site(log: Log, folder: Path, progress: Progress | None = None) -> Sit
 
     Args:
         log: An open log, as of its last refresh.
-        folder: Made if it is missing; other files in it are left alone.
+        folder: Made if it is missing; what else lies in a site is left alone.
         progress: Called with entries done and entries in all.
 
     Raises:
-        ConflictError: the folder holds another log's site, or one with more entries.
+        ConflictError: the folder holds something else than a site, another log's, or one with more
+            entries.
         SplitViewError: the site there has another history.
         VerificationError: the entries do not lead to the checkpoint's root; it was not written.
         UnavailableError: the disk refuses.
     """
     size, root, checkpoint = log.size, log.root, log.checkpoint
     with reported(f"cannot export to {folder}"):
+        check_site_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         _check_published(log, folder / "checkpoint")
         writer = TileWriter(folder)
@@ -150,6 +156,45 @@ def export_site(log: Log, folder: Path, progress: Progress | None = None) -> Sit
         # If we stop before this, the site still shows what it showed before.
         Disk().replace(folder, "checkpoint", checkpoint)
     return Site(folder, size, root, writer.files + 1)
+
+
+def check_site_folder(folder: Path) -> None:
+    """Refuse a folder in which something else lies than a site, or one under way.
+
+    Raises:
+        ConflictError: a ledger, a home with keys, or anything else is there; names it.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConflictError(f"{folder} is a file", hint="Give a new folder.")
+    names = sorted(path.name for path in folder.iterdir())
+    if IDENTITY_FILE in names:
+        found = f"a ledger ({IDENTITY_FILE})"
+    elif "keys" in names or folder.resolve() == home_path().resolve():
+        found = "private keys: it is a home"
+    elif names and _OF_SITE.isdisjoint(names):
+        found = f"something that is no site ({', '.join(names[:3])}{', …' * (len(names) > 3)})"
+    else:
+        return
+    raise ConflictError(
+        f"{folder} holds {found}", hint="Nothing was written. Give a new folder, or an empty one."
+    )
+
+
+def check_same_log(folder: Path, note: bytes, log: Log) -> None:
+    """Refuse a site whose checkpoint is of another log.
+
+    Raises:
+        ConflictError: it is.
+        FormatError: the checkpoint is none.
+    """
+    origin = parse_checkpoint(parse_note(note).text).origin
+    if origin != log.origin:
+        raise ConflictError(
+            f"{folder} is the site of another log, {origin}, and not of {log.origin}",
+            hint="Give a new folder.",
+        )
 
 
 class TileWriter:
@@ -211,8 +256,7 @@ def _check_published(log: Log, path: Path) -> None:
     if not path.exists():
         return
     note = path.read_bytes()
-    if parse_checkpoint(parse_note(note).text).origin != log.origin:
-        raise ConflictError(f"{path.parent} is the site of another log", hint="Give a new folder.")
+    check_same_log(path.parent, note, log)
     published = open_checkpoint(note, log.keys)
     if published.size > log.size:
         raise ConflictError(

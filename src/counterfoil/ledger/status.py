@@ -112,6 +112,7 @@ class Status:
         stamps: For each authority of the policy the newest time-stamp that is kept; nothing in it
             is checked here.
         following: Key of the log that goes on, if this one has ended.
+        split_view: The proof, kept on this machine, that it showed two histories; None without one.
     """
 
     origin: str
@@ -132,6 +133,7 @@ class Status:
     witness: Memory | None
     stamps: tuple[KeptStamp, ...] = ()
     following: VerifierKey | None = None
+    split_view: SplitViewError | None = None
 
 
 def read_status(log: Log) -> Status:
@@ -169,6 +171,7 @@ def read_status(log: Log) -> Status:
         witness=_read_memory(log),
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
         following=shard_after(log),
+        split_view=log.engine.split_view(),
     )
 
 
@@ -181,15 +184,19 @@ def count_waiting(log: Log) -> int:
 def check_memory(log: Log) -> None:
     """Check that a log is, or extends, what the local witness on this machine remembers of it.
 
-    Without such a witness nothing is checked. What it has cosigned may wait for more witnesses.
+    Nor may the proof lie here that it showed two histories. Without such a witness nothing else is
+    checked. What it has cosigned may wait for more witnesses.
 
     Args:
         log: An open log; it is refreshed where a writer seems to be about to publish.
 
     Raises:
-        SplitViewError: it has another history.
+        SplitViewError: it has another history, or showed two.
         VerificationError: it is behind.
     """
+    split = log.engine.split_view()
+    if split is not None:
+        raise split
     memory = _read_memory(log)
     if memory is None or memory.checkpoint is None:
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import Algorithm, Signer
 from counterfoil.core.policy import TrustPolicy
+from counterfoil.errors import SplitViewError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.engine import Writer, Writers
@@ -129,6 +130,20 @@ class SiteEngine:
     def moved_to(self) -> str:
         """Tell nothing: a site does not say."""
         return ""
+
+    def split_view(self) -> SplitViewError | None:
+        """Give what was kept when another history was shown, until it is moved away."""
+        notes = self._memory.evidence()
+        if not notes:
+            return None
+        return SplitViewError(
+            f"two histories of {self.keys.key.name} were shown at {self.name}: the log signed "
+            "both, and can be trusted no more",
+            a=notes[0],
+            b=notes[min(1, len(notes) - 1)],
+            hint=f"The checkpoints are in {self._memory.evidence_folder}. Show them to whoever "
+            "runs the log, and to its other readers; once that is settled, move that folder away.",
+        )
 
     def require_writable(self) -> None:
         """Refuse: a copy is read."""

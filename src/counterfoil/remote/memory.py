@@ -2,7 +2,8 @@
 
     ledger.json     address and key: whose ledger was opened here
     checkpoint      the newest checkpoint that was found true; no older one is believed again
-    split-view/     two checkpoints that cannot both be honest, where that was seen
+    split-view/     two checkpoints that cannot both be honest, where that was seen; as long as they
+                    lie there, audits and verdicts are refused
     tiles/          hashes read before (see `tilecache`)
 
 What is private to whoever works with the ledger from here (`private/`) lies beside them.
@@ -88,9 +89,21 @@ class Memory:
                     self._disk.replace(self.folder, "checkpoint", note)
         return True
 
+    @property
+    def evidence_folder(self) -> Path:
+        """Where `keep_evidence` keeps what it is given."""
+        return self.folder / "split-view"
+
+    def evidence(self) -> list[bytes]:
+        """Give the checkpoints that are kept as evidence, oldest first: two of them, or more."""
+        folder = self.evidence_folder
+        with reported(f"cannot read {folder}"):
+            kept = [(path.stat().st_mtime_ns, path) for path in folder.glob("*.checkpoint")]
+        return [read_file(path, MAX_NOTE_BYTES) for _, path in sorted(kept)]
+
     def keep_evidence(self, *notes: bytes) -> Path:
         """Keep checkpoints that contradict each other, each under its digest."""
-        folder = self.folder / "split-view"
+        folder = self.evidence_folder
         with reported(f"cannot write in {folder}"):
             make_private(folder)
             for note in notes:

@@ -33,7 +33,7 @@ from counterfoil.errors import SplitViewError, VerificationError
 from counterfoil.ledger.audit import Progress
 from counterfoil.ledger.blobs import REFERENCE
 from counterfoil.ledger.disk import Disk, WriterLock, read_file, reported
-from counterfoil.ledger.export import TileWriter
+from counterfoil.ledger.export import TileWriter, check_same_log, check_site_folder
 from counterfoil.ledger.log import Log
 from counterfoil.remote.beside import BLOBS
 from counterfoil.remote.edge import edge_tiles
@@ -69,7 +69,7 @@ class Mirror:
         trust: The log's trust policy, for the first time; None for the adopted one.
 
     Raises:
-        ConflictError: another process writes this mirror.
+        ConflictError: another process writes this mirror, or something else than a site lies there.
         As `SiteEngine`.
     """
 
@@ -77,6 +77,7 @@ class Mirror:
         self.folder = folder
         self._disk = Disk()
         with reported(f"cannot mirror into {folder}"):
+            check_site_folder(folder)
             folder.mkdir(parents=True, exist_ok=True)
         self._held = contextlib.ExitStack()
         with contextlib.ExitStack() as held:
@@ -91,13 +92,18 @@ class Mirror:
         """The log that is followed."""
         return self._log
 
-    def update(self, progress: Progress | None = None) -> Mirrored:
+    def update(self, progress: Progress | None = None, *, whole: bool = False) -> Mirrored:
         """Bring the mirror up to the newest checkpoint.
+
+        What is new is proven and written, and so is the right edge, even where nothing is new: the
+        newest bundle with its blobs, and the tiles above it. Older files are left as they are.
 
         Args:
             progress: Called with entries done and entries in all.
+            whole: Whether older files are proven, too, and fetched where they do not hold.
 
         Raises:
+            ConflictError: the folder is the mirror of another log.
             SplitViewError: the log shows another history than the mirror; both checkpoints are
                 kept, and the mirror stays as it is.
             UnavailableError: the server does not answer, or the disk refuses; try again.
@@ -108,13 +114,14 @@ class Mirror:
         shown = self._shown()
         size, root, note = log.size, log.root, log.checkpoint
         with reported(f"cannot mirror into {self.folder}"):
-            writer = TileWriter(self.folder, shown.size, self._rows(shown.size))
-            frontier = Frontier.at(shown.size, self._engine.tree.node)
-            for number, entries in self._bundles(shown.size, size):
+            # From the beginning of a bundle: what lies there of it is proven and written like new.
+            start = 0 if whole else max(0, min(shown.size, size - 1)) // TILE_WIDTH * TILE_WIDTH
+            writer = TileWriter(self.folder, start, self._rows(start))
+            frontier = Frontier.at(start, self._engine.tree.node)
+            for number, entries in self._bundles(start, size):
                 writer.write(bundle_path(number, len(entries)), format_bundle(entries))
-                self._copy_blobs(entries)
-                new = entries[max(0, shown.size - number * TILE_WIDTH) :]
-                writer.extend(frontier.extend(leaf_hashes(new)))
+                self._copy_blobs(entries, writer)
+                writer.extend(frontier.extend(leaf_hashes(entries)))
                 if progress is not None:
                     progress(number * TILE_WIDTH + len(entries), size)
             if frontier.root() != root:
@@ -138,6 +145,7 @@ class Mirror:
         if not path.exists():
             return Checkpoint(log.origin, 0, log.root_at(0))
         note = read_file(path, MAX_NOTE_BYTES)
+        check_same_log(self.folder, note, log)
         shown = open_checkpoint(note, log.keys)
         if shown.size > log.size:
             raise VerificationError(
@@ -163,30 +171,25 @@ class Mirror:
             for level, index, width in edge_tiles(size)
         ]
 
-    def _bundles(self, shown: int, size: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Read the bundles that hold entries from `shown` on."""
-        for start in range(shown - shown % TILE_WIDTH, size, _CHUNK_ENTRIES):
-            if shown == size:
-                return
+    def _bundles(self, first: int, size: int) -> Iterator[tuple[int, list[bytes]]]:
+        """Read the bundles from the one that begins with entry `first` on."""
+        for start in range(first, size, _CHUNK_ENTRIES):
             entries = self._log.read_entries(start, min(size, start + _CHUNK_ENTRIES))
             for at in range(0, len(entries), TILE_WIDTH):
                 yield (start + at) // TILE_WIDTH, entries[at : at + TILE_WIDTH]
 
-    def _copy_blobs(self, entries: list[bytes]) -> None:
+    def _copy_blobs(self, entries: list[bytes], writer: TileWriter) -> None:
         """Write what entries only refer to; it was checked by its digest."""
         for entry in entries:
             if entry.startswith(REFERENCE) and (data := self._log.resolve(entry)) != entry:
-                folder, name = self.folder / BLOBS, sha256(data).hexdigest()
-                if not (folder / name).is_file():
-                    folder.mkdir(exist_ok=True)
-                    self._disk.replace(folder, name, data)
+                writer.write(f"{BLOBS}/{sha256(data).hexdigest()}", data)
 
     def _publish(self, note: bytes, files: int) -> None:
+        if files:
+            os.sync()  # thousands of small files: all at once
         path = self.folder / CHECKPOINT
         if path.exists() and read_file(path, MAX_NOTE_BYTES) == note:
             return
-        if files:
-            os.sync()  # thousands of small files: all at once
         # If we stop before this, the mirror still shows what it showed before.
         self._disk.replace(self.folder, CHECKPOINT, note)
 

@@ -158,8 +158,9 @@ class Monitor:
         try:
             log = self._newest()
             self._compare(log)
-            for kind in (SPLIT_VIEW, SET_BACK, UNTRUE):
+            for kind in (SET_BACK, UNTRUE):
                 state.alarms.pop(kind, None)
+            error = self._watch_evidence(log)
             self._read_new(log)
             self._note_checkpoint(log)
         except SplitViewError as split:
@@ -174,7 +175,8 @@ class Monitor:
         except UnavailableError as silence:
             error = silence
         else:
-            self._succeeded = self._now()
+            if error is None:
+                self._succeeded = self._now()
         self._watch_silence(error)
         self._save()
         self._tell()
@@ -287,6 +289,15 @@ class Monitor:
         if self._state.alarms.get(kind) != str(error):
             self._state.alarms[kind] = str(error)
             self._found(kind, {"reason": str(error), "hint": error.hint, **more})
+
+    def _watch_evidence(self, log: Log) -> SplitViewError | None:
+        """Keep the alarm up for as long as the proof of two histories lies on this machine."""
+        split = log.engine.split_view()
+        if split is None:
+            self._state.alarms.pop(SPLIT_VIEW, None)
+        elif SPLIT_VIEW not in self._state.alarms:
+            self._alarm(SPLIT_VIEW, split, a=_text(split.a), b=_text(split.b))
+        return split
 
     def _watch_silence(self, error: CounterfoilError | None) -> None:
         state, limit = self._state, self._stale_after_s

@@ -114,6 +114,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "origin",
             "key",
             "size",
+            "split_view",
             "waiting",
             "root",
             "grade",

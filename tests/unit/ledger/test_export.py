@@ -141,6 +141,20 @@ def test_site_of_another_log_is_left_alone(make_log, tmp_path):
         export_site(log, tmp_path / "site")
 
 
+@pytest.mark.parametrize("what", ["log.pem", "ledger.json", "letter.txt"])
+def test_a_site_is_not_written_among_other_things(what, make_log, tmp_path):
+    """A ledger's folder, a home and anything else are refused, and stay as they are."""
+    folder = tmp_path / "there"
+    file = folder / ("keys/example" if what == "log.pem" else "") / what
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    if what != "letter.txt":
+        (folder / "tile").mkdir()  # as if a site had been written there before
+    with Log(make_log()) as log, pytest.raises(ConflictError, match="there holds"):
+        export_site(log, folder)
+    assert files(folder) == {file.relative_to(folder).as_posix(): b"mine"}
+
+
 def test_site_is_not_set_back_and_not_forked(make_log, tmp_path):
     """An older copy cannot replace what was published, and another history is evidence."""
     first, second = make_log("first"), None

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ import counterfoil
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.merkle import leaf_hashes
 from counterfoil.core.statement import Subject
+from counterfoil.core.tile import bundle_path, tile_path
 from counterfoil.errors import ConflictError, RefusedError, SplitViewError, VerificationError
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import load_key
@@ -76,6 +78,48 @@ def test_an_update_costs_what_is_new(local, site, mirror):
     assert site.paths() == ["checkpoint"]
 
 
+@pytest.mark.parametrize("size", [8, 512, 600])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_damaged_edge_is_mended_though_nothing_is_new(size, is_open, local, site, mirror):
+    """A run that says how many entries a mirror shows has proven the newest of them there."""
+    grow(local, site, size)
+    mirror.update()
+    whole = files(mirror.folder)
+    edge = {bundle_path((size - 1) // 256, size % 256 or 256), *_edge_names(size)}
+    if not is_open:
+        mirror.close()
+        mirror = Mirror(site.url, mirror.folder)
+    for name in sorted(edge):
+        for spoil in (Path.unlink, lambda path: path.write_bytes(b"")):
+            spoil(mirror.folder / name)
+            assert mirror.update().new == 0
+            assert files(mirror.folder) == whole, name
+    mirror.close()
+
+
+def _edge_names(size):
+    """Tiles that hold the newest hash of each level."""
+    return {
+        tile_path(level, (nodes - 1) // 256, nodes % 256 or 256)
+        for level in range(2)
+        if (nodes := size >> 8 * level)
+    }
+
+
+def test_older_files_are_mended_where_that_is_asked_for(local, site, mirror):
+    """An update leaves full files alone; `whole` proves each, and fetches what does not hold."""
+    grow(local, site, 700)
+    mirror.update()
+    whole = files(mirror.folder)
+    (mirror.folder / "tile" / "entries" / "000").unlink()
+    (mirror.folder / "tile" / "0" / "001").write_bytes(b"x" * 8192)
+    mirror.update()
+    assert files(mirror.folder) != whole
+    del site.heard[:]
+    assert mirror.update(whole=True).new == 0
+    assert files(mirror.folder) == whole
+
+
 def test_a_mirror_opens_as_a_ledger(local, site, mirror):
     """Its folder is read like the log itself, and nobody appends to it."""
     grow(local, site, 600)
@@ -98,6 +142,9 @@ def test_large_statements_are_copied(local, site, mirror):
     (blob,) = (local.folder / "blobs").glob("*/*")
     digest = blob.parent.name + blob.name
     site.lies[f"blobs/{digest}"] = (200, {}, blob.read_bytes())
+    mirror.update()
+    assert (mirror.folder / "blobs" / digest).read_bytes() == blob.read_bytes()
+    (mirror.folder / "blobs" / digest).write_bytes(b"torn")
     mirror.update()
     assert (mirror.folder / "blobs" / digest).read_bytes() == blob.read_bytes()
     with counterfoil.open(mirror.folder) as copy:
@@ -168,6 +215,38 @@ def test_two_processes_do_not_write_one_mirror(site, mirror):
     """The second is told who writes."""
     with pytest.raises(ConflictError, match="writer"):
         Mirror(site.url, mirror.folder)
+
+
+@pytest.mark.parametrize("name", ["ledger", "counterfoil-home", "reader-home", "papers"])
+def test_a_mirror_is_not_written_among_other_things(name, site, policy, tmp_path):
+    """A ledger, a home with keys, and whatever else lies somewhere, stay as they are."""
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "letter.txt").write_text("mine")
+    counterfoil.open(site.url, trust=policy).close()
+    before = files(tmp_path / name)
+    assert before
+    with pytest.raises(ConflictError, match=f"{name} holds"):
+        Mirror(site.url, tmp_path / name)
+    assert files(tmp_path / name) == before
+    assert not (tmp_path / name / ".mirror.lock").exists()
+
+
+def test_another_logs_mirror_is_refused(local, mirror, tmp_path):
+    """One folder mirrors one log, and the error names both."""
+    mirror.update()
+    mirror.close()
+    before = files(mirror.folder)
+    with counterfoil.init(tmp_path / "second", organisation="Another Bank") as second:
+        export_site(second, tmp_path / "second-site")
+        again = Mirror(tmp_path / "second-site", mirror.folder)
+        try:
+            with pytest.raises(ConflictError) as refused:
+                again.update()
+        finally:
+            again.close()
+        assert local.origin in str(refused.value)
+        assert second.origin in str(refused.value)
+    assert files(mirror.folder) == before
 
 
 def test_what_is_there_already_is_not_asked_for_again(local, site, policy, tmp_path, monkeypatch):

@@ -290,6 +290,25 @@ def test_a_log_elsewhere_is_monitored(local, site, policy, told, monitor):
     assert [event["kind"] for event in told.events()] == ["entry", "untrue"]
 
 
+@pytest.mark.usefixtures("reader")
+def test_a_proven_split_view_is_an_alarm_until_it_is_moved_away(site, policy, monitor, tmp_path):
+    """An honest answer takes no proof back; new entries are looked at meanwhile."""
+    with counterfoil.open(site.url, trust=policy) as ledger:
+        kept, size = ledger.engine.keep_evidence(b"one\n", b"another\n"), ledger.size
+    figures = tmp_path / "counterfoil.prom"
+    watching = monitor(where=site.url, metrics=figures)
+    for _ in range(2):
+        found = watching.step()
+        assert isinstance(found.error, SplitViewError)
+        assert 'kind="split-view"} 1\n' in figures.read_text().partition("_events_total")[0]
+        assert found.size == size
+    (event,) = [one for one in monitor.seen if one["kind"] == "split-view"]
+    assert (event["a"], event["b"]) == ("one\n", "another\n")
+    kept.rename(tmp_path / "evidence")
+    assert watching.step().error is None
+    assert 'kind="split-view"} 0\n' in figures.read_text().partition("_events_total")[0]
+
+
 def test_from_now_leaves_out_what_is_there(local, monitor, told):
     """A new monitor may begin at the present end."""
     local.attest(SUBJECT, "revocation", {"reason": "old"})

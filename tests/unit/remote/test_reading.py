@@ -28,10 +28,12 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.evidence.anything import verify
 from counterfoil.front import Ledger
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.rotation import rotate_key
+from counterfoil.ledger.status import read_status
 from counterfoil.ledger.treestore import TreeStore
 from counterfoil.remote.client import READ_WITHIN_S, REFUSED_WITHIN_S, Client
 from counterfoil.remote.engine import Remote
@@ -377,7 +379,30 @@ def test_a_fork_changes_nothing_that_is_read(hostile, local, tmp_path):
             remote.refresh()
         hostile.folder = honest
         assert remote.receipt(17) == local.receipt(17)
+        assert list(remote.entries(0, local.size)) == list(local.entries(0, local.size))
+
+
+def test_a_split_view_is_not_forgotten_when_the_server_is_honest_again(hostile, local, tmp_path):
+    """Until the evidence is moved away no audit and no verdict is given; the status says it."""
+    honest, hostile.folder = hostile.folder, forked(local, tmp_path, 1024)[0]
+    with pytest.raises(SplitViewError):
+        opened(hostile, None)
+    hostile.folder = honest
+    (kept,) = (tmp_path / "reader-home" / "remote").glob("*/split-view")
+    notes = {path.read_bytes() for path in kept.iterdir()}
+    with opened(hostile, None) as remote:
+        with pytest.raises(SplitViewError, match="two histories") as split:
+            remote.audit()
+        assert {split.value.a, split.value.b} == notes
+        assert str(kept) in split.value.hint
+        assert isinstance(read_status(remote).split_view, SplitViewError)
+    with pytest.raises(SplitViewError, match="two histories"):
+        verify(hostile.url)
+    kept.rename(tmp_path / "evidence")
+    with opened(hostile, None) as remote:
         assert remote.audit() == local.audit()
+        assert read_status(remote).split_view is None
+    assert verify(hostile.url)
 
 
 def test_what_a_fork_showed_is_not_kept(hostile, local, tmp_path):
