@@ -28,6 +28,7 @@ from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit
 from counterfoil.ledger.disk import as_path, is_url, read_file, reported
+from counterfoil.ledger.identity import no_ledger
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
@@ -408,9 +409,7 @@ def _require_file(path: Path) -> None:
     if not path.exists():
         raise UnavailableError(f"there is no file {path}", hint="Check the path.")
     if path.is_dir():
-        raise FormatError(
-            f"there is no ledger in {path}", hint=f"Make one with `counterfoil init {path}`."
-        )
+        raise no_ledger(path)
 
 
 def _other_log(log: Log, policy: TrustPolicy) -> PolicyError:
