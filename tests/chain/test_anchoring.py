@@ -35,6 +35,7 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.ledger.export import export_site
 
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
 
@@ -278,6 +279,19 @@ def test_a_restored_snapshot_is_told_that_it_is_behind(bank, tmp_path):
             Anchoring(behind, bank.outbox, members).run()
         with pytest.raises(ConflictError, match="are anchored in block"):
             audit_anchors(behind, bank.outbox.chain, bank.policy.chain)
+
+
+def test_a_mirror_that_is_behind_is_told_to_be_updated(bank, tmp_path):
+    """A copy that was not updated since is named as it was given, and nobody starts a new log."""
+    bank.grow(3)
+    export_site(bank.ledger, tmp_path / "site")
+    bank.grow(3)
+    bank.anchoring().run()
+    with cf.open(tmp_path / "site", trust=bank.ledger.places.trust) as copy:
+        with pytest.raises(ConflictError, match="this copy may be behind the log") as caught:
+            audit_anchors(copy, bank.outbox.chain, bank.policy.chain)
+        assert str(caught.value).startswith(f"{tmp_path / 'site'} has ")
+        assert "Update the copy" in caught.value.hint
 
 
 def test_a_rewritten_log_is_told_by_its_anchors(consortium, tmp_path):

@@ -51,6 +51,7 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.localwitness import RememberedError
 from counterfoil.ledger.log import Attested, Log
 from counterfoil.ledger.reading import Found
@@ -365,17 +366,26 @@ def compare(log: Log, anchor: Anchor) -> None:
         ConflictError: the log is behind it.
         VerificationError: the log has another history.
     """
+    name = log.engine.name
     if anchor.size > log.size:
+        behind = (
+            f"{name} has {log.size} entries, and {anchor.size} are anchored in block "
+            f"{anchor.number}: "
+        )
+        if log.engine.writers in {Writers.NOBODY, Writers.SERVER}:
+            raise ConflictError(
+                behind + "this copy may be behind the log, or the log was set back",
+                hint="Update the copy, as `counterfoil log mirror` does, and compare again; if "
+                "that changes nothing, ask whoever runs the ledger.",
+            )
         raise ConflictError(
-            f"{log.folder} has {log.size} entries, and {anchor.size} are anchored in block "
-            f"{anchor.number}: this folder was restored from a snapshot, or is a copy of one that "
-            "went on",
+            behind + "this ledger was restored from a snapshot, or is a copy of one that went on",
             hint="Do not append here; go on with the newest copy, or start a new log.",
         )
     if log.root_at(anchor.size) != anchor.root:
         raise VerificationError(
             f"the chain holds another root over the first {anchor.size} entries than "
-            f"{log.folder}: {anchor.root.hex()}",
+            f"{name}: {anchor.root.hex()}",
             hint="Entries were rewritten, or the log forked; keep the folder as evidence.",
         )
 

@@ -52,7 +52,9 @@ def audit(
                 "origin": report.origin,
                 "root": report.root.hex(),
                 "anchors": None if anchors is None else _anchors_line(anchors),
-                "not checked": "signatures inside entries; "
+                "not checked": "signatures inside entries; the folder `private`; the journal and "
+                "the copies of the log's head; what the local witness remembers, which `verify` "
+                "and `log witness` compare; "
                 + (others if anchors is None else "that the node tells the truth about the chain"),
             }
         ),

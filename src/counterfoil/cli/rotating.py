@@ -8,9 +8,11 @@ import typer
 
 import counterfoil
 from counterfoil import ledger as ledgers
+from counterfoil import remote
 from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, AsJson, By, Ledger, signers
 from counterfoil.cli.run import verb
+from counterfoil.errors import UnavailableError
 
 Prepare = Annotated[
     bool,
@@ -27,6 +29,7 @@ def rotate(
     *, prepare: Prepare = False, by: By = None, ledger: Ledger = LEDGER, as_json: AsJson = False
 ) -> None:
     """Hand the log over to a new key, which the old one signs for."""
+    require_own(ledger, "rotated")
     with counterfoil.open(ledger) as opened:
         machines = _tell_machines(opened, "log.next" if prepare else "log")
         if prepare:
@@ -55,6 +58,24 @@ def rotate(
         "next: hand out trust.toml; whoever goes by the old one refuses new checkpoints",
         as_json=as_json,
     )
+
+
+def require_own(ledger: str, done: str) -> None:
+    """Refuse a ledger elsewhere, and a copy, before anything is asked of it.
+
+    Args:
+        ledger: As it was given.
+        done: What is done to a ledger by its operator alone, as a participle.
+
+    Raises:
+        UnavailableError: it is one.
+    """
+    if remote.is_site(ledger):
+        raise UnavailableError(
+            f"a ledger elsewhere, or a copy of one, is {done} by its operator alone",
+            hint="Its operator does that on its machine, where the log's key is: in the ledger's "
+            "folder, or by its address of PostgreSQL.",
+        )
 
 
 def _tell_machines(log: counterfoil.Ledger, name: str) -> list[str]:

@@ -13,6 +13,7 @@ from counterfoil import cluster
 from counterfoil import ledger as ledgers
 from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
+from counterfoil.cli.rotating import require_own
 from counterfoil.cli.run import verb
 
 New = Annotated[
@@ -60,6 +61,7 @@ def shard(
     as_json: AsJson = False,
 ) -> None:
     """End this log for ever, and begin another one where it ended."""
+    require_own(ledger, "ended")
     with (
         counterfoil.open(ledger) as opened,
         opened.shard(new, despite_records=despite_records) as following,

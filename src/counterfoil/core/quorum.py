@@ -236,7 +236,9 @@ def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, 
             f"{policy.quorum}",
             have=", ".join(witness.name for witness in signed) or "none",
             need=f"{policy.quorum} of {len(policy.witnesses)} witnesses",
-            hint=f"Ask for a cosignature of {' or '.join(missing)}.",
+            hint=f"Ask for a cosignature of {' or '.join(missing)}. What was made before "
+            "the policy asked for so many: verify it with the policy of its time, or have it made "
+            "again.",
         )
     if is_outside(policy, (witness.operator for witness in signed)):
         return Grade.WITNESSED

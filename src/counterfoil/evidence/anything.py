@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit
 from counterfoil.ledger.disk import as_path, is_url, read_file, reported
+from counterfoil.ledger.identity import no_ledger
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
@@ -35,6 +37,8 @@ from counterfoil.ledger.status import check_memory, count_waiting
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
 from counterfoil.remote.engine import is_site, open_site
+
+_RECEIPT_HEAD = b"c2sp.org/tlog-proof@"
 
 
 def verify(
@@ -87,7 +91,7 @@ def verify(
         if ledger is not None:
             return _verify_thing(as_path(what), ledger, trust, now)
         what = _read(as_path(what), MAX_EVIDENCE_BYTES)
-    if what.startswith(b"c2sp.org/tlog-proof@"):
+    if what.startswith(_RECEIPT_HEAD):
         return _verify_receipt(what, entry, trust)
     if what.startswith(CARRIED_HEAD):
         return _verify_carried(what, entry, trust)
@@ -266,10 +270,28 @@ def _find_thing(path: Path, log: Log) -> tuple[str, Found, Subject]:
         if datasets.is_same(dataset, path):
             found = heard_in(log, predicate="dataset", subject=dataset.digest)[0]
             return "data set", found, dataset.subject
+    if _stands_by_itself(path):
+        raise FormatError(
+            f"{path} is an evidence file or a receipt, and --ledger is for model files and data "
+            "sets",
+            hint=f"Leave --ledger out: `counterfoil verify {path} --trust TRUST.toml`.",
+        )
     raise VerificationError(
         f"{path} is no model's file and no data set that was attested in {log.engine.name}",
         hint="`counterfoil data diff NAME FILE` names the rows that differ.",
     )
+
+
+def _stands_by_itself(path: Path) -> bool:
+    """Whether a file seems to be evidence or a receipt: only to say how it is verified."""
+    if not path.is_file() or path.stat().st_size > MAX_EVIDENCE_BYTES:
+        return False
+    data = _read(path, MAX_EVIDENCE_BYTES)
+    if data.startswith((_RECEIPT_HEAD, CARRIED_HEAD)):
+        return True
+    with suppress(FormatError):
+        return bool(_origin_of(data))
+    return False
 
 
 def _verify_receipt(
@@ -387,9 +409,7 @@ def _require_file(path: Path) -> None:
     if not path.exists():
         raise UnavailableError(f"there is no file {path}", hint="Check the path.")
     if path.is_dir():
-        raise FormatError(
-            f"there is no ledger in {path}", hint=f"Make one with `counterfoil init {path}`."
-        )
+        raise no_ledger(path)
 
 
 def _other_log(log: Log, policy: TrustPolicy) -> PolicyError:

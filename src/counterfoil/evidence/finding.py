@@ -55,7 +55,7 @@ def views(policy: TrustPolicy | None, grades: Sequence[Grade]) -> tuple[str, ...
     if policy is None:
         return ("The operator, that this is the log everybody sees.",)
     same = "that you were shown the same log as everybody else"
-    outside = "no witness outside of it has signed"
+    outside = "no witness outside of it that the policy names has signed"
     operator = policy.log.operator
     if Grade.ANCHORED in grades:
         return ()  # the chain shows everybody the same

@@ -28,7 +28,7 @@ _WIDTH = 88
 """Columns of the printed verdict: fits a terminal and a mail."""
 
 _GRADES = {
-    "self-witnessed": "Nobody outside the log's operator has confirmed the log.",
+    "self-witnessed": "Nobody outside the log's operator counts as confirming the log.",
     "witnessed": "Independent witnesses confirmed that the log shows everybody the same.",
     "time-stamped": "An authority outside the log's operator says by when the log was so.",
     "anchored": "The log is confirmed on a chain that its operator cannot rewrite.",

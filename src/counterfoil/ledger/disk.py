@@ -148,10 +148,11 @@ def reported(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        check = "the path" if isinstance(error, FileNotFoundError) else "free space and permissions"
         raise UnavailableError(
             f"{doing}: {error.strerror or error}"
             + (f" ({error.filename})" if error.filename else ""),
-            hint="Check free space and permissions, then try again; nothing was half-done.",
+            hint=f"Check {check}, then try again; nothing was half-done.",
         ) from error
 
 

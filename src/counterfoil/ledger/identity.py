@@ -36,6 +36,14 @@ def write_identity(folder: Path, keys: LogKeys, disk: Disk) -> None:
         disk.replace(folder, IDENTITY_FILE, format_json(identity))
 
 
+def no_ledger(folder: Path) -> FormatError:
+    """Say that a folder holds no ledger, and what to do."""
+    hint = f"Make one with `counterfoil init {folder}`."
+    if (folder / "tile").is_dir():
+        hint = "It seems to be a copy of a log without its `checkpoint`; mirror or export it again."
+    return FormatError(f"there is no ledger in {folder}", hint=hint)
+
+
 def read_identity(folder: Path) -> LogKeys:
     """Read the keys of the log in the folder.
 
@@ -45,9 +53,7 @@ def read_identity(folder: Path) -> LogKeys:
     """
     path = folder / IDENTITY_FILE
     if not path.exists():
-        raise FormatError(
-            f"there is no ledger in {folder}", hint=f"Make one with `counterfoil init {folder}`."
-        )
+        raise no_ledger(folder)
     match parse_canonical(read_file(path, _MAX_BYTES), what=str(path)):
         case {"format": "counterfoil ledger v1", "key": str(vkey)}:
             return LogKeys(parse_vkey(vkey))

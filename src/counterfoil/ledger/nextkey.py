@@ -56,7 +56,8 @@ def load_log_key(places: Places, keys: LogKeys, disk: Disk) -> PrivateKey:
     if signer.key != keys.key:
         raise ConflictError(
             f"{path} is not the key of {keys.name}",
-            hint="Restore the log's own key; without it nobody can append.",
+            hint="Restore the log's own key; without it nobody can append. If the key was rotated "
+            "since, this is an older copy of the ledger: go on with the newest.",
         )
     if keys.earlier and places.witness.exists():
         # Who has the key may say that it is the log's: another machine has handed it over.

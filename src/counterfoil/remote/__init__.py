@@ -20,6 +20,7 @@ from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
     from counterfoil.remote.engine import Remote as Remote
+    from counterfoil.remote.engine import is_site as is_site
     from counterfoil.remote.engine import origin_at as origin_at
     from counterfoil.remote.importing import Imported as Imported
     from counterfoil.remote.importing import import_site as import_site
@@ -40,6 +41,7 @@ _HOMES = {
     "Rule": ".watch",
     "Step": ".monitor",
     "import_site": ".importing",
+    "is_site": ".engine",
     "origin_at": ".engine",
     "read_rules": ".watch",
     "trust_policy": ".trusted",

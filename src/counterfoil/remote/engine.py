@@ -292,7 +292,7 @@ def open_site(
     Raises:
         As `Remote`.
     """
-    if isinstance(where, str) and is_address(where):
+    if isinstance(where, str) and is_url(where):
         return Remote(where, first=first, trust=trust, adopts=adopts)
     folder = as_path(where)
     address = folder.absolute().as_uri()

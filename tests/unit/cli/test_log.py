@@ -54,6 +54,7 @@ def test_audit_finds_the_first_bad_place(ask, run, place):
     size = ask("log", "status")["size"]
     assert ask("log", "audit")["size"] == size
     assert run("log", "audit").stdout.startswith(f"all {size} entries are under the signed root\n")
+    assert "what the local witness remembers" in " ".join(run("log", "audit").stdout.split())
     level = place / "ledger" / "log" / "level0"
     damaged = bytearray(level.read_bytes())
     damaged[0] ^= 1

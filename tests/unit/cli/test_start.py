@@ -79,6 +79,16 @@ def test_verify_takes_an_entry_for_a_receipt_only(what, run):
     assert "this is no receipt" in run("verify", *what, "--entry", "x", exit_code=3).stderr
 
 
+def test_verify_of_a_letter_in_a_ledger_says_how_it_is_verified(run, ask):
+    """--ledger is for model files and data sets; a genuine letter is not called false for it."""
+    run("evidence", "make", "credit", 1, "--out", "1.html")
+    run("log", "receipt", 1)
+    for what in ("1.html", "1.receipt"):
+        error = ask("verify", what, "--ledger", "ledger", exit_code=3)
+        assert "--ledger is for model files and data sets" in error["message"]
+        assert f"verify {what} --trust" in error["hint"]
+
+
 def test_verify_takes_a_whole_ledger(ask, place):
     """A ledger's folder is hashed from the first entry to the last."""
     assert ask("verify", "ledger")["facts"]["size"] == ask("log", "status")["size"]

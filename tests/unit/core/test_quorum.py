@@ -35,6 +35,7 @@ def test_each_witness_counts_once(bank):
         check_quorum(policy, cosigned(bank, "auditor", "auditor"))
     assert (caught.value.have, caught.value.need) == ("auditor", "2 of 2 witnesses")
     assert "own" in caught.value.hint
+    assert "verify it with the policy of its time" in caught.value.hint
 
 
 def test_a_witness_counts_only_with_all_its_keys(bank):

@@ -30,7 +30,10 @@ def test_a_trusted_verdict_is_laid_out_for_a_citizen():
         "Proved\n  + Every value shown is what was recorded.",
         "Not checked\n  - Whether what was recorded is true.",
         "You still have to trust\n  ! North Bank, about every time.",
-        "Grade\n    self-witnessed. Nobody outside the log's operator has confirmed the log.",
+        (
+            "Grade\n    self-witnessed. "
+            "Nobody outside the log's operator counts as confirming the log."
+        ),
         (
             f"Trust policy, SHA-256\n    {DIGEST}\n"
             "    Compare this digest with one that you got from elsewhere than the evidence."

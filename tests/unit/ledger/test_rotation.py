@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -137,6 +138,19 @@ def test_the_old_private_key_is_gone(folder, old_key):
         assert load_key(keys / "log.pem").key == ledger.key
         assert not list(keys.glob("log.next*"))
         assert load_key(keys / "log.pem").key != old_key.key
+
+
+def test_a_folder_from_before_the_rotation_is_told_to_be_older(folder, tmp_path):
+    """Its key was overwritten on purpose: there is none to restore."""
+    shutil.copytree(folder, tmp_path / "snapshot")
+    with cf.open(folder) as ledger:
+        rotate_key(ledger)
+    with (
+        cf.open(tmp_path / "snapshot") as ledger,
+        pytest.raises(ConflictError, match="is not the key of") as caught,
+    ):
+        ledger.append(b"x")
+    assert "this is an older copy of the ledger" in caught.value.hint
 
 
 def test_rotating_again_and_again(folder):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from counterfoil.cli import app
 from counterfoil.core.statement import Subject
-from counterfoil.errors import PolicyError
+from counterfoil.errors import PolicyError, UnavailableError
 from counterfoil.ledger.export import export_site
 
 pytestmark = pytest.mark.usefixtures("reader")
@@ -53,6 +53,27 @@ def test_commands_take_an_address(words, ask, site, policy):
     """Whatever reads a ledger reads one elsewhere."""
     ask("policy", "trust", policy)
     assert ask(*words, "--ledger", site.url)
+
+
+@pytest.mark.parametrize("words", [("rotate",), ("rotate", "--prepare"), ("shard", "next")])
+def test_a_ledger_elsewhere_is_rotated_and_ended_by_its_operator(words, ask, site):
+    """That is said first, before a policy or a server is asked for."""
+    refused = ask("log", *words, "--ledger", site.url, exit_code=UnavailableError.exit_code)
+    assert "by its operator alone" in refused["message"]
+    assert not site.heard
+
+
+def test_what_is_no_address_and_what_is_missing_is_said(ask, site, policy, tmp_path):
+    """Each hint is about what is wrong: the address, the path, or the copy."""
+    refused = ask("log", "mirror", "ftp://x", tmp_path / "m", exit_code=3)
+    assert "https://host/path" in refused["message"]
+    no_file = ("log", "mirror", site.url, tmp_path / "m", "--trust", tmp_path / "nowhere.toml")
+    refused = ask(*no_file, exit_code=UnavailableError.exit_code)
+    assert refused["hint"].startswith("Check the path")
+    ask("log", "mirror", site.url, tmp_path / "m", "--trust", policy)
+    (tmp_path / "m" / "checkpoint").unlink()
+    refused = ask("log", "audit", "--ledger", tmp_path / "m", exit_code=3)
+    assert "without its `checkpoint`" in refused["hint"]
 
 
 def test_a_ledger_elsewhere_is_verified_and_exported(ask, site, policy, local, tmp_path):
