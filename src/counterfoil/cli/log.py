@@ -374,7 +374,10 @@ def _grade(opened: counterfoil.Ledger, found: ledgers.Status) -> tuple[tuple[str
 def _unadopted(opened: counterfoil.Ledger, found: ledgers.Status) -> dict[str, Any] | None:
     """Find a policy that follows the adopted one in our own log; who reads one brings a policy."""
     own = found.writers.value in {"one", "any"}
-    later = opened.policy.unadopted(shared=True) if own and found.policy is not None else None
+    try:
+        later = opened.policy.unadopted(shared=True) if own and found.policy is not None else None
+    except VerificationError as error:  # the log is damaged, and how it stands is said all the same
+        return {"error": str(error)}
     if later is None:
         return None
     entry, policy = later
@@ -382,6 +385,8 @@ def _unadopted(opened: counterfoil.Ledger, found: ledgers.Status) -> dict[str, A
 
 
 def _unadopted_line(later: dict[str, Any]) -> str:
+    if "error" in later:
+        return f"not known: {later['error']}"
     return (
         f"version {later['version']} of the policy (entry {later['entry']}) is not in force here; "
         "adopt its file: counterfoil policy adopt FILE"

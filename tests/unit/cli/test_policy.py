@@ -80,6 +80,17 @@ def test_a_policy_in_the_log_that_is_not_adopted_is_said(ask, run, place):
     assert ask("log", "status", exit_code=0)["unadopted"] is None
 
 
+def test_the_state_of_a_damaged_log_is_shown(ask, place):
+    """Where policies in the log cannot be read, the reason stands in their place."""
+    entries = place / "ledger" / "log" / "entries"
+    data = bytearray(entries.read_bytes())
+    data[40] ^= 1
+    entries.write_bytes(data)
+    with counterfoil.open("ledger") as ledger:
+        ledger.places.index.unlink(missing_ok=True)
+    assert "is not the one that was logged" in ask("log", "status")["unadopted"]["error"]
+
+
 def test_an_older_policy_that_is_not_taken_is_said(ask, run):
     """Whoever trusts a newer one is told that the older file changed nothing."""
     shutil.copy("ledger/trust.toml", "first.toml")
