@@ -3,7 +3,8 @@
     1. the trusted key has signed it
     2. a quorum of the policy's witnesses has cosigned it
     3. its tiles lead to its root
-    4. the tree of the checkpoint seen last is the beginning of its tree
+    4. the tree of the checkpoint seen last is the beginning of its tree; when it is opened, also
+       of those seen at other addresses of the log, as far as they are no longer
 
 Only then is it remembered, and after that shown.
 
@@ -22,7 +23,7 @@ from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import check_quorum
-from counterfoil.errors import SplitViewError, UnavailableError, VerificationError
+from counterfoil.errors import SignatureError, SplitViewError, UnavailableError, VerificationError
 from counterfoil.remote.memory import Memory
 from counterfoil.remote.sitetree import SiteTree
 from counterfoil.remote.source import Source, read_checkpoint
@@ -59,6 +60,7 @@ class Follower:
         self._source, self._memory, self._policy = source, memory, policy
         self._settle_within_s = settle_within_s
         self._lock = threading.Lock()
+        self._is_opened = False
 
     def follow(self, tree: SiteTree) -> None:
         """Show the newest checkpoint.
@@ -139,6 +141,9 @@ class Follower:
             edge = tree.find_edge(checkpoint)
             if before is not None and before.size < checkpoint.size:
                 self._compare(tree.under(edge), before, seen, note)
+        if not self._is_opened:
+            self._compare_addresses(tree.under(edge), note)
+            self._is_opened = True
         with self._lock:  # what was remembered last is shown last, whichever thread is faster
             if not self._memory.keep(note, instead_of=seen):
                 return False
@@ -149,6 +154,18 @@ class Follower:
     def _compare(self, grown: SiteTree, before: Checkpoint, seen: bytes, note: bytes) -> None:
         if grown.root(before.size) != before.root:
             raise self._split(seen, note, before.size)
+
+    def _compare_addresses(self, grown: SiteTree, note: bytes) -> None:
+        keys = self._policy().log.keys
+        for other in self._memory.elsewhere(keys):
+            seen = other.seen()
+            try:
+                before = open_checkpoint(seen, keys) if seen else None
+            except SignatureError:
+                continue  # by a later key than this policy knows of: it says nothing here
+            if before and before.size <= grown.size and grown.root(before.size) != before.root:
+                other.keep_evidence(seen, note)
+                raise self._split(seen, note, before.size, f"at another address ({other.folder})")
 
     def _judged(self, note: bytes) -> Checkpoint:
         policy = self._policy()
@@ -168,11 +185,13 @@ class Follower:
             "whoever runs the log.",
         )
 
-    def _split(self, seen: bytes, note: bytes, size: int) -> SplitViewError:
+    def _split(
+        self, seen: bytes, note: bytes, size: int, where: str = "there before"
+    ) -> SplitViewError:
         folder = self._memory.keep_evidence(seen, note)
         return SplitViewError(
-            f"{self._source.name} shows another history than was seen there before, with other "
-            f"entries among the first {size}",
+            f"{self._source.name} shows another history than was seen {where}, with other entries "
+            f"among the first {size}",
             a=seen,
             b=note,
             hint=f"Both checkpoints are kept in {folder}: the log signed both, and can be trusted "

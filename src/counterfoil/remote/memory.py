@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from counterfoil.core.canonical import format_json, parse_canonical
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.note import MAX_NOTE_BYTES
 from counterfoil.errors import FormatError
@@ -64,6 +65,13 @@ class Memory:
             with reported(f"cannot write in {self.folder}"):
                 make_private(self.folder)
                 self._disk.replace(self.folder, "ledger.json", body)
+
+    def elsewhere(self, keys: LogKeys) -> Iterator[Memory]:
+        """Give what is remembered of the same log at other addresses."""
+        for path in sorted(self.folder.parent.glob("*/ledger.json")):
+            other = Memory(path.parent, self._disk)
+            if other.folder != self.folder and other.key() in keys.all:
+                yield other
 
     def seen(self) -> bytes:
         """Give the newest checkpoint that was found true; empty before the first."""

@@ -369,6 +369,17 @@ def test_another_history_is_a_split_view(size, hostile, local, tmp_path):
     assert {path.read_bytes() for path in kept.iterdir()} == {local.checkpoint, note}
 
 
+@pytest.mark.parametrize("size", [HOSTILE_SIZE, 1024])
+def test_two_addresses_of_one_log_are_compared(size, hostile, local, tmp_path, serve_site):
+    """A fork at an address that is new here is noticed, and told at both."""
+    folder, note = forked(local, tmp_path, size)
+    with pytest.raises(SplitViewError, match="at another address") as split:
+        opened(serve_site(folder), None)
+    assert {split.value.a, split.value.b} == {local.checkpoint, note}
+    with opened(hostile, None) as remote, pytest.raises(SplitViewError, match="two histories"):
+        remote.audit()
+
+
 def test_a_fork_changes_nothing_that_is_read(hostile, local, tmp_path):
     """Who has a log open goes on with the history that was proven."""
     with opened(hostile, None) as remote:
