@@ -11,7 +11,6 @@ import typer
 
 import counterfoil
 from counterfoil import evidence as evidences
-from counterfoil import front
 from counterfoil import ledger as ledgers
 from counterfoil.cli import copies, output
 from counterfoil.cli.auditing import add_to as add_audit
@@ -261,6 +260,8 @@ def move(source: Place, target: NewPlace, *, as_json: AsJson = False) -> None:
     Every receipt stays valid. Nobody can append at the old place afterwards. Broken off, the same
     command goes on.
     """
+    from counterfoil import front  # noqa: PLC0415 `--help` answers at once without it
+
     with output.progress("copying and hashing entries") as progress:
         moved = front.move_log(source, target, progress)
     output.show(
