@@ -8,10 +8,10 @@ queue       calls that wait for a place      state       how far the log is, und
 tiletree    the tree in the store            objects     made once, in a folder
 remote      the same in an S3 store          blobs       statements too large for an entry
 database    connections, bounded             schema      tables, by migrations
-index       what is said about what, for all who search
-keeping     what is private              streams        the vault's rows
-streamtree  the tree of a stream         streamtags     which records are about whom
-streamsession  a connection to one
+index       who said what, for all           lost        what a store does not have any more
+keeping     all that is private              streams     the vault's rows, by stream
+streamtree  the tree of a stream             streamtags  which of its records are about whom
+streamsession  a connection to a stream's rows
 create      a new log                        move        a log from one place to another
 ends        the two places of a move
 """

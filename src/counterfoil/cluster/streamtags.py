@@ -93,7 +93,7 @@ class StreamTags:
                 "UPDATE streams SET tag_epoch = %s, tagged = 0 WHERE number = %s",
                 (epoch, self._session.number),
             )
-        # If we stop here, those rows are nobody's; the next writer deletes them.
+        # If we stop here, those rows say nothing any more; the next change deletes them.
         self._session.sweep(
             "stream_tags", "epoch <> (SELECT tag_epoch FROM streams WHERE number = stream)"
         )
