@@ -277,7 +277,10 @@ def test_log_is_moved_away_under_load(make_store):
     for process in busy:
         process.stdout.readline()
     moved = move_log(old.location, new.location)
-    told = [process.communicate(timeout=60)[0].split("\n") for process in busy]
+    told = []
+    for process in busy:
+        with process:
+            told.append(process.stdout.read().split("\n"))
     assert all("was moved to" in lines[-2] for lines in told)
     assert {int(line) for lines in told for line in lines[:-2]} <= set(range(moved.size))
     with new.open() as log:

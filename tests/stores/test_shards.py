@@ -85,7 +85,10 @@ def test_every_server_is_told_where_it_goes_on(make_store, fill):
         process.stdout.readline()
     with cf.open(old.location) as ledger, ledger.shard(new.location) as following:
         size, origin = ledger.size, following.origin
-        said = [process.communicate(timeout=60)[0].splitlines() for process in busy]
+        said = []
+        for process in busy:
+            with process:
+                said.append(process.stdout.read().splitlines())
         for *told, last in said:
             assert last.startswith(f"EndedError {ledger.origin} has ended, and goes on as {origin}")
             for entry, text in map(eval, told):
