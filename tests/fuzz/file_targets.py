@@ -8,7 +8,10 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from counterfoil.core.keys import format_vkey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from counterfoil.core.checkpoint import earlier_from_json
+from counterfoil.core.keys import Algorithm, format_vkey
 from counterfoil.core.merkle import Hash
 from counterfoil.errors import FormatError
 from counterfoil.ledger import flatfiles
@@ -17,7 +20,7 @@ from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.flatfiles import FlatFiles, encode_head
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.journal import _HEADER, _PREFIX_BYTES, Frame, Journal
-from counterfoil.ledger.keyfiles import load_vkey
+from counterfoil.ledger.keyfiles import PrivateKey, load_vkey
 from counterfoil.ledger.policyfile import format_adopted, read_policy
 from counterfoil.ledger.run import find_ends
 from counterfoil.models.formats import SAFETENSORS, _check_archive, is_pickle
@@ -206,6 +209,11 @@ def take_safetensors(data: bytes) -> None:
     SAFETENSORS.load(data)
 
 
+# What a log of that name signed with before it was handed over.
+EARLIER = PrivateKey.from_private(
+    "a", Algorithm.ED25519, Ed25519PrivateKey.from_private_bytes(sha256(b"earlier").digest())
+)
+
 TARGETS = (
     Target(
         "identity",
@@ -213,9 +221,15 @@ TARGETS = (
         lambda: [
             b'{"format":"counterfoil ledger v1","key":"'
             + format_vkey(key("a").key).encode()
-            + b'"}'
+            + b'"}',
+            b'{"earlier":[{"key":"'
+            + format_vkey(EARLIER.key).encode()
+            + b'","until_size":7}],"format":"counterfoil ledger v2","key":"'
+            + format_vkey(key("a").key).encode()
+            + b'"}',
         ],
         "json",
+        covers=(earlier_from_json,),
         tries=300,
     ),
     Target(

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from counterfoil import ledger as ledgers
 from counterfoil.errors import CounterfoilError
 from counterfoil.http.sending import TEXT, Reply
 from counterfoil.http.service import Service
@@ -87,7 +88,10 @@ class Health:
             moved = log.engine.moved_to()
             if moved and not self._is_moved:
                 _LOG.error("the log in %s was moved to %s; end this server", log.engine.name, moved)
-            self._is_moved = bool(moved)
+            following = ledgers.shard_after(log)
+            if following is not None and not self._is_moved:
+                _LOG.error("the log has ended, and goes on as %s; end this server", following.name)
+            self._is_moved = bool(moved) or following is not None
         except CounterfoilError as error:
             _LOG.error("the log cannot be read: %s", error)
             return "not now"

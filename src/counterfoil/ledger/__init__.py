@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.resources import read_resource as read_resource
     from counterfoil.ledger.rotation import rotate_key as rotate_key
     from counterfoil.ledger.sharding import carry_receipt as carry_receipt
+    from counterfoil.ledger.sharding import shard_after as shard_after
     from counterfoil.ledger.signedrequests import TAG as TAG
     from counterfoil.ledger.signedrequests import Caller as Caller
     from counterfoil.ledger.signedrequests import RequestChecker as RequestChecker
@@ -138,6 +139,7 @@ _HOMES = {
     "prune_site": ".export",
     "read_resource": ".resources",
     "read_status": ".status",
+    "shard_after": ".sharding",
     "rotate_key": ".rotation",
     "short_predicate": "..core.testimony",
     "sign_request": ".signedrequests",
