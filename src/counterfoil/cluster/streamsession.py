@@ -144,7 +144,7 @@ class StreamSession:
                 raise ConflictError(
                     f"{self.name} already has a writer",
                     hint="One process at a time records into a stream. If its machine died, "
-                    "PostgreSQL lets go of it within some ten seconds.",
+                    "PostgreSQL lets go of it when its keep-alives fail.",
                 )
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
