@@ -14,6 +14,7 @@ from counterfoil import evidence as evidences
 from counterfoil import ledger as ledgers
 from counterfoil.cli import copies, output
 from counterfoil.cli.auditing import add_to as add_audit
+from counterfoil.cli.finding import add_to as add_find
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.rotating import add_to as add_rotate
 from counterfoil.cli.run import noun, verb
@@ -222,6 +223,7 @@ def cosign(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
 
 
 add_audit(app)
+add_find(app)
 
 
 @verb(app, "export", "counterfoil log export ./site")

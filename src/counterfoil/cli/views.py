@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 def statements(ledger: Ledger, digest: str) -> list[dict[str, Any]]:
     """List what the log holds about something, oldest first."""
-    return [
-        {
-            "entry": found.index,
-            "predicate": ledgers.short_predicate(found.statement.predicate_type),
-            "keys": [signature.keyid for signature in found.envelope.signatures],
-        }
-        for found in ledger.find(subject=digest)
-    ]
+    return [statement(found) for found in ledger.find(subject=digest)]
+
+
+def statement(found: ledgers.Found) -> dict[str, Any]:
+    """Say what a statement of the log is: where it stands, of what kind, by which keys."""
+    return {
+        "entry": found.index,
+        "predicate": ledgers.short_predicate(found.statement.predicate_type),
+        "keys": [signature.keyid for signature in found.envelope.signatures],
+    }
 
 
 def statement_table(said: Sequence[dict[str, Any]]) -> RenderableType:

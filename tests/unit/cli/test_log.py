@@ -9,7 +9,7 @@ import pytest
 
 import counterfoil
 from counterfoil.core.keys import Algorithm, format_vkey
-from counterfoil.errors import ConflictError, ProofError
+from counterfoil.errors import ConflictError, FormatError, ProofError
 from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.ledger.ownwitness import OwnWitness
 
@@ -92,6 +92,24 @@ def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
     assert shown["proves"] is None
     assert "proves" not in run("log", "witness", "--ledger", "snapshot", exit_code=10).stdout
     assert ask("log", "status", "--ledger", "snapshot")["witness"]["standing"] == "behind"
+
+
+def test_statements_are_found_by_subject_kind_and_key(ask, run):
+    """`log find` gives what matches all that was asked, the newest last, and says what it is not."""
+    everything = ask("log", "find", "--last", 1_000)
+    assert [one["entry"] for one in everything["found"]] == list(range(everything["log_size"]))
+    model = ask("model", "show", "credit")
+    about = ask("log", "find", "--subject", model["digest"])["found"]
+    assert [one["entry"] for one in about] == [one["entry"] for one in model["statements"]]
+    assert all(model["digest"] in one["subjects"]["credit"].values() for one in about)
+    (newest,) = ask("log", "find", "--subject", "credit", "--last", 1)["found"]
+    assert newest["predicate"] == "stream"  # the decisions have the name of the model
+    (stated,) = ask("log", "find", "--subject", "credit", "--predicate", "model")["found"]
+    assert stated["entry"] == model["entry"]
+    assert ask("log", "find", "--issuer", stated["keys"][0], "--last", 1)["found"]
+    assert "whether the signatures are good" in run("log", "find").stdout
+    assert "nothing of the kind" in run("log", "find", "--issuer", "nobody+00000000").stdout
+    run("log", "find", "--predicate", "No Name", exit_code=FormatError.exit_code)
 
 
 def test_an_entry_and_its_receipt_are_written_and_verify(ask, run, place):

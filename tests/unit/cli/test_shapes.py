@@ -140,6 +140,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     ),
     "log stamp": ([], 7, ERROR),
     "log shard": (["next"], 9, ERROR),
+    "log find": (["--subject", "credit"], 0, {"found", "log_size", "not_checked"}),
     "log receipt": (["0"], 0, {"file", "entry", "index", "log"}),
     "log carry": (["0", "--to", "ledger"], 10, ERROR),
     "log rotate": ([], 0, {"key", "before", "until_size", "entry"}),
