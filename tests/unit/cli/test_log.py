@@ -95,7 +95,7 @@ def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
 
 
 def test_statements_are_found_by_subject_kind_and_key(ask, run):
-    """`log find` gives what matches all that was asked, the newest last, and says what it is not."""
+    """`log find` gives what matches all that was asked, the newest last, and its limits."""
     everything = ask("log", "find", "--last", 1_000)
     assert [one["entry"] for one in everything["found"]] == list(range(everything["log_size"]))
     model = ask("model", "show", "credit")
