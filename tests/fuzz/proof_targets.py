@@ -30,6 +30,7 @@ from counterfoil.evidence.page import check_page, format_page, parse_page
 from counterfoil.evidence.stamp import check_stamps
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import verify_evidence
+from counterfoil.ledger.stamporder import sort_certificates
 from counterfoil.ledger.timestamps import check_timestamp
 from counterfoil.vault.seal import format_row, parse_row
 from fuzz import letters, seeds
@@ -154,7 +155,9 @@ def take_timestamp(data: bytes) -> None:
     """The answer of an authority."""
     found, _, policy = stamped()
     (authority,) = policy.authorities
-    check_timestamp(data, found["stamps"][0]["note"].encode(), authority)
+    ordered = sort_certificates(data)
+    assert sort_certificates(ordered) == ordered
+    check_timestamp(ordered, found["stamps"][0]["note"].encode(), authority)
 
 
 def timestamp() -> bytes:

@@ -181,16 +181,24 @@ def test_a_signers_own_certificate_is_no_root(named, tsa):
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl")
-def test_stamps_of_another_program_hold(tmp_path, named, tsa):
-    """`openssl ts` reads our requests, and makes stamps that we read."""
+@pytest.mark.parametrize("more", [0, 2])
+def test_stamps_of_another_program_hold(tmp_path, named, tsa, more):
+    """`openssl ts` reads our requests, and makes stamps that we read.
+
+    It sends certificates as they lie in a file; what is kept of that holds for those who read DER.
+    """
+    others = [authorities.Authority().root for _ in range(more)]
+    others.sort(key=lambda one: one.public_bytes(Encoding.DER), reverse=True)
     files = {
         "key.pem": tsa.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         "tsa.pem": tsa.certificate.public_bytes(Encoding.PEM),
         "serial": b"01\n",
+        "more.pem": b"".join(one.public_bytes(Encoding.PEM) for one in others),
         "tsa.cnf": (
             b"[tsa]\ndefault_tsa = it\n[it]\nserial = serial\nsigner_cert = tsa.pem\n"
             b"signer_key = key.pem\nsigner_digest = sha256\ndefault_policy = 1.2.3.4\n"
             b"digests = sha256\naccuracy = secs:1\ness_cert_id_alg = sha256\n"
+            + (b"certs = more.pem\n" if more else b"")
         ),
     }
     for name, data in files.items():
@@ -220,3 +228,4 @@ def test_stamps_of_another_program_hold(tmp_path, named, tsa):
     response, found = ask(replace(named, policies=("1.2.3.4",)))
     assert check_timestamp(response, NOTE, named) == found
     assert found.until == int(tsa.ends)
+    assert all(one.public_bytes(Encoding.DER) in response for one in others)

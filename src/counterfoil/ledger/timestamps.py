@@ -103,15 +103,18 @@ def ask_authority(
     )
     if answer.status != 200:
         raise peer.unavailable(doing, f"it answers {answer.status}")
+    from counterfoil.ledger.stamporder import sort_certificates  # noqa: PLC0415 loads much
+
+    response = sort_certificates(answer.body)
     try:
-        stamp = check_timestamp(answer.body, message, authority, nonce=request.nonce)
+        stamp = check_timestamp(response, message, authority, nonce=request.nonce)
     except CounterfoilError as error:
         raise peer.unavailable(doing, f"its answer does not hold: {error}") from error
     if not -MAX_SKEW_S <= stamp.time - now <= MAX_SKEW_S + MAX_ACCURACY_S:
         raise peer.unavailable(
             doing, f"its clock and ours are {abs(stamp.time - now):.0f} s apart, or the answer old"
         )
-    return answer.body, stamp
+    return response, stamp
 
 
 def check_timestamp(
