@@ -8,6 +8,7 @@ has of it into the store again.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 from counterfoil.cluster.database import Connection
@@ -18,6 +19,11 @@ from counterfoil.cluster.tiletree import TileTree
 from counterfoil.core.merkle import HASH_BYTES, Frontier, leaf_hashes
 from counterfoil.core.tile import TILE_WIDTH
 from counterfoil.errors import VerificationError
+
+
+class StoreLossWarning(UserWarning):
+    """A store did not have what it had answered for; it was given that again, from the queue."""
+
 
 _READ_ENTRIES = 16 * TILE_WIDTH  # at a time
 
@@ -49,6 +55,12 @@ def read_edge(connection: Connection, objects: Objects, tree: TileTree) -> Edge:
             raise
         # What is there and is something else is refused here.
         tree.store(growth.objects, tree.size)
+        warnings.warn(
+            f"{objects.name} had lost entries from {edge.size} on, which it had answered for; they "
+            "were put there again out of the database. Does it sync before it answers?",
+            StoreLossWarning,
+            stacklevel=2,
+        )
         return growth.edge
 
 
