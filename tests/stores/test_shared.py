@@ -165,22 +165,60 @@ def test_database_refuses_to_shrink_a_log(shared, database):
                 connection.execute(f"UPDATE {table} SET {change}".encode())
 
 
+def set_back(store, database):
+    """Make the database what it was before anything was appended, as a restored backup is."""
+    with session(database) as connection:
+        note = sign_checkpoint(Checkpoint(store.signer.key.name, 0, EMPTY_ROOT), store.signer)
+        for table in ("log", "published"):
+            connection.execute(
+                f"ALTER TABLE {table} DISABLE TRIGGER ALL;"
+                f"UPDATE {table} SET size = 0, root = '\\x{EMPTY_ROOT.hex()}'".encode()
+            )
+            connection.execute(f"UPDATE {table} SET checkpoint = %s".encode(), (note,))
+        connection.execute("TRUNCATE queue, placed")
+
+
+def waiting_calls(database):
+    with session(database) as connection:
+        return connection.execute("SELECT count(*) FROM queue").fetchone()[0]
+
+
 def test_database_that_was_set_back_leads_nowhere(shared, database):
     """A database restored from a backup is behind its object store: nobody signs."""
     forget_witness(shared)
     with shared.open() as log:
         log.append(b"x")
         log.append(b"y")
-    for table in ("log", "published"):
+    set_back(shared, database)
+    with shared.open() as log, pytest.raises(ConflictError, match="has 0 entries, and 2 of this"):
+        log.append(b"z")
+    assert waiting_calls(database) == 0
+
+
+def test_what_is_refused_for_the_witness_is_not_queued(shared, database):
+    """Whoever knows that the log is behind queues nothing, for others who would not know it."""
+    with shared.open() as log:
+        log.append(b"x")
+    set_back(shared, database)
+    shared.write_object("checkpoint", None)
+    with shared.open() as log, pytest.raises(ConflictError, match="its witness has seen 1"):
+        log.append(b"y")
+    assert waiting_calls(database) == 0
+
+
+def test_what_a_leader_refuses_is_taken_out_of_the_queue(shared, database):
+    """A writer that finds out later takes back what it had queued: no one appends it after all."""
+    with shared.open() as log:
+        log.append(b"x")
+        set_back(shared, database)
         with session(database) as connection:
             connection.execute(
-                f"ALTER TABLE {table} DISABLE TRIGGER ALL;"
-                f"UPDATE {table} SET size = 0, root = '\\x{EMPTY_ROOT.hex()}'".encode()
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                " AND pid <> pg_backend_pid()"
             )
-            note = sign_checkpoint(Checkpoint(log.origin, 0, EMPTY_ROOT), shared.signer)
-            connection.execute(f"UPDATE {table} SET checkpoint = %s".encode(), (note,))
-    with shared.open() as log, pytest.raises(ConflictError, match=r"has 0 entries, and .* shows 2"):
-        log.append(b"z")
+        with pytest.raises(ConflictError, match="has 0 entries, and 1 of this"):
+            log.append(b"y")
+        assert waiting_calls(database) == 0
 
 
 def test_object_with_other_bytes_is_named(shared):

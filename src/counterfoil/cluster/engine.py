@@ -20,7 +20,7 @@ from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.index import SharedIndex
 from counterfoil.cluster.keeping import DatabaseKeeping
-from counterfoil.cluster.lost import read_edge
+from counterfoil.cluster.lost import read_edge, read_shown, require_newest
 from counterfoil.cluster.objects import FolderObjects, Objects
 from counterfoil.cluster.remote import RemoteObjects
 from counterfoil.cluster.schema import is_outdated, migrate
@@ -112,10 +112,16 @@ class Cluster:
         try:
             with database.transaction("opening the ledger for writing") as connection:
                 require_here(self.name, state.read_moved(connection))
-                self.witnesses.log_keys = state.read_keys(database, connection)
+                self.witnesses.log_keys = keys = state.read_keys(database, connection)
+            # Before the database is asked how far it is, as others go on meanwhile; and before
+            # anything is queued, as who leads elsewhere may not know what is known here.
+            shown, remembered = read_shown(self.objects), self.witnesses.remembered()
             tree = self._open(database)
             with database.transaction("opening the ledger for writing") as connection:
                 read_edge(connection, self.objects, tree)
+                committed = state.read_unpublished(connection) or state.read_news(connection).head
+            require_newest(shown, committed, tree, keys)
+            self.witnesses.require_kept(tree, committed.checkpoint, remembered)
             return ClusterWriter(database, self.objects, tree, self._find_signer, self.witnesses)
         except BaseException:
             database.close()

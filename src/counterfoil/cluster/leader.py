@@ -30,28 +30,16 @@ from psycopg import sql
 from counterfoil.cluster import state
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.edge import Edge, Growth
-from counterfoil.cluster.lost import read_edge, require_kept
-from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES, Objects
+from counterfoil.cluster.lost import read_edge, read_shown, require_kept, require_newest
+from counterfoil.cluster.objects import Objects
 from counterfoil.cluster.queue import Call, committed_after, take
 from counterfoil.cluster.state import FencedError
 from counterfoil.cluster.tidy import Tidier
 from counterfoil.cluster.tiletree import Head, TileTree
-from counterfoil.cluster.waiting import Waiting
-from counterfoil.core.checkpoint import (
-    Checkpoint,
-    LogKeys,
-    check_same_history,
-    open_checkpoint,
-    sign_checkpoint,
-)
+from counterfoil.cluster.waiting import Waiting, still_queued
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
-from counterfoil.errors import (
-    ConflictError,
-    CounterfoilError,
-    SplitViewError,
-    UnavailableError,
-    VerificationError,
-)
+from counterfoil.errors import CounterfoilError, UnavailableError, VerificationError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.once import Wanted, place
 
@@ -121,7 +109,7 @@ class Leader(threading.Thread):
         self._stopped = threading.Event()
         self._epoch = 0
         self._edge = Edge.empty()
-        self._committed = tree_head(tree)
+        self._committed = tree.published_head
         self._unfinished: _Unfinished | None = None
         self._progress = 0.0
         self._asking: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
@@ -170,7 +158,7 @@ class Leader(threading.Thread):
             except UnavailableError as error:
                 self._waiting.note_trouble(str(error))
             except CounterfoilError as error:
-                self._waiting.give_up_all(error)
+                self._waiting.give_up_all(still_queued(error))
             except Exception as bug:
                 self._waiting.note_trouble(f"the leader here has a bug: {bug!r}")
                 raise
@@ -209,10 +197,22 @@ class Leader(threading.Thread):
                     self._finish(connection, tidier, is_lasting=True)
         except CounterfoilError as error:
             if not connection.broken:
-                state.report_trouble(connection, self._database, self._epoch, str(error))
+                self._tell(connection, error)
             raise
         finally:
             tidier.close()
+
+    def _tell(self, connection: Connection, error: CounterfoilError) -> None:
+        """Tell those who wait why nothing is published.
+
+        Where nothing may be appended, what this process has queued is taken back, and its calls
+        raise: whoever leads next may not know why, and would append it.
+        """
+        state.report_trouble(connection, self._database, self._epoch, str(error))
+        if not isinstance(error, UnavailableError):
+            queued = self._waiting.queued()
+            withdrawn = state.withdraw(connection, self._epoch, [one.id for one in queued])
+            self._waiting.give_up([one for one in queued if one.id in withdrawn], error)
 
     def _try_lock(self, connection: Connection) -> bool:
         """Take the lock if nobody leads, and only with the key that the log signs with now."""
@@ -239,6 +239,7 @@ class Leader(threading.Thread):
         self.is_leading = True
         for head in (found.published, found.committed):
             _require_own(head, found.keys)
+        require_newest(self._tree.head, found.published, self._tree, found.keys)
         self._tree.take(found.published)
         # Not from memory: what is signed over next must be in the store now.
         self._tree.forget()
@@ -258,7 +259,8 @@ class Leader(threading.Thread):
             self._unfinished = _Unfinished(found.committed, growth, places)
             edge = growth.edge
         self._edge = edge
-        shown = self._require_newest(found.keys)
+        shown = read_shown(self._objects)
+        require_newest(shown, found.committed, self._tree, found.keys)
         size = open_checkpoint(shown, found.keys).size if shown else 0
         for _ in require_kept(self._tree, min(size, self._tree.size)):
             self._progress = time.monotonic()
@@ -266,13 +268,13 @@ class Leader(threading.Thread):
             self._finish(connection, tidier, is_lasting=False)
         self._meet(connection)
         if self._tree.head != shown:
-            tidier.follow(tree_head(self._tree), [])
+            tidier.follow(self._tree.published_head, [])
 
     def _meet(self, connection: Connection) -> None:
         """Find out what witnesses remember, and publish what they have cosigned since."""
         note = self._witnesses.meet(self._tree)
         if note != self._tree.head:
-            head = tree_head(self._tree)._replace(checkpoint=note)
+            head = self._tree.published_head._replace(checkpoint=note)
             with connection.transaction():
                 state.publish(connection, self._database, self._epoch, head)
             self._tree.take(head)
@@ -290,41 +292,13 @@ class Leader(threading.Thread):
         try:
             self._meet(connection)
             if self._tree.head != shown:
-                tidier.follow(tree_head(self._tree), [])
+                tidier.follow(self._tree.published_head, [])
         except Exception as error:
             for one in callers:
                 one.set_exception(error)
             raise
         for one in callers:
             one.set_result(None)
-
-    def _require_newest(self, keys: LogKeys) -> bytes:
-        """Refuse to lead a database that is behind what the store has shown already.
-
-        Raises:
-            ConflictError: it was set back: restored, or failed over to a server that was behind.
-            SplitViewError: it has another history.
-        """
-        (note,) = self._objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
-        if note is None:
-            return b""
-        shown = open_checkpoint(note, keys)
-        if shown.size > self._committed.size:
-            raise ConflictError(
-                f"{self._database.address.name} has {self._committed.size} entries, and "
-                f"{self._objects.name} shows {shown.size} of this log: the database was restored "
-                "from a backup, or a standby that was behind took over",
-                hint="Do not append here; go on with the newest database, or start a new log.",
-            )
-        check_same_history(note, self._committed.checkpoint, keys)
-        if shown.size <= self._tree.size and self._tree.root_below(shown.size) != shown.root:
-            raise SplitViewError(
-                f"{self._objects.name} shows another history than {self._database.address.name}",
-                a=note,
-                b=self._committed.checkpoint,
-                hint="Keep both checkpoints, they are the evidence.",
-            )
-        return note
 
     def _swap(self, connection: Connection, calls: list[Call]) -> _Unfinished:
         """Give calls their place: the second step, durable when the transaction is."""
@@ -383,12 +357,6 @@ class Leader(threading.Thread):
         # If we stop here, the next leader shows the checkpoint, the next full bundle has the queue
         # emptied, and some partial tiles stay that nobody needs.
         tidier.follow(head, growth.outgrown)
-
-
-def tree_head(tree: TileTree) -> Head:
-    """Give what a tree shows."""
-    frontier, root, checkpoint = tree.published
-    return Head(frontier.size, root, checkpoint)
 
 
 def _require_own(head: Head, keys: LogKeys) -> None:

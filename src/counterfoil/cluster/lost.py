@@ -15,10 +15,11 @@ from counterfoil.cluster.database import Connection
 from counterfoil.cluster.edge import Edge
 from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES, Objects
 from counterfoil.cluster.queue import entries_between
-from counterfoil.cluster.tiletree import TileTree
+from counterfoil.cluster.tiletree import Head, TileTree
+from counterfoil.core.checkpoint import LogKeys, check_same_history, open_checkpoint
 from counterfoil.core.merkle import HASH_BYTES, Frontier, leaf_hashes
 from counterfoil.core.tile import TILE_WIDTH
-from counterfoil.errors import VerificationError
+from counterfoil.errors import ConflictError, SplitViewError, VerificationError
 
 
 class StoreLossWarning(UserWarning):
@@ -42,8 +43,7 @@ def read_edge(connection: Connection, objects: Objects, tree: TileTree) -> Edge:
     try:
         return Edge.of(tree)
     except VerificationError as error:
-        (note,) = objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
-        if note is None:  # nothing of the log is there: rather another place than a loss
+        if not read_shown(objects):  # nothing of the log is there: rather another place than a loss
             raise
         edge = Edge.at_full_bundles(tree)
         try:
@@ -62,6 +62,46 @@ def read_edge(connection: Connection, objects: Objects, tree: TileTree) -> Edge:
             stacklevel=2,
         )
         return growth.edge
+
+
+def read_shown(objects: Objects) -> bytes:
+    """Read the checkpoint in the store; empty if there is none."""
+    (note,) = objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES)
+    return note or b""
+
+
+def require_newest(note: bytes, committed: Head, tree: TileTree, keys: LogKeys) -> None:
+    """Refuse a database that is behind what was shown already.
+
+    Args:
+        note: The checkpoint that was shown, in the store or by this process, read before the
+            database was; or empty.
+        committed: What the database has.
+        tree: Shows what is published.
+        keys: The log's.
+
+    Raises:
+        ConflictError: it was set back: restored, or failed over to a server that was behind.
+        SplitViewError: it has another history.
+    """
+    if not note:
+        return
+    shown = open_checkpoint(note, keys)
+    if shown.size > committed.size:
+        raise ConflictError(
+            f"{tree.name} has {committed.size} entries, and {shown.size} of this log were "
+            "shown already: the database was restored from a backup, or a standby that was behind "
+            "took over",
+            hint="Do not append here; go on with the newest database, or start a new log.",
+        )
+    check_same_history(note, committed.checkpoint, keys)
+    if shown.size <= tree.size and tree.root_below(shown.size) != shown.root:
+        raise SplitViewError(
+            f"another history of {tree.name} was shown than the database has",
+            a=note,
+            b=committed.checkpoint,
+            hint="Keep both checkpoints, they are the evidence.",
+        )
 
 
 def require_kept(tree: TileTree, since: int) -> Iterator[None]:

@@ -8,7 +8,7 @@ taken for dead finds out here, and changes nothing.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -332,6 +332,24 @@ def report_trouble(connection: Connection, database: Database, epoch: int, troub
             (trouble, epoch, trouble),
         )
         tell(connection, database)
+
+
+def withdraw(connection: Connection, epoch: int, ids: Sequence[int]) -> set[int]:
+    """Take calls out of the queue again that have no place yet; returns which.
+
+    Nobody gives them one meanwhile: whoever does so has this epoch, or waits for this row. Where
+    another one leads, none is taken.
+    """
+    with connection.transaction():
+        fence = connection.execute("SELECT FROM log WHERE epoch = %s FOR UPDATE", (epoch,))
+        if fence.rowcount != 1:
+            return set()
+        gone = connection.execute(
+            "DELETE FROM queue WHERE id = ANY(%s)"
+            " AND (SELECT first FROM placed WHERE placed.id = queue.id) IS NULL RETURNING id",
+            ([*ids],),
+        ).fetchall()
+    return {number for (number,) in gone}
 
 
 def prune(connection: Connection, bound: int) -> None:

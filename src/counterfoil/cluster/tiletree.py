@@ -76,6 +76,12 @@ class TileTree(Tree):
         """Ask for the newest published head."""
         self.take(self._read_head())
 
+    @property
+    def published_head(self) -> Head:
+        """What is shown."""
+        frontier, root, checkpoint = self.published
+        return Head(frontier.size, root, checkpoint)
+
     def unpublished(self) -> Published | None:
         """Ask for what is committed and not published, as witnesses are lacking or being asked."""
         head = self._read_unpublished()

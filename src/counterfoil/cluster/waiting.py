@@ -181,3 +181,16 @@ class Waiting:
             f"the entries are queued durably, and not published yet{why}",
             hint=f"A leader publishes them as soon as it can; {again}.",
         )
+
+
+def still_queued(error: CounterfoilError) -> CounterfoilError:
+    """Say of calls that have their place, or may get it, what keeps them from being published."""
+    if isinstance(error, UnavailableError):
+        return error
+    told = error.__class__.__new__(error.__class__, *error.args)  # other calls raise it as it is
+    told.__dict__.update(error.__dict__)
+    told.hint = (
+        f"{error.hint} The entries are queued durably and go in once this is mended, or another "
+        "process leads: do not append them a second time."
+    )
+    return told

@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 
-from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint
+from counterfoil.core.checkpoint import LogKeys, open_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.note import Note, NoteSignature, format_note, parse_note
@@ -124,6 +124,25 @@ class Witnesses:
             for new in wanted - self._askers.keys():
                 client = HttpWitness(new.url, new.keys)
                 self._askers[new] = Asker(new.name, client, self._news)
+
+    def remembered(self) -> bytes:
+        """Read the checkpoint that the local witness cosigned last; empty if there is none."""
+        self.refresh()
+        return b"" if self._client is None else self._client.memory()
+
+    def require_kept(self, tree: Tree, note: bytes, remembered: bytes) -> None:
+        """Compare a durable checkpoint with what was remembered before it was read; asks nobody.
+
+        Raises:
+            ConflictError: it is behind.
+            SplitViewError: what is published is of another history.
+        """
+        if not remembered:
+            return
+        checkpoint = open_checkpoint(note, self.log_keys)
+        if tree.size < open_checkpoint(remembered, self.log_keys).size <= checkpoint.size:
+            return  # its tiles may not be there yet; who leads compares it
+        _compare_with_memory(tree, note, remembered, self.log_keys)
 
     def meet(self, tree: Tree) -> bytes:
         """Find out what they remember, before anything new is signed.
@@ -275,7 +294,9 @@ class Countersigner:
         try:
             lines = self._ask(tree, checkpoint.size, note)
         except UnavailableError as error:
-            self._compare_with_memory(tree, checkpoint, note)
+            # What can be done without it: read what it remembers, and do not go behind.
+            if kept := self._memory():
+                _compare_with_memory(tree, note, kept, self._log_keys)
             self.silence = str(error)
             return ()
         except ProofError as error:
@@ -288,22 +309,6 @@ class Countersigner:
             ) from error
         self._size, self.silence = checkpoint.size, ""
         return lines
-
-    def _compare_with_memory(self, tree: Tree, checkpoint: Checkpoint, note: bytes) -> None:
-        """Do what can be done without the witness: read what it remembers, and do not go behind."""
-        kept = self._memory()
-        if not kept:
-            return
-        remembered = open_checkpoint(kept, self._log_keys)
-        if remembered.size > checkpoint.size:
-            raise _behind(tree, checkpoint.size, remembered.size)
-        if tree.root_below(remembered.size) != remembered.root:
-            raise SplitViewError(
-                f"{tree.name} has another history than its witness cosigned",
-                a=note,
-                b=kept,
-                hint="Keep both checkpoints, they are the evidence.",
-            )
 
     def _ask(self, tree: Tree, size: int, note: bytes) -> tuple[NoteSignature, ...]:
         """Ask, and once more with the size the witness says it remembers."""
@@ -318,6 +323,25 @@ class Countersigner:
                 if remembered.size == old:
                     raise UnavailableError("the witness contradicts itself") from remembered
                 old = remembered.size
+
+
+def _compare_with_memory(tree: Tree, note: bytes, kept: bytes, keys: LogKeys) -> None:
+    """Compare a durable checkpoint with the one that a witness remembers.
+
+    Raises:
+        ConflictError: it is behind.
+        SplitViewError: it is of another history.
+    """
+    checkpoint, remembered = open_checkpoint(note, keys), open_checkpoint(kept, keys)
+    if remembered.size > checkpoint.size:
+        raise _behind(tree, checkpoint.size, remembered.size)
+    if tree.root_below(remembered.size) != remembered.root:
+        raise SplitViewError(
+            f"{tree.name} has another history than its witness cosigned",
+            a=note,
+            b=kept,
+            hint="Keep both checkpoints, they are the evidence.",
+        )
 
 
 def tell_silence(name: str, why: str) -> str:
