@@ -13,8 +13,12 @@ import pytest
 import servers
 
 from counterfoil.cluster import Cluster, create_log
+from counterfoil.cluster.address import parse_address
+from counterfoil.cluster.database import Database
 from counterfoil.cluster.remote import RemoteObjects
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm, Signer
+from counterfoil.core.merkle import EMPTY_ROOT
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.keyfiles import generate_key, save_key
 from counterfoil.ledger.log import Log
@@ -93,6 +97,20 @@ class Shared(Store):
         if self.tiles is not None:
             return (self.tiles / path).read_bytes()
         return obstore.get(self.bucket, path).bytes().to_bytes()
+
+    def set_back(self):
+        """Make the database what it was before anything was appended, as a restored backup is."""
+        note = sign_checkpoint(Checkpoint(self.signer.key.name, 0, EMPTY_ROOT), self.signer)
+        database = Database(parse_address(self.location))
+        with database.session("testing") as connection:
+            for table in ("log", "published"):
+                connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())
+                connection.execute(
+                    f"UPDATE {table} SET size = 0, root = %s, checkpoint = %s".encode(),
+                    (EMPTY_ROOT, note),
+                )
+            connection.execute("TRUNCATE queue, placed")
+        database.close()
 
     def write_object(self, path, data):
         if self.tiles is not None:

@@ -12,6 +12,8 @@ import urllib.request
 import servers
 
 import counterfoil as cf
+from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.places import Places
 
 SOON_S = 60.0
 
@@ -34,6 +36,19 @@ def test_a_log_in_an_object_store_is_served(make_store):
         finally:
             server.terminate()
         assert server.wait(SOON_S) == 0
+
+
+def test_a_database_that_was_set_back_is_not_served(make_store):
+    """A server that would write does not begin where the store shows more than the database."""
+    store = make_store("postgres-files")
+    with cf.init(store.location) as ledger:
+        ledger.append(b"an entry")
+        store.signer = load_key(Places(ledger.origin).keys / "log.pem")
+    store.set_back()
+    command = [sys.executable, "-m", "counterfoil", "serve", "--ledger", store.location]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=SOON_S, check=False)
+    assert refused.returncode == cf.ConflictError.exit_code
+    assert "has 0 entries, and 2 of this log were shown already" in refused.stderr
 
 
 def ask(url):

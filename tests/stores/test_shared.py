@@ -26,7 +26,7 @@ from counterfoil.cluster.queue import join_entries, stage, take
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
-from counterfoil.core.merkle import EMPTY_ROOT, Hash
+from counterfoil.core.merkle import Hash
 from counterfoil.core.note import parse_note
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
@@ -44,6 +44,7 @@ from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.status import check_memory, read_status
 
 
 @pytest.fixture
@@ -165,19 +166,6 @@ def test_database_refuses_to_shrink_a_log(shared, database):
                 connection.execute(f"UPDATE {table} SET {change}".encode())
 
 
-def set_back(store, database):
-    """Make the database what it was before anything was appended, as a restored backup is."""
-    with session(database) as connection:
-        note = sign_checkpoint(Checkpoint(store.signer.key.name, 0, EMPTY_ROOT), store.signer)
-        for table in ("log", "published"):
-            connection.execute(
-                f"ALTER TABLE {table} DISABLE TRIGGER ALL;"
-                f"UPDATE {table} SET size = 0, root = '\\x{EMPTY_ROOT.hex()}'".encode()
-            )
-            connection.execute(f"UPDATE {table} SET checkpoint = %s".encode(), (note,))
-        connection.execute("TRUNCATE queue, placed")
-
-
 def waiting_calls(database):
     with session(database) as connection:
         return connection.execute("SELECT count(*) FROM queue").fetchone()[0]
@@ -189,17 +177,31 @@ def test_database_that_was_set_back_leads_nowhere(shared, database):
     with shared.open() as log:
         log.append(b"x")
         log.append(b"y")
-    set_back(shared, database)
+    shared.set_back()
     with shared.open() as log, pytest.raises(ConflictError, match="has 0 entries, and 2 of this"):
         log.append(b"z")
     assert waiting_calls(database) == 0
+
+
+def test_database_that_was_set_back_is_not_verified(shared):
+    """Who only reads is told, too: fewer entries than were shown are no verdict."""
+    forget_witness(shared)
+    with shared.open() as log:
+        log.append_many([b"x", b"y"])
+        assert read_status(log).set_back_from is None
+        check_memory(log)
+    shared.set_back()
+    with shared.open() as log:
+        assert read_status(log).set_back_from == 2
+        with pytest.raises(VerificationError, match="has 0 entries, and its store shows 2"):
+            check_memory(log)
 
 
 def test_what_is_refused_for_the_witness_is_not_queued(shared, database):
     """Whoever knows that the log is behind queues nothing, for others who would not know it."""
     with shared.open() as log:
         log.append(b"x")
-    set_back(shared, database)
+    shared.set_back()
     shared.write_object("checkpoint", None)
     with shared.open() as log, pytest.raises(ConflictError, match="its witness has seen 1"):
         log.append(b"y")
@@ -210,7 +212,7 @@ def test_what_a_leader_refuses_is_taken_out_of_the_queue(shared, database):
     """A writer that finds out later takes back what it had queued: no one appends it after all."""
     with shared.open() as log:
         log.append(b"x")
-        set_back(shared, database)
+        shared.set_back()
         with session(database) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"

@@ -138,6 +138,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "shared": found.is_shared,
             "writers": found.writers.value,
             "moved": found.moved or None,
+            "set_back_from": found.set_back_from,
             "split_view": None if found.split_view is None else str(found.split_view),
             "policy": None
             if policy is None
@@ -154,6 +155,9 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "origin": found.origin,
                 "size": output.count(found.size, "entry", "entries"),
                 "waiting": _waiting_line(found.waiting),
+                "SET BACK": None
+                if found.set_back_from is None
+                else f"its store shows {found.set_back_from:,} entries; do not append here",
                 "root": found.root.hex(),
                 "SPLIT VIEW": None
                 if found.split_view is None
@@ -404,8 +408,8 @@ def _waiting_line(count: int) -> str | None:
     if not count:
         return None
     return (
-        f"{output.count(count, 'entry', 'entries')} more, durable and not published: too few "
-        "witnesses have cosigned; ask again: counterfoil log cosign"
+        f"{output.count(count, 'entry', 'entries')} more, durable and not published: just now "
+        "under way, or too few witnesses have cosigned; ask again: counterfoil log cosign"
     )
 
 
@@ -425,6 +429,8 @@ def _standing(found: ledgers.Status) -> str:
     assert found.witness is not None  # noqa: S101 asked for where there is one
     if found.moved and found.witness.standing.value == "behind":
         return f"the log went on where it was moved to, {found.moved}"
+    if found.witness.standing.value == "ahead" and found.writers.value == "any":
+        return "others have published since; the next process to lead on this machine asks it"
     return _STANDINGS[found.witness.standing][0]
 
 

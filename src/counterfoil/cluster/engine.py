@@ -94,6 +94,10 @@ class Cluster:
         with self._asking("looking where the log is") as (_, connection):
             return state.read_moved(connection)
 
+    def shown(self) -> bytes:
+        """Read the checkpoint in the object store."""
+        return read_shown(self.objects)
+
     def split_view(self) -> None:
         """Have none: the local witness remembers this log."""
 

@@ -65,6 +65,10 @@ class Embedded:
         """Read the mark."""
         return read_moved(self._ledger)
 
+    def shown(self) -> bytes:
+        """Keep none: the local witness remembers what was shown."""
+        return b""
+
     def split_view(self) -> None:
         """Have none: the local witness remembers this log."""
 

@@ -143,6 +143,12 @@ class Engine(Protocol):
     def moved_to(self) -> str:
         """Tell where the log was moved to from here; empty if it was not."""
 
+    def shown(self) -> bytes:
+        """Give the checkpoint that the place has shown last, where it keeps one besides; or none.
+
+        What `read` gives from then on has as many entries, unless the place was set back.
+        """
+
     def split_view(self) -> SplitViewError | None:
         """Give the proof, kept on this machine, of two histories of the log; None without one."""
 

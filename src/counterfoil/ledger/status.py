@@ -112,6 +112,7 @@ class Status:
         stamps: For each authority of the policy the newest time-stamp that is kept; nothing in it
             is checked here.
         following: Key of the log that goes on, if this one has ended.
+        set_back_from: How many entries the place has shown already, where it has fewer now.
         split_view: The proof, kept on this machine, that it showed two histories; None without one.
     """
 
@@ -133,6 +134,7 @@ class Status:
     witness: Memory | None
     stamps: tuple[KeptStamp, ...] = ()
     following: VerifierKey | None = None
+    set_back_from: int | None = None
     split_view: SplitViewError | None = None
 
 
@@ -171,6 +173,7 @@ def read_status(log: Log) -> Status:
         witness=_read_memory(log),
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
         following=shard_after(log),
+        set_back_from=_set_back_from(log),
         split_view=log.engine.split_view(),
     )
 
@@ -184,8 +187,8 @@ def count_waiting(log: Log) -> int:
 def check_memory(log: Log) -> None:
     """Check that a log is, or extends, what the local witness on this machine remembers of it.
 
-    Nor may the proof lie here that it showed two histories. Without such a witness nothing else is
-    checked. What it has cosigned may wait for more witnesses.
+    Nor may the proof lie here that it showed two histories, nor the place have shown more. Without
+    such a witness nothing else is checked. What it has cosigned may wait for more witnesses.
 
     Args:
         log: An open log; it is refreshed where a writer seems to be about to publish.
@@ -197,6 +200,13 @@ def check_memory(log: Log) -> None:
     split = log.engine.split_view()
     if split is not None:
         raise split
+    shown = _set_back_from(log)
+    if shown is not None:
+        raise VerificationError(
+            f"{log.engine.name} has {log.size} entries, and its store shows {shown} of this log: "
+            "the database was restored from a backup, or is a standby that is behind",
+            hint="Verify the newest database.",
+        )
     memory = _read_memory(log)
     if memory is None or memory.checkpoint is None:
         return
@@ -231,6 +241,17 @@ def check_memory(log: Log) -> None:
             hint="Entries were rewritten, or two copies went on separately; keep both "
             "checkpoints, they are the evidence.",
         )
+
+
+def _set_back_from(log: Log) -> int | None:
+    """How many entries the place has shown, where that is more than it has."""
+    note = log.engine.shown()
+    if not note:
+        return None
+    size = parse_checkpoint(parse_note(note).text).size
+    if size > log.size:
+        log.refresh()
+    return size if size > log.size else None
 
 
 def _grade(policy: TrustPolicy | None, found: Sequence[tuple[VerifierKey, int]]) -> tuple[str, str]:

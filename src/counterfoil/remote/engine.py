@@ -131,6 +131,10 @@ class SiteEngine:
         """Tell nothing: a site does not say."""
         return ""
 
+    def shown(self) -> bytes:
+        """Keep none besides: what was seen last is compared with each new checkpoint."""
+        return b""
+
     def split_view(self) -> SplitViewError | None:
         """Give what was kept when another history was shown, until it is moved away."""
         notes = self._memory.evidence()

@@ -115,6 +115,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "key",
             "size",
             "split_view",
+            "set_back_from",
             "waiting",
             "root",
             "grade",
