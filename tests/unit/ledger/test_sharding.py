@@ -14,6 +14,7 @@ from counterfoil.core.envelope import format_envelope, parse_envelope, sign_enve
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.receipt import format_receipt
 from counterfoil.core.shard import (
+    Handover,
     Takeover,
     check_carried,
     format_carried,
@@ -169,10 +170,10 @@ def test_only_the_log_itself_can_close_it(old):
     with cf.open(old) as ledger:
         signer = load_key(ledger.places.keys / "log.pem")
         for said, by in (
-            (handover_statement(ledger.origin, following.key, ledger.size + 1), following),
-            (handover_statement(ledger.origin, following.key, ledger.size + 7), signer),
-            (handover_statement("other.example/log", following.key, ledger.size + 3), signer),
-            (handover_statement(ledger.origin, following.key, ledger.size + 4), following),
+            (handover_statement(ledger.origin, Handover(following.key, None), ledger.size + 1), following),
+            (handover_statement(ledger.origin, Handover(following.key, None), ledger.size + 7), signer),
+            (handover_statement("other.example/log", Handover(following.key, None), ledger.size + 3), signer),
+            (handover_statement(ledger.origin, Handover(following.key, None), ledger.size + 4), following),
         ):
             ledger.append(format_envelope(sign_envelope(format_statement(said), by)))
             assert shard_after(ledger) is None
