@@ -169,13 +169,14 @@ def test_only_the_log_itself_can_close_it(old):
     following = generate_key("next.example/log", Algorithm.ED25519)
     with cf.open(old) as ledger:
         signer = load_key(ledger.places.keys / "log.pem")
-        for said, by in (
-            (handover_statement(ledger.origin, Handover(following.key, None), ledger.size + 1), following),
-            (handover_statement(ledger.origin, Handover(following.key, None), ledger.size + 7), signer),
-            (handover_statement("other.example/log", Handover(following.key, None), ledger.size + 3), signer),
-            (handover_statement(ledger.origin, Handover(following.key, None), ledger.size + 4), following),
+        said = Handover(following.key, None)
+        for statement, by in (
+            (handover_statement(ledger.origin, said, ledger.size + 1), following),
+            (handover_statement(ledger.origin, said, ledger.size + 7), signer),
+            (handover_statement("other.example/log", said, ledger.size + 3), signer),
+            (handover_statement(ledger.origin, said, ledger.size + 4), following),
         ):
-            ledger.append(format_envelope(sign_envelope(format_statement(said), by)))
+            ledger.append(format_envelope(sign_envelope(format_statement(statement), by)))
             assert shard_after(ledger) is None
     with cf.open(old) as ledger:
         ledger.append(b"it goes on")
