@@ -260,8 +260,8 @@ def _policies(log: Log, indices: Sequence[int], *, ended: bool) -> list[Found]:
         if last is None or not log.find(predicate=POLICY, subject=last):
             raise ConflictError(
                 f"{log.origin} ended without a word in it by which trust policy it is judged",
-                hint="Evidence of it holds by its own policy, and without later shards: hand that "
-                "out, and leave them out.",
+                hint="What it holds is judged by its own policy alone: leave later shards out, and "
+                "hand out its trust.toml; or leave this one out.",
             )
         digests = list(dict.fromkeys([*digests, last]))
     found = [log.find(predicate=POLICY, subject=digest) for digest in digests]
