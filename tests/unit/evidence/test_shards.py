@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from counterfoil.ledger import sharding
 from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.rotation import rotate_key
 from counterfoil.ledger.sharding import shard_after
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "sharded"
 
 
 def say_no(rows):
@@ -106,6 +109,14 @@ def years(tmp_path_factory):
                 part(first, approval, "approval"),
                 part(first, unrelated, "dataset"),
             )
+
+
+def test_golden_evidence_of_shards_verifies():
+    """What was handed out once holds by the policy that was handed out with it, for ever."""
+    verdict = cf.verify(GOLDEN / "decision.json", trust=GOLDEN / "trust.toml")
+    assert verdict.trusted
+    assert verdict.what == "decision 1 of model"
+    assert sum("2026-" in one and " said `" in one for one in verdict.proved) == 2
 
 
 def test_a_decision_of_an_ended_log_holds_by_the_newest_policy(years):
