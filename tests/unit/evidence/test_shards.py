@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,15 @@ import pytest
 
 import counterfoil as cf
 from counterfoil.core.canonical import format_json
-from counterfoil.core.checkpoint import Checkpoint, LogKeys, sign_checkpoint
-from counterfoil.core.envelope import format_envelope, sign_envelope
-from counterfoil.core.keys import Algorithm, Signer
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import Hash, leaf_hash, prove_inclusion, root_of
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.receipt import Receipt, format_receipt
-from counterfoil.core.shard import Handover, handover_of, handover_statement
-from counterfoil.core.statement import format_statement
 from counterfoil.core.succession import policy_statement
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.ledger import sharding
-from counterfoil.ledger.keyfiles import generate_key, load_key
+from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.rotation import rotate_key
 from counterfoil.ledger.sharding import shard_after
 
@@ -403,23 +400,21 @@ def test_hand_overs_as_they_were_first_written_are_read(ended):
         refuse(changed, following.policy.show(), match, cf.PolicyError)
 
 
-def test_a_hand_over_names_a_policy_by_a_digest_or_not_at_all():
-    """Anything else in its place is no hand-over, so the log goes on."""
-    signer = generate_key("old.example/log", Algorithm.ED25519)
-    following = generate_key("new.example/log", Algorithm.ED25519).key
-    keys = LogKeys(signer.key)
-    for policy, is_one in (
-        (None, True),
-        ("ab" * 32, True),
-        ("AB" * 32, False),
-        ("ab" * 31, False),
-        ("", False),
-    ):
-        said = handover_statement("old.example/log", Handover(following, policy), 1)
-        entry = format_envelope(sign_envelope(format_statement(said), signer))
-        found = handover_of(entry, keys, 1)
-        assert found == (Handover(following, policy) if is_one else None)
-        assert handover_of(entry, keys, 2) is None
+def test_the_newest_log_is_witnessed_as_the_policy_asks(ended):
+    """Where the ties lie at its beginning, too: one that too few cosigned is not enough."""
+    old, new = ended(sharding._policy_at_end)
+    with cf.open(old) as ledger, cf.open(new) as following:
+        policy = replace(following.policy.show(), quorum=1)
+        here = following.models.add(say_no, name="credit").decide([[1]])[0]
+        body = following.evidence.make(here, earlier=(ledger,)).body
+        before = ledger.evidence.make(ledger.decisions.show("credit", 0), later=(following,)).body
+    for made in (body, before):
+        assert cf.verify(format_json(made), trust=policy).trusted
+        links = copy.deepcopy(made["shards"])
+        *lines, cosigned, _ = links[0]["takeover"]["receipt"].split("\n")
+        assert cosigned.startswith("— witness.local ")
+        links[0]["takeover"]["receipt"] = "\n".join([*lines, ""])
+        refuse({**made, "shards": links}, policy, "witness", cf.PolicyError)
 
 
 def test_logs_that_do_not_follow_each_other_make_no_evidence(tmp_path):
