@@ -37,7 +37,7 @@ from counterfoil.ledger import sharding
 from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.rotation import rotate_key
-from counterfoil.ledger.sharding import carry_receipt, hand_over_to, shard_after
+from counterfoil.ledger.sharding import carry_receipt, hand_over_to, read_handover, shard_after
 
 
 @pytest.fixture
@@ -67,6 +67,18 @@ def test_a_closed_log_takes_nothing_more_and_says_where_to_go_on(old, new):
         ledger.audit()
     assert cf.verify(old).trusted
     assert cf.verify(new).trusted
+
+
+def test_the_hand_over_names_the_policy_in_force(old, tmp_path):
+    """That is the newest which the log shows, whatever this machine has adopted."""
+    with cf.open(old) as ledger:
+        adopted = ledger.places.trust.read_bytes()
+        ledger.policy.enforce()
+        newest = ledger.policy.show()
+        ledger.places.trust.write_bytes(adopted)
+        assert ledger.policy.show() != newest
+    with cf.open(old) as ledger, ledger.shard(tmp_path / "2027"):
+        assert read_handover(ledger).policy == newest.digest.hex()
 
 
 def test_the_new_log_begins_where_the_old_one_ended(old, new):
