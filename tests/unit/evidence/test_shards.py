@@ -405,7 +405,7 @@ def test_the_newest_log_is_witnessed_as_the_policy_asks(ended):
     old, new = ended(sharding._policy_at_end)
     with cf.open(old) as ledger, cf.open(new) as following:
         policy = replace(following.policy.show(), quorum=1)
-        here = following.models.add(say_no, name="credit").decide([[1]])[0]
+        here = following.models.add(say_yes, name="other").decide([[1]])[0]
         body = following.evidence.make(here, earlier=(ledger,)).body
         before = ledger.evidence.make(ledger.decisions.show("credit", 0), later=(following,)).body
     for made in (body, before):
