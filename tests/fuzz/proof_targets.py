@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -24,9 +25,10 @@ from counterfoil.errors import FormatError
 from counterfoil.evidence.anchor import check_anchor
 from counterfoil.evidence.anything import verify
 from counterfoil.evidence.clearance import check_model
-from counterfoil.evidence.evidence import _digests
 from counterfoil.evidence.logged import Logged, common_checkpoint, read_logged
+from counterfoil.evidence.logs import read_logs
 from counterfoil.evidence.page import check_page, format_page, parse_page
+from counterfoil.evidence.shards import data_digests
 from counterfoil.evidence.stamp import check_stamps
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import verify_evidence
@@ -50,7 +52,7 @@ def page() -> bytes:
 @cache
 def logged() -> tuple[Logged, ...]:
     """The letter's statements, checked."""
-    return tuple(read_logged(evidence(), seeds.LOG.key, judge()))
+    return tuple(read_logged(evidence(), read_logs(evidence(), judge()), judge()))
 
 
 def tell(verdict: Verdict) -> None:
@@ -113,7 +115,7 @@ def take_judged(data: bytes) -> None:
         evaluate_stage(judge(), "production", subject, heard, model_format="skops", now=NOW)
         evaluate_data(judge(), "credit-scoring", subject, heard, now=NOW)
     role = short_predicate(statement.predicate_type)
-    more = Logged(role, 4, signed, statement, logged()[0].checkpoint, b"", logged()[0].grade)
+    more = replace(logged()[0], role=role, index=4, envelope=signed, statement=statement)
     check_model(facts(), (*logged(), more), 6, history)
 
 
@@ -121,7 +123,7 @@ def take_said(data: bytes) -> None:
     """What our own code reads out of statements that others may have made."""
     statement = parse_statement(data)
     said = statement.predicate
-    size_of(said), cost_of(said), stated_types(statement), _digests(said.get("trained_on"))
+    size_of(said), cost_of(said), stated_types(statement), data_digests(said.get("trained_on"))
     short_predicate(statement.predicate_type)
     if "policy" in said:
         policy_of(statement)
@@ -140,7 +142,7 @@ def stamped() -> tuple[dict[str, Any], tuple[Logged, ...], TrustPolicy]:
     policy = parse_policy(seeds.stamped("trust.toml"))
     found = parse_json(seeds.stamped("renewed.json"))
     assert isinstance(found, dict)
-    return found, tuple(read_logged(found, policy.log.keys, policy)), policy
+    return found, tuple(read_logged(found, read_logs(found, policy), policy)), policy
 
 
 def take_stamps(data: bytes) -> None:
@@ -180,6 +182,27 @@ def take_stamped_evidence(data: bytes) -> None:
     tell(verify_evidence(data, stamped()[2], now=STAMPED_NOW))
 
 
+@cache
+def sharded() -> tuple[dict[str, Any], TrustPolicy]:
+    """Evidence of three shards, and the policy of the newest."""
+    found = parse_json(seeds.sharded("decision.json"))
+    assert isinstance(found, dict)
+    return found, parse_policy(seeds.sharded("trust.toml"))
+
+
+def take_shards(data: bytes) -> None:
+    """What ties the shards of an evidence file together."""
+    found, policy = sharded()
+    logs = read_logs({**found, "shards": parse_json(data)}, policy)
+    assert logs.own in logs.shards
+    assert logs.newest.keys == policy.log.keys
+
+
+def take_sharded_evidence(data: bytes) -> None:
+    """An evidence file of version 4, whole."""
+    tell(verify_evidence(data, sharded()[1], now=NOW))
+
+
 def take_row(data: bytes) -> None:
     subject, disclosures = parse_row(data)
     assert format_row(subject, disclosures) == data
@@ -189,6 +212,7 @@ TARGETS = (
     Target("page", take_page, lambda: (page(),), covers=(parse_page,), tries=100),
     Target("anchor", take_anchor, lambda: (format_json(evidence()["anchor"]),), "json"),
     Target("stamps", take_stamps, lambda: [format_json(stamped()[0]["stamps"])], "json", tries=400),
+    Target("shards", take_shards, lambda: [format_json(sharded()[0]["shards"])], "json", tries=400),
     Target(
         "timestamp",
         take_timestamp,
@@ -267,6 +291,14 @@ TARGETS = (
         "stamped-evidence",
         take_stamped_evidence,
         lambda: [seeds.stamped("renewed.json")],
+        "json",
+        tries=100,
+        flow=True,
+    ),
+    Target(
+        "sharded-evidence",
+        take_sharded_evidence,
+        lambda: [seeds.sharded("decision.json")],
         "json",
         tries=100,
         flow=True,

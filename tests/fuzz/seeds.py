@@ -207,6 +207,11 @@ def letter(name: str) -> bytes:
     return (GOLDEN / "evidence" / name).read_bytes()
 
 
+def sharded(name: str) -> bytes:
+    """What `tests/golden/sharded` made: evidence of several shards, or the policy for it."""
+    return (GOLDEN / "sharded" / name).read_bytes()
+
+
 def stamped(name: str) -> bytes:
     """What `tests/golden/stamped` made: evidence with time-stamps, or the policy for them."""
     return (GOLDEN / "stamped" / name).read_bytes()

@@ -366,3 +366,30 @@ def test_stamped_evidence_of_version_3_verifies_for_ever():
     assert any("renewed once" in one for one in verdict.proved)
     later = cf.verify(GOLDEN / "renewed.json", trust=GOLDEN / "trust.toml", now=now + 365 * DAY_S)
     assert later.grades == ("self-witnessed",)
+
+
+def test_a_stamp_of_the_newest_shard_covers_what_ended_before(
+    ledger, batch, verify, tmp_path, clock
+):
+    """Its beginning names their ends: a stamp of any size of it says by when they were so."""
+    assert len(batch) == 2
+    authorities = ledger.policy.show().authorities
+    ledger.close()
+    with cf.open(ledger.folder, clock=clock) as old:
+        old.shard(tmp_path / "next", despite_records=True).close()
+    with cf.open(ledger.folder) as old, cf.open(tmp_path / "next", clock=clock) as new:
+        new.policy.adopt(new.policy.show().followed_by(authorities=authorities))
+        (made,) = stamp_log(new).made
+        new.append(b"more")
+        evidence = old.evidence.make(old.decisions.show("model", 1), later=(new,))
+        newest = new.policy.show()
+    body = json.loads(json.dumps(evidence.body))
+    jsonschema.validate(body, SCHEMA)
+    verdict = verify(body, trust=newest)
+    assert verdict.grades == ("time-stamped",)
+    assert any(f"existed by {format_instant(made.stamp.time)}" in one for one in verdict.proved)
+    del body["stamps"]
+    assert verify(body, trust=newest).grades == ("self-witnessed",)
+    body["stamps"] = []
+    with pytest.raises(cf.FormatError, match="`stamps`"):
+        verify(body, trust=newest)

@@ -12,6 +12,7 @@ from ending import end_at
 from typer.testing import CliRunner
 
 import counterfoil as cf
+from counterfoil import front
 from counterfoil.cli import app
 from counterfoil.cluster import state
 from counterfoil.core.checkpoint import Checkpoint
@@ -20,7 +21,7 @@ from counterfoil.core.shard import check_carried, takeover_of
 from counterfoil.errors import ConflictError
 from counterfoil.front import move_log
 from counterfoil.ledger.rotation import rotate_key
-from counterfoil.ledger.sharding import carry_receipt, hand_over_to, shard_after
+from counterfoil.ledger.sharding import carry_receipt, hand_over_to, read_handover, shard_after
 from counterfoil.ledger.treestore import TreeStore
 
 MOST_STEPS = 40
@@ -74,6 +75,55 @@ def test_a_log_goes_on_anywhere(make_store, fill, before, after, tmp_path):
         ledger.shard(tmp_path / "another").close()
     assert cf.verify(old).trusted
     assert cf.verify(new).trusted
+
+
+def say_no(rows):
+    return ["no" for _ in rows]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("embedded", "postgres-files"), ("postgres-files", "embedded"), ("postgres-s3",) * 2],
+)
+def test_evidence_reaches_across(make_store, before, after, tmp_path):
+    """Wherever the shards live: the hand-over names the policy in force, and letters hold by it."""
+    old, new = make_store(before).location, make_store(after).location
+    with cf.init(old, organisation="Northbank") as ledger:
+        ledger.models.add(say_no, name="credit").decide([[1]])
+        ledger.policy.enforce()
+    with cf.open(old) as ledger, ledger.shard(new, despite_records=True) as following:
+        assert read_handover(ledger).policy == ledger.policy.show().digest.hex()
+        made = following.models.add(say_no, name="credit").decide([[2]])[0]
+        later = following.evidence.make(made, earlier=(ledger,))
+        moved = tmp_path / "moved"
+        move_log(old, moved)
+        with cf.open(moved) as put_away:
+            decided = put_away.decisions.show("credit", 0)
+            earlier = put_away.evidence.make(decided, later=(following,))
+        policy = following.policy.show()
+    for evidence in (earlier, later):
+        verdict = cf.verify(evidence, trust=policy)
+        assert verdict.trusted
+        assert any(ledger.origin in said for said in verdict.proved)
+
+
+def test_a_policy_adopted_meanwhile_is_the_one_that_is_named(make_store, fill, monkeypatch):
+    """Another server that has adopted one just before the end is not passed over."""
+    old, new = fill(make_store("postgres-files").location), make_store("postgres-files").location
+    hand_over = front.hand_over_to
+
+    def adopt_first(ledger, following):
+        with cf.open(old) as other:
+            other.policy.enforce()
+        hand_over(ledger, following)
+
+    monkeypatch.setattr(front, "hand_over_to", adopt_first)
+    with cf.open(old) as ledger:
+        first = ledger.policy.show()
+        ledger.shard(new).close()
+        named = read_handover(ledger).policy
+    with cf.open(old) as ledger:
+        assert named == ledger.policy.show().digest.hex() != first.digest.hex()
 
 
 def test_every_server_is_told_where_it_goes_on(make_store, fill):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,23 @@ Withhold = Annotated[
     typer.Option(metavar="FIELD", help="A field not to disclose, such as inputs; may be repeated."),
 ]
 
+Earlier = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from",
+        metavar="PATH",
+        help="An earlier shard, for what was said there of the model; repeat it, oldest first.",
+    ),
+]
+Later = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--to",
+        metavar="PATH",
+        help="The ledger that goes on, by whose policy it is to hold; repeat it, oldest first.",
+    ),
+]
+
 
 @verb(app, "make", "counterfoil evidence make credit 17 --out 17.html")
 def make(
@@ -35,16 +53,26 @@ def make(
     *,
     out: Out = None,
     withhold: Withhold = None,
+    earlier: Earlier = None,
+    later: Later = None,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
     """Write the letter about a decision, with its proof inside."""
     path = Path(f"{index}.html") if out is None else out
     files.check_new(path)
-    with counterfoil.open(ledger) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(counterfoil.open(ledger))
+        before, since = (
+            [stack.enter_context(counterfoil.open(one)) for one in places or ()]
+            for places in (earlier, later)
+        )
         decision = opened.decisions.show(system, index)
-        evidence = opened.evidence.make(decision, withhold=tuple(withhold or ()))
-        silent = ledgers.read_status(opened).silent
+        evidence = opened.evidence.make(
+            decision, withhold=tuple(withhold or ()), earlier=before, later=since
+        )
+        logs = [one.origin for one in (*before, opened, *since)]
+        silent = ledgers.read_status(since[-1] if since else opened).silent
     evidence.save(path)
     said: Any = evidence.body["statements"]
     withheld = [name for name in decision.values if name not in evidence.facts]
@@ -55,6 +83,7 @@ def make(
             "system": decision.system,
             "index": decision.index,
             "statements": len(said),
+            "logs": logs,
             "disclosed": list(evidence.facts),
             "withheld": withheld,
             "silent": list(silent),
@@ -64,6 +93,7 @@ def make(
             {
                 "rests on": output.count(len(said), "statement"),
                 "withheld": ", ".join(withheld) or None,
+                "shards": ", ".join(logs) if len(logs) > 1 else None,
                 "not cosigned": f"by {', '.join(silent)}; to have it so: counterfoil log cosign, "
                 "then make it again"
                 if silent

@@ -8,11 +8,16 @@ keys. So a proof reaches across: the entry is under the old log's final root, an
 the takeover, which is under the new log's. Who verifies knows only the newest log.
 
     carried = {receipt, takeovers: [{entry, receipt}, …]}      oldest takeover first
+    links   = [{handover: {entry, receipt}, takeover: {entry, receipt}}, …]
+
+Where more than that an entry was there has to be known, as in an evidence file, a link has the
+handover, too: it names the trust policy by which the old log is judged, and the one log that goes
+on after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -37,7 +42,7 @@ HANDOVER, TAKEOVER = "handover", "takeover"
 """Short names of the two predicates."""
 
 MAX_SHARDS = 64
-"""Hand-overs that a carried receipt reaches across: a shard a year for a lifetime."""
+"""Hand-overs that a proof reaches across: a shard a year for a lifetime."""
 
 MAX_CARRIED_BYTES = 8 << 20
 """Longest carried receipt that is read."""
@@ -45,6 +50,20 @@ MAX_CARRIED_BYTES = 8 << 20
 _FORMAT = "carried-receipt/v1"
 CARRIED_HEAD = f'{{"counterfoil":"{_FORMAT}"'.encode()
 """How a carried receipt begins: its form is canonical."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What the last entry of a log says.
+
+    Args:
+        following: Key of the log that goes on; its name is that one's origin.
+        policy: SHA-256, in hex, of the trust policy that was in force at the end; None if nobody
+            says, as in the first ones that were written.
+    """
+
+    following: VerifierKey
+    policy: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,36 @@ class Takeover:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """What ties a log to the one after it: an entry of each, with its receipt as text.
+
+    Args:
+        handover: The older one's last.
+        takeover: The newer one's first.
+    """
+
+    handover: tuple[bytes, bytes]
+    takeover: tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A log that is shown to be one of several that follow each other.
+
+    Args:
+        keys: Its own.
+        checkpoint: What its receipts have to lead to: its end; of the newest, where it was when
+            the links were made. None if that is not said.
+        policy: SHA-256, in hex, of the trust policy that its hand-over names; None if it names
+            none, and of the newest.
+    """
+
+    keys: LogKeys
+    checkpoint: Checkpoint | None = None
+    policy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
     """A receipt, and what carries it into a newer shard.
 
@@ -75,17 +124,19 @@ class Carried:
     takeovers: tuple[tuple[bytes, bytes], ...]
 
 
-def handover_statement(origin: str, following: VerifierKey, size: int) -> Statement:
-    """Say that a log ends with this entry, and where it goes on.
+def handover_statement(origin: str, handover: Handover, size: int) -> Statement:
+    """Say that a log ends with this entry, and where it goes on; `handover_of` is the inverse.
 
     Args:
         origin: Of the log that ends.
-        following: Key of the next log; its name is that one's origin.
+        handover: What is said.
         size: Entries of the log that ends, this one included.
     """
-    vkey = format_vkey(following)
-    subject = Subject(following.name, {SHA256: sha256(vkey.encode()).hexdigest()})
+    vkey = format_vkey(handover.following)
+    subject = Subject(handover.following.name, {SHA256: sha256(vkey.encode()).hexdigest()})
     body: dict[str, JsonValue] = {"log": origin, "next": vkey, "size": size}
+    if handover.policy is not None:
+        body["policy"] = handover.policy
     return Statement((subject,), predicate_type(HANDOVER), body)
 
 
@@ -103,8 +154,8 @@ def takeover_statement(takeover: Takeover) -> Statement:
     return Statement((subject,), predicate_type(TAKEOVER), body)
 
 
-def following_key(entry: bytes, keys: LogKeys, size: int) -> VerifierKey | None:
-    """Give the key of the log that goes on after this entry, if it is a hand-over.
+def handover_of(entry: bytes, keys: LogKeys, size: int) -> Handover | None:
+    """Read where a log goes on after this entry, if it is a hand-over.
 
     Anything may stand in a log: it is one only where the log's own key has signed it.
 
@@ -116,13 +167,17 @@ def following_key(entry: bytes, keys: LogKeys, size: int) -> VerifierKey | None:
     try:
         envelope = parse_envelope(entry)
         statement = parse_statement(envelope.in_toto)
-        following = parse_vkey(str(statement.predicate.get("next")))
-        if statement != handover_statement(keys.name, following, size):
+        body = statement.predicate
+        policy = None
+        if "policy" in body:
+            policy = parse_hex(str(body["policy"]), "policy of a handover", size=32).hex()
+        handover = Handover(parse_vkey(str(body.get("next"))), policy)
+        if statement != handover_statement(keys.name, handover, size):
             return None
         check_envelope(envelope, keys.all)
     except (FormatError, SignatureError):
         return None
-    return following
+    return handover
 
 
 def takeover_of(envelope: Envelope, keys: LogKeys) -> Takeover:
@@ -174,21 +229,54 @@ def check_carried(entry: bytes, carried: Carried, keys: LogKeys) -> tuple[Checkp
     """
     ended: Checkpoint | None = None
     covering: list[Checkpoint] = []
-    for takeover_entry, text in reversed(carried.takeovers):
-        receipt = parse_receipt(text)
-        checkpoint = check_receipt(takeover_entry, receipt, keys)
-        if receipt.index:
-            raise ProofError(
-                f"a takeover stands at entry {receipt.index}",
-                hint="It is the first entry of its log, or none.",
-            )
-        _check_end(checkpoint, ended)
+    for step in reversed(carried.takeovers):
+        checkpoint, takeover = _check_takeover(step, keys, ended)
         covering.append(checkpoint)
-        takeover = takeover_of(parse_envelope(takeover_entry), keys)
         keys, ended = takeover.keys, takeover.checkpoint
     checkpoint = check_receipt(entry, parse_receipt(carried.receipt), keys)
     _check_end(checkpoint, ended)
     return (checkpoint, *reversed(covering))
+
+
+def check_links(links: Sequence[Link], keys: LogKeys) -> tuple[Shard, ...]:
+    """Check that logs follow each other, each by the word of both, up to one whose keys are known.
+
+    A log that ended goes on as one other only: its last entry, under the root that the other names,
+    says as which.
+
+    Args:
+        links: Oldest first.
+        keys: Of the newest log.
+
+    Returns:
+        All of the logs, oldest first.
+
+    Raises:
+        FormatError: a part is malformed.
+        SignatureError: a checkpoint or a takeover is not by whom it has to be.
+        ProofError: a path leads elsewhere, a checkpoint is not the end that is named, or a log
+            goes on as another one.
+    """
+    newest, ended, policy = keys, None, None
+    shards: list[Shard] = []
+    for link in reversed(links):
+        checkpoint, takeover = _check_takeover(link.takeover, keys, ended)
+        shards.append(Shard(keys, checkpoint, policy))
+        said = _check_handover(link.handover, takeover)
+        if said.following not in keys.all:
+            raise ProofError(
+                f"{shown(takeover.keys.name)} goes on as {shown(said.following.label)}, and not as "
+                f"{shown(keys.label)}",
+                hint="A log has one shard after it; ask for the file again.",
+            )
+        keys, ended, policy = takeover.keys, takeover.checkpoint, said.policy
+    shards.append(Shard(keys, ended, policy))
+    if len({shard.keys.name for shard in shards}) != len(shards):
+        raise ProofError(
+            f"one log comes twice among those before {shown(newest.name)}",
+            hint="Each shard has an origin of its own; ask for the file again.",
+        )
+    return tuple(reversed(shards))
 
 
 def format_carried(carried: Carried) -> bytes:
@@ -218,6 +306,37 @@ def parse_carried(data: bytes) -> Carried:
         } if not rest and 1 <= len(takeovers) <= MAX_SHARDS:
             return Carried(receipt.encode(), tuple(map(_read_step, takeovers)))
     raise _no_carried()
+
+
+def _check_takeover(
+    step: tuple[bytes, bytes], keys: LogKeys, ended: Checkpoint | None
+) -> tuple[Checkpoint, Takeover]:
+    """Check that a log begins with this entry; if it has ended, by the receipt at its end."""
+    entry, text = step
+    receipt = parse_receipt(text)
+    checkpoint = check_receipt(entry, receipt, keys)
+    if receipt.index:
+        raise ProofError(
+            f"a takeover stands at entry {receipt.index}",
+            hint="It is the first entry of its log, or none.",
+        )
+    _check_end(checkpoint, ended)
+    return checkpoint, takeover_of(parse_envelope(entry), keys)
+
+
+def _check_handover(step: tuple[bytes, bytes], takeover: Takeover) -> Handover:
+    """Check that a log which was taken over ended with this entry."""
+    entry, text = step
+    receipt = parse_receipt(text)
+    checkpoint = check_receipt(entry, receipt, takeover.keys)
+    _check_end(checkpoint, takeover.checkpoint)
+    said = handover_of(entry, takeover.keys, checkpoint.size)
+    if said is None or receipt.index != checkpoint.size - 1:
+        raise ProofError(
+            f"entry {receipt.index} of {shown(checkpoint.origin)} is not its hand-over",
+            hint="That is the last entry of a log, or none.",
+        )
+    return said
 
 
 def _check_end(checkpoint: Checkpoint, ended: Checkpoint | None) -> None:

@@ -192,11 +192,7 @@ def policy_history(trusted: TrustPolicy, stated: Iterable[tuple[int, Envelope]])
         stated: Index and envelope of `policy` statements of the log.
     """
     known = sorted(stated, key=lambda statement: statement[0])
-    policies: dict[str, TrustPolicy] = {}
-    for _, envelope in known:
-        with suppress(FormatError):
-            found = policy_of(parse_statement(envelope.in_toto))
-            policies.setdefault(found.digest.hex(), found)
+    policies = policies_by_digest(known)
     starts = [-1, *(one.until_index - 1 for one in trusted.predecessors)]
     steps: list[tuple[int, TrustPolicy | None]] = [
         (start, policies.get(one.digest))
@@ -211,6 +207,16 @@ def policy_history(trusted: TrustPolicy, stated: Iterable[tuple[int, Envelope]])
                 newest = following
                 steps.append((at, newest))
     return PolicyHistory(tuple(steps))
+
+
+def policies_by_digest(stated: Iterable[tuple[int, Envelope]]) -> dict[str, TrustPolicy]:
+    """Read the policies in statements, by their SHA-256 in hex; what is no policy is left out."""
+    policies: dict[str, TrustPolicy] = {}
+    for _, envelope in stated:
+        with suppress(FormatError):
+            found = policy_of(parse_statement(envelope.in_toto))
+            policies.setdefault(found.digest.hex(), found)
+    return policies
 
 
 def follow(old: TrustPolicy, new: TrustPolicy, index: int) -> TrustPolicy:

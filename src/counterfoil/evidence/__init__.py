@@ -3,6 +3,8 @@
 evidence   collecting what one decision rests on    verify       checking it, offline
 verdict    what a verification found, in words      difference   which visible figure differs
 confirmed  who outside confirms a log, and its grades
+logs       one log or several shards                 shards       what is shown of the others
+logged     the statements, each in its log
 page       letter and proof in one HTML file        page_v1, letter_v1   how version 1 looks
 markup     text that cannot become anything else    proof        the machine-readable half
 """

@@ -21,7 +21,7 @@ from counterfoil.core.quorum import Grade, is_outside
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.core.toml import Table
 from counterfoil.evidence.finding import Finding
-from counterfoil.evidence.logged import malformed
+from counterfoil.evidence.logs import malformed
 from counterfoil.ledger.log import Log
 
 if TYPE_CHECKING:

@@ -395,7 +395,7 @@ def _origin_of(data: bytes) -> str:
     is_page = data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
     evidence = parse_page(data) if is_page else parse_json(data, what="the evidence file")
     match evidence:
-        case {"log": {"origin": str(origin)}}:
+        case {"newest": {"origin": str(origin)}} | {"log": {"origin": str(origin)}}:
             return origin
     raise FormatError("this is no evidence file", hint="It does not name its log.")
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from counterfoil.core.checkpoint import open_checkpoint
-from counterfoil.core.cosignature import find_cosignatures
-from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.core.quorum import Grade, check_quorum
+from counterfoil.core.quorum import Grade
 from counterfoil.core.testimony import is_confirmation
 from counterfoil.evidence.anchor import check_anchor, collect_anchor
-from counterfoil.evidence.finding import Finding, reached, views
+from counterfoil.evidence.finding import Finding, reached, views, weigh_cosignatures
 from counterfoil.evidence.stamp import check_stamps, collect_stamps
 from counterfoil.ledger.log import Log
 
@@ -56,7 +54,7 @@ def confirm_checkpoint(note: bytes, policy: TrustPolicy | None) -> Confirmation:
         PolicyError: fewer than the policy's quorum.
         SignatureError: a line in the name of a witness is false.
     """
-    return Confirmation(reached((_cosigned(note, policy),), 0, ()))
+    return Confirmation(reached((weigh_cosignatures(note, policy),), 0, ()))
 
 
 def confirm_log(log: Log, policy: TrustPolicy | None, index: int, now: float) -> Confirmation:
@@ -71,9 +69,9 @@ def confirm_log(log: Log, policy: TrustPolicy | None, index: int, now: float) ->
     Raises:
         As `confirm_checkpoint`, `check_stamps` and `check_anchor`.
     """
-    cosigned = _cosigned(log.checkpoint, policy)
+    grade = weigh_cosignatures(log.checkpoint, policy)
     if policy is None:
-        return Confirmation(reached((cosigned,), index, ()))
+        return Confirmation(reached((grade,), index, ()))
     checkpoint = open_checkpoint(log.checkpoint, policy.log.keys)
     findings: list[Finding] = []
     stamps = collect_stamps(log, policy, index)
@@ -86,7 +84,7 @@ def confirm_log(log: Log, policy: TrustPolicy | None, index: int, now: float) ->
         findings.append(check_anchor(anchor, checkpoint, policy, None))
     elif policy.chain is not None:
         findings.append(Finding(not_checked=("The chain: no anchor here covers this.",)))
-    return Confirmation(reached((cosigned,), index, findings), tuple(findings))
+    return Confirmation(reached((grade,), index, findings), tuple(findings))
 
 
 def grade_log(log: Log, policy: TrustPolicy | None, now: float) -> tuple[str, ...]:
@@ -101,9 +99,3 @@ def grade_log(log: Log, policy: TrustPolicy | None, now: float) -> tuple[str, ..
 def newest_said(log: Log) -> int:
     """Give the index of the newest entry that says more than who confirmed the log; 0 if none."""
     return next((at for at in range(log.size - 1, -1, -1) if not is_confirmation(log.entry(at))), 0)
-
-
-def _cosigned(note: bytes, policy: TrustPolicy | None) -> Grade:
-    if policy is None:
-        return Grade.SELF_WITNESSED
-    return check_quorum(policy, find_cosignatures(parse_note(note), policy.witness_keys))

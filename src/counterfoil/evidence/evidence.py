@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,13 +18,17 @@ from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import format_base64
 from counterfoil.decisions.decisions import Decision
 from counterfoil.decisions.stream import DecisionStream
-from counterfoil.errors import FormatError
+from counterfoil.errors import ConflictError, FormatError
 from counterfoil.evidence.anchor import collect_anchor
+from counterfoil.evidence.logged import MAX_STATEMENTS
+from counterfoil.evidence.logs import shards_to_json
 from counterfoil.evidence.page import format_page
+from counterfoil.evidence.shards import data_digests, model_digest
 from counterfoil.evidence.stamp import collect_stamps
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.reading import Found
+from counterfoil.ledger.sharding import link_shards, read_handover
 from counterfoil.ledger.trust import Trust, heard_in
 
 EVIDENCE_FORMAT = "evidence/v1"
@@ -32,6 +36,8 @@ ANCHORED_FORMAT = "evidence/v2"
 """The same with an anchor: who knows version 1 only must not pass over one."""
 STAMPED_FORMAT = "evidence/v3"
 """The same with time-stamps, and perhaps an anchor."""
+SHARDED_FORMAT = "evidence/v4"
+"""Of several shards of a log, perhaps with an anchor or time-stamps of the newest."""
 
 MODEL_ROLES = (
     "model",
@@ -43,6 +49,9 @@ MODEL_ROLES = (
     "promotion",
     "revocation",
 )
+
+
+DATA_ROLES = ("dataset", "clearance", "refusal", "revocation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +103,29 @@ class Evidence:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def make(self, decision: Decision, *, withhold: Sequence[str] = ()) -> EvidenceFile:
+    def make(
+        self,
+        decision: Decision,
+        *,
+        withhold: Sequence[str] = (),
+        earlier: Sequence[Log] = (),
+        later: Sequence[Log] = (),
+    ) -> EvidenceFile:
         """Collect what a decision rests on.
 
         Args:
             decision: As recorded.
             withhold: Fields not to disclose; they are listed as withheld.
+            earlier: Shards before this log, oldest first, from which to take what was said of the
+                model and its data.
+            later: Shards since this log ended, oldest first, by the policy of whose last the file
+                is to hold.
 
         Raises:
-            FormatError: `withhold` names no field, or the decision is in no batch yet.
+            ConflictError: these shards do not follow each other, or one of them with parts of the
+                file does not say by which policy it is judged.
+            FormatError: `withhold` names no field, the decision is in no batch yet, or there is too
+                much for one file.
             UnavailableError: it was erased.
             VerificationError: what is stored is not what the log has a batch of.
         """
@@ -136,11 +159,27 @@ class Evidence:
             check_inclusion(record_leaf(record), decision.index, batch.size, path, batch.root)
         finally:
             stream.close()
-        behind = [("stream", declared), ("batch", covering[0]), *self._behind(decision)]
-        judged = [found.index for _, found in behind if found.index <= covering[0].index]
-        behind += [(POLICY, found) for found in self._policies(judged)]
-        statements = [self._statement(role, found) for role, found in behind]
-        policy = Trust(log).show()
+        logs = (*earlier, log, *later)
+        links = link_shards(logs)
+        own = [("stream", declared), ("batch", covering[0])]
+        behind = _behind((*earlier, log), decision)
+        behind[-1] = own + behind[-1]
+        statements: list[JsonValue] = []
+        # Those of the log itself come first, as they do where it is alone.
+        for one, parts in reversed(list(zip(logs, behind, strict=False))):
+            # What came after the decision is judged by nobody.
+            judged = [f.index for _, f in parts if one is not log or f.index <= covering[0].index]
+            ended = one is not logs[-1]
+            parts += [(POLICY, found) for found in _policies(one, judged, ended=ended)]
+            where: dict[str, JsonValue] = {} if one is log else {"log": one.origin}
+            statements += [_statement(one, role, found) | where for role, found in parts]
+        if len(statements) > MAX_STATEMENTS:
+            raise FormatError(
+                f"this rests on {len(statements)} statements, and a file holds {MAX_STATEMENTS}",
+                hint="Leave earlier shards out.",
+            )
+        newest = logs[-1]
+        policy = Trust(newest).show()
         shown = {
             name: text for name, text in zip(fields, texts, strict=True) if name not in withhold
         }
@@ -158,69 +197,85 @@ class Evidence:
                 "root": format_base64(batch.root),
             },
             "disclosures": disclosures,
-            "statements": list(statements),
+            "statements": statements,
         }
-        anchor = collect_anchor(log, policy.chain, covering[0].index)
+        # What covers the beginning of the newest log covers the ends of those before it.
+        place = 0 if later else covering[0].index
+        anchor = collect_anchor(newest, policy.chain, place)
         if anchor is not None:
             body |= {"counterfoil": ANCHORED_FORMAT, "anchor": anchor}
-        stamps = collect_stamps(log, policy, covering[0].index)
+        stamps = collect_stamps(newest, policy, place)
         if stamps:
             body |= {"counterfoil": STAMPED_FORMAT, "stamps": stamps}
+        if links:
+            body |= {"counterfoil": SHARDED_FORMAT, **shards_to_json(links, newest.keys)}
         facts = {name: decision.values[name] for name in shown}
         return EvidenceFile(body, facts)
 
-    def _policies(self, indices: Sequence[int]) -> list[Found]:
-        """Find the policies that judge statements at these indices, and those in between."""
-        steps = Trust(self._log).history().steps
-        ends = [start for start, _ in steps[1:]] + [max(indices)]
-        digests = [
-            policy.digest.hex()
-            for (start, policy), end in zip(steps, ends, strict=True)
-            if policy is not None and start < max(indices) and min(indices) <= end
-        ]
-        found = [self._log.find(predicate=POLICY, subject=digest) for digest in digests]
-        return [stated[0] for stated in found if stated]
 
-    def _behind(self, decision: Decision) -> list[tuple[str, Found]]:
-        """Collect the statements about the model that decided and the data it was trained on."""
-        output = decision.values.get("output")
-        model = output.get("model") if isinstance(output, dict) else None
-        digest = model.get("digest") if isinstance(model, dict) else None
-        if not isinstance(digest, str):
-            return []
-        about_model = self._log.find(subject=digest)
-        statements: list[tuple[str, Found]] = []
-        data: list[str] = []
-        for found in about_model:
-            role = short_predicate(found.statement.predicate_type)
-            if role in MODEL_ROLES:
-                statements.append((role, found))
-            if role == "model":
-                data += _digests(found.statement.predicate.get("trained_on"))
-        for digest in dict.fromkeys(data):
-            for found in self._log.find(subject=digest):
-                role = short_predicate(found.statement.predicate_type)
-                if role in {"dataset", "clearance", "refusal", "revocation"}:
-                    statements.append((role, found))
-        return statements
-
-    def _statement(self, role: str, found: Found) -> JsonValue:
-        entry = self._log.entry(found.index)
-        statement: dict[str, JsonValue] = {
-            "role": role,
-            "entry": format_base64(entry),
-            "receipt": format_receipt(self._log.receipt(found.index)).decode(),
-        }
-        beside = self._log.resolve(entry)
-        if beside != entry:
-            statement["beside"] = format_base64(beside)
-        return statement
-
-
-def _digests(trained_on: JsonValue) -> list[str]:
-    digests = [
-        one.get("digest")
-        for one in (trained_on if isinstance(trained_on, list) else [])
-        if isinstance(one, dict)
+def _behind(logs: Sequence[Log], decision: Decision) -> list[list[tuple[str, Found]]]:
+    """Collect, from each log, what was said of the model that decided and its data."""
+    digest = model_digest(decision.values)
+    if digest is None:
+        return [[] for _ in logs]
+    said = [_said(log, digest, MODEL_ROLES) for log in logs]
+    models = [found for one in said for role, found in one if role == "model"]
+    data = [data_digests(found.statement.predicate.get("trained_on")) for found in models]
+    names = dict.fromkeys(name for digests in data for name in digests)
+    return [
+        one + [each for name in names for each in _said(log, name, DATA_ROLES)]
+        for log, one in zip(logs, said, strict=True)
     ]
-    return [digest for digest in digests if isinstance(digest, str)]
+
+
+def _said(log: Log, digest: str, roles: Collection[str]) -> list[tuple[str, Found]]:
+    found = log.find(subject=digest)
+    said = [(short_predicate(one.statement.predicate_type), one) for one in found]
+    return [(role, one) for role, one in said if role in roles]
+
+
+def _policies(log: Log, indices: Sequence[int], *, ended: bool) -> list[Found]:
+    """Find the policies that judge statements at these indices, and those in between.
+
+    Args:
+        log: Where they stand.
+        indices: Of the statements.
+        ended: Whether the log is judged by the policy that its hand-over names: that one, too.
+
+    Raises:
+        ConflictError: it names none, or one that is not in the log.
+    """
+    if not indices:
+        return []
+    steps = Trust(log).history().steps
+    ends = [start for start, _ in steps[1:]] + [max(indices)]
+    digests = [
+        policy.digest.hex()
+        for (start, policy), end in zip(steps, ends, strict=True)
+        if policy is not None and start < max(indices) and min(indices) <= end
+    ]
+    if ended:
+        handover = read_handover(log)
+        last = None if handover is None else handover.policy
+        if last is None or not log.find(predicate=POLICY, subject=last):
+            raise ConflictError(
+                f"{log.origin} ended without a word in it by which trust policy it is judged",
+                hint="What it holds is judged by its own policy alone: leave later shards out, and "
+                "hand out its trust.toml; or leave this one out.",
+            )
+        digests = list(dict.fromkeys([*digests, last]))
+    found = [log.find(predicate=POLICY, subject=digest) for digest in digests]
+    return [stated[0] for stated in found if stated]
+
+
+def _statement(log: Log, role: str, found: Found) -> dict[str, JsonValue]:
+    entry = log.entry(found.index)
+    statement: dict[str, JsonValue] = {
+        "role": role,
+        "entry": format_base64(entry),
+        "receipt": format_receipt(log.receipt(found.index)).decode(),
+    }
+    beside = log.resolve(entry)
+    if beside != entry:
+        statement["beside"] = format_base64(beside)
+    return statement

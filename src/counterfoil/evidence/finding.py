@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from counterfoil.core.cosignature import find_cosignatures
+from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.core.quorum import Grade
+from counterfoil.core.quorum import Grade, check_quorum
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,18 @@ class Finding:
     proved: tuple[str, ...] = ()
     not_checked: tuple[str, ...] = ()
     trust: tuple[str, ...] = ()
+
+
+def weigh_cosignatures(note: bytes, policy: TrustPolicy | None) -> Grade:
+    """Tell what the cosignatures under a checkpoint are worth.
+
+    Raises:
+        PolicyError: they are fewer than the policy asks for.
+        SignatureError: a line in the name of a witness is false.
+    """
+    if policy is None:
+        return Grade.SELF_WITNESSED
+    return check_quorum(policy, find_cosignatures(parse_note(note), policy.witness_keys))
 
 
 def reached(

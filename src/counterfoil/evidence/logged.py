@@ -6,26 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.checkpoint import Checkpoint, LogKeys, check_same_history
-from counterfoil.core.cosignature import find_cosignatures
+from counterfoil.core.checkpoint import Checkpoint, check_same_history
 from counterfoil.core.envelope import Envelope, parse_envelope
-from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.core.quorum import Grade, check_quorum
+from counterfoil.core.quorum import Grade
 from counterfoil.core.receipt import check_receipt, parse_receipt
+from counterfoil.core.shard import Shard
 from counterfoil.core.statement import Statement, parse_statement
 from counterfoil.core.testimony import short_predicate
-from counterfoil.core.text import parse_base64
-from counterfoil.errors import FormatError, VerificationError
+from counterfoil.core.text import parse_base64, shown
+from counterfoil.errors import FormatError, ProofError, VerificationError
+from counterfoil.evidence.finding import weigh_cosignatures
+from counterfoil.evidence.logs import Logs, malformed
 from counterfoil.ledger.blobs import is_reference
 
 MAX_STATEMENTS = 256  # of one decision; each costs a signature check
 
+_OF_THE_RECORD = ("stream", "batch")
+
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A statement of the file, shown to be in the log."""
+    """A statement of the file, shown to be in its log."""
 
+    shard: Shard
     role: str
     index: int
     envelope: Envelope
@@ -36,17 +40,18 @@ class Logged:
 
 
 def read_logged(
-    evidence: Mapping[str, JsonValue], log_keys: LogKeys, policy: TrustPolicy | None
+    evidence: Mapping[str, JsonValue], logs: Logs, policy: TrustPolicy | None
 ) -> list[Logged]:
-    """Show that each statement is in the log, and that its checkpoints agree."""
+    """Show that each statement is in its log, and that a log's checkpoints agree."""
     entries = evidence.get("statements")
     if not isinstance(entries, list) or len(entries) > MAX_STATEMENTS:
         raise malformed("statements")
-    logged = [_logged(entry, log_keys, policy) for entry in entries]
-    by_size: dict[int, bytes] = {}
+    logged = [_logged(entry, logs, policy) for entry in entries]
+    notes: dict[tuple[Shard, int], bytes] = {}
     for one in logged:
-        check_same_history(by_size.setdefault(one.checkpoint.size, one.note), one.note, log_keys)
-    if len({one.index for one in logged}) != len(logged):
+        known = notes.setdefault((one.shard, one.checkpoint.size), one.note)
+        check_same_history(known, one.note, one.shard.keys)
+    if len({(one.shard, one.index) for one in logged}) != len(logged):
         raise FormatError(
             "the evidence has one entry of the log twice", hint="Ask for the file again."
         )
@@ -68,17 +73,24 @@ def common_checkpoint(logged: Sequence[Logged]) -> Checkpoint:
     return first
 
 
-def _logged(entry: JsonValue, log_keys: LogKeys, policy: TrustPolicy | None) -> Logged:
+def _logged(entry: JsonValue, logs: Logs, policy: TrustPolicy | None) -> Logged:
     match entry:
         case {"role": str(role), "entry": str(encoded), "receipt": str(text), **rest} if (
-            not rest or (rest.keys() == {"beside"} and isinstance(rest["beside"], str))
+            rest.keys() <= {"beside", "log"} and all(isinstance(one, str) for one in rest.values())
         ):
-            large = rest.get("beside")
+            large, log = rest.get("beside"), rest.get("log")
         case _:
             raise malformed("statements")
+    shard = logs.own if log is None else _earlier(logs, str(log), role)
     data = parse_base64(encoded, f"entry of the {role} statement")
     receipt = parse_receipt(text.encode())
-    checkpoint = check_receipt(data, receipt, log_keys)
+    checkpoint = check_receipt(data, receipt, shard.keys)
+    if shard.checkpoint not in {None, checkpoint}:
+        raise ProofError(
+            f"the receipt of the {role} statement leads to {checkpoint.size} entries of "
+            f"{shown(checkpoint.origin)}, and the shards are tied together at another root of it",
+            hint="Ask for the file again, with all receipts of a log at one checkpoint.",
+        )
     if large is not None:
         beside = parse_base64(str(large), f"bytes beside the {role} statement")
         if not is_reference(data, beside):
@@ -94,16 +106,25 @@ def _logged(entry: JsonValue, log_keys: LogKeys, policy: TrustPolicy | None) -> 
             f"a statement listed as {role} is of the type {statement.predicate_type}",
             hint="The list was put together wrongly, or changed.",
         )
-    grade = Grade.SELF_WITNESSED
-    if policy is not None:
-        found = find_cosignatures(parse_note(receipt.checkpoint), policy.witness_keys)
-        grade = check_quorum(policy, found)
-    return Logged(role, receipt.index, envelope, statement, checkpoint, receipt.checkpoint, grade)
-
-
-def malformed(part: str) -> FormatError:
-    """Make the error for a part of the evidence that is not what it should be."""
-    return FormatError(
-        f"the part `{part}` of the evidence is missing or malformed",
-        hint="See docs/reference/evidence.md; ask for the file again.",
+    # What stands in a log that ended is confirmed by who confirms the newest, which is built on it.
+    note = receipt.checkpoint if shard is logs.newest else logs.note
+    return Logged(
+        shard,
+        role,
+        receipt.index,
+        envelope,
+        statement,
+        checkpoint,
+        receipt.checkpoint,
+        weigh_cosignatures(note, policy),
     )
+
+
+def _earlier(logs: Logs, origin: str, role: str) -> Shard:
+    found = [shard for shard in logs.earlier if shard.keys.name == origin]
+    if not found or role in _OF_THE_RECORD:
+        raise VerificationError(
+            f"the {role} statement is listed as one of {shown(origin)}, where it cannot lie",
+            hint="Parts of other logs are of shards before the record's; its stream is in its own.",
+        )
+    return found[0]

@@ -26,8 +26,8 @@ class ProvenStatement:
 
     Args:
         role: What it is there for, such as `approval`.
-        about: The names of its subjects.
-        index: Its position in the log.
+        about: The names of its subjects, and the log that has it, if that is not the record's.
+        index: Its position in that log.
         digest: SHA-256 of its payload, 32 bytes.
     """
 
@@ -114,6 +114,8 @@ def _read_statement(entry: JsonValue) -> tuple[ProvenStatement, bytes]:
             envelope = parse_envelope(parse_base64(str(large), "envelope"))
             subjects = parse_statement(envelope.in_toto).subjects
             about = ", ".join(subject.name for subject in subjects)
+            if "log" in rest:
+                about += f" (in {rest['log']})"
             index = parse_receipt(receipt.encode("utf-8")).index
             return ProvenStatement(role, about, index, envelope.digest), envelope.payload
     raise _not_of_a_record()

@@ -38,7 +38,7 @@ from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.core.toml import Table
 from counterfoil.errors import UnavailableError, VerificationError
 from counterfoil.evidence.finding import Finding
-from counterfoil.evidence.logged import malformed
+from counterfoil.evidence.logs import malformed
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.stamping import TIMESTAMP
 from counterfoil.ledger.stamps import Place, Stamp, kept_stamps, read_stamp

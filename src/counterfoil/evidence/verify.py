@@ -3,7 +3,8 @@
 In order, each step resting on those before it:
 
     1. the file is read strictly; a page's evidence is taken out of it
-    2. the log: origin and key are those of the trust policy
+    2. the log: origin and key are those of the trust policy; where there are several, it knows the
+       newest, and each has ended and handed over to the one after it
     3. every statement is in the log: its receipt's path leads to a checkpoint the log signed, and
        enough witnesses cosigned that
     4. no two of these checkpoints contradict each other; an anchor and time-stamps, if there are
@@ -18,7 +19,8 @@ In order, each step resting on those before it:
 Each statement is judged by the policy in force at its place in the log, and the model by the one in
 force when its decision was logged. The policy that the verifier brought says by digest which ones
 were before it, and up to which entry each judges; the file only carries them. A policy after it is
-one that follows by the signatures both ask for.
+one that follows by the signatures both ask for. The last policy of a log that has ended is the one
+that its hand-over names.
 
 Without a policy, steps 2 and 7 cannot be done and 3 to 5 rest on the file's own word: what holds
 together is shown, and the verdict is *untrusted*.
@@ -26,12 +28,9 @@ together is shown, and the verdict is *untrusted*.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from counterfoil.core.canonical import JsonValue, parse_canonical
-from counterfoil.core.checkpoint import LogKeys
-from counterfoil.core.keys import parse_vkey
 from counterfoil.core.merkle import Hash, check_extension
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
@@ -43,25 +42,30 @@ from counterfoil.core.stream import (
     parse_batch,
     parse_stream,
 )
-from counterfoil.core.succession import POLICY, PolicyHistory, policy_history
+from counterfoil.core.succession import PolicyHistory
 from counterfoil.core.testimony import check_attestation
 from counterfoil.core.text import named, parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.anchor import check_anchor, no_anchor
 from counterfoil.evidence.clearance import check_model
-from counterfoil.evidence.finding import Finding, reached, views
-from counterfoil.evidence.logged import Logged, common_checkpoint, malformed, read_logged
+from counterfoil.evidence.finding import Finding, reached, views, weigh_cosignatures
+from counterfoil.evidence.logged import Logged, common_checkpoint, read_logged
+from counterfoil.evidence.logs import Logs, malformed, read_logs
 from counterfoil.evidence.page import check_page, parse_page
+from counterfoil.evidence.shards import find_policies, tell_shards
 from counterfoil.evidence.stamp import check_stamps
 from counterfoil.evidence.verdict import Verdict
 
 MAX_EVIDENCE_BYTES = 16 << 20
-_POLICY_HINT = re.compile(r"[0-9a-f]{64}")
 _V1 = {"counterfoil", "kind", "log", "policy", "record", "disclosures", "statements"}
-_MEMBERS = {
+_MEMBERS: dict[str, tuple[set[str], ...]] = {
     "evidence/v1": (_V1,),
     "evidence/v2": (_V1 | {"anchor"},),
     "evidence/v3": (_V1 | {"stamps"}, _V1 | {"anchor", "stamps"}),
+    "evidence/v4": tuple(
+        _V1 | {"newest", "shards"} | more
+        for more in (set(), {"anchor"}, {"stamps"}, {"anchor", "stamps"})
+    ),
 }
 
 
@@ -85,14 +89,16 @@ def verify_evidence(
         UnavailableError: the node does not answer.
     """
     evidence, is_page = _read(data)  # 1
-    log_keys = _log_keys(evidence, policy)  # 2
-    logged = read_logged(evidence, log_keys, policy)  # 3, 4
+    logs = read_logs(evidence, policy)  # 2
+    everything = read_logged(evidence, logs, policy)  # 3, 4
+    logged = [one for one in everything if one.shard == logs.own]
+    origin = logs.own.keys.name
     declared, stated = _one(logged, "stream"), _one(logged, "batch")
     declaration = parse_stream(declared.envelope.in_toto)
     batch = parse_batch(stated.envelope.in_toto)
-    if declaration.log != log_keys.name or batch.log != log_keys.name:
+    if declaration.log != origin or batch.log != origin:
         raise VerificationError(
-            f"the stream belongs to the log {declaration.log}, and this is {log_keys.name}",
+            f"the stream belongs to the log {declaration.log}, and this is {origin}",
             hint="A statement counts only in the log that it names.",
         )
     check_promises(batch, declaration)
@@ -106,18 +112,25 @@ def verify_evidence(
             hint="Ask for the evidence with the first batch that holds the record.",
         )
     facts = check_disclosures(receipt.record, declaration.fields, _disclosures(evidence))
-    policies = None
-    if policy is not None:
-        carried = [(one.index, one.envelope) for one in logged if one.role == POLICY]
-        policies = policy_history(policy, carried)
+    judges = {
+        shard: find_policies(logs, shard, everything, policy)
+        for shard in dict.fromkeys(one.shard for one in everything)
+    }
+    policies = judges[logs.own]
+    then = None if policies is None else policies.at(stated.index)
     speakers = _speakers(declared, stated, policies)  # 5
     proved_of_model, unknown_of_model = check_model(facts, logged, stated.index, policies)  # 7
     if is_page:
         check_page(data, evidence, facts)  # 8
-    findings = _findings(evidence, logged, log_keys, policy, rpc=rpc, now=now)
+    findings = _findings(evidence, logged, logs, policy, rpc=rpc, now=now)
     # What was said after the decision carries nothing of it, and is not graded.
     cosigned = [one.grade for one in logged if one.index <= stated.index]
-    grades = reached(cosigned, stated.index, findings)
+    if logs.note:
+        findings.append(tell_shards(logs, everything, judges, facts))
+        cosigned.append(weigh_cosignatures(logs.note, policy))
+    # What confirms the beginning of the newest log confirms the ends of those before it.
+    place = stated.index if logs.own is logs.newest else 0
+    grades = reached(cosigned, place, findings)
     withheld = [name for name in declaration.fields if name not in facts]
     system = named(declaration.system)
     return Verdict(
@@ -128,7 +141,7 @@ def verify_evidence(
         policy=policy.digest.hex() if policy is not None else None,
         proved=(
             (
-                f"The log {log_keys.name} holds the batch with this record, and cannot drop or "
+                f"The log {origin} holds the batch with this record, and cannot drop or "
                 "change it without contradicting its own signature."
             ),
             (
@@ -140,7 +153,7 @@ def verify_evidence(
             ),
             *(("Every word and figure of the letter is what is recorded.",) if is_page else ()),
             *speakers,
-            *_judges(policy, policies, stated.index),
+            *_judges(logs, policy, policies, stated.index),
             *proved_of_model,
             *(said for found in findings for said in found.proved),
         ),
@@ -165,7 +178,7 @@ def verify_evidence(
             ),
         ),
         trust=(
-            *_whom(policy, grades, log_keys),
+            *_whom(policy, grades, logs, then),
             *(said for found in findings for said in found.trust),
         ),
         facts=facts,
@@ -191,7 +204,7 @@ def _read(data: bytes) -> tuple[Mapping[str, JsonValue], bool]:
                 hint=f"It must have exactly {', '.join(sorted(allowed[0]))}.",
             )
     raise FormatError(
-        "this is not an evidence file of version 1, 2 or 3",
+        "this is not an evidence file of version 1, 2, 3 or 4",
         hint='Expected `"counterfoil": "evidence/v1"` and `"kind": "decision"`.',
     )
 
@@ -209,32 +222,6 @@ def _read_alone(data: bytes) -> JsonValue:
             hint="No evidence of ours has one. Do not open it; ask for the letter itself.",
         )
     return parse_canonical(data, what="the evidence file", max_bytes=MAX_EVIDENCE_BYTES)
-
-
-def _log_keys(evidence: Mapping[str, JsonValue], policy: TrustPolicy | None) -> LogKeys:
-    """Take the log's keys from the policy, and refuse a file of another log."""
-    match evidence.get("log"):
-        case {"origin": str(origin), "key": str(vkey)}:
-            claimed = parse_vkey(vkey)
-        case _:
-            raise malformed("log")
-    if claimed.name != origin:
-        raise malformed("log")
-    hint = evidence.get("policy")
-    if not isinstance(hint, str) or not _POLICY_HINT.fullmatch(hint):
-        raise malformed("policy")
-    if policy is None:
-        return LogKeys(claimed)
-    if claimed not in policy.log.keys.all:
-        raise PolicyError(
-            f"this evidence is of the log {origin} with the key {claimed.label}; the trust policy "
-            f"knows {policy.log.key.label}",
-            have=claimed.label,
-            need=policy.log.key.label,
-            hint="It proves nothing to you: anybody can make a log of their own. If this one has a "
-            "new key, get its newest trust policy.",
-        )
-    return policy.log.keys
 
 
 def _one(logged: Sequence[Logged], role: str) -> Logged:
@@ -297,12 +284,17 @@ def _speakers(declared: Logged, stated: Logged, policies: PolicyHistory | None) 
 
 
 def _judges(
-    policy: TrustPolicy | None, policies: PolicyHistory | None, index: int
+    logs: Logs, policy: TrustPolicy | None, policies: PolicyHistory | None, index: int
 ) -> tuple[str, ...]:
     """Say by which policy it was judged, where that is another than the one brought."""
-    if policy is None or policies is None or policies.at(index).version == policy.version:
+    if policy is None or policies is None:
         return ()
     then = policies.at(index).version
+    if logs.own is not logs.newest:
+        of = f"the trust policy of {logs.own.keys.name}"
+        return (f"Version {then} of {of} was in force then, and judges this.",)
+    if then == policy.version:
+        return ()
     why = (
         f"version {policy.version}, which you brought, names it by its digest"
         if then < policy.version
@@ -314,7 +306,7 @@ def _judges(
 def _findings(
     evidence: Mapping[str, JsonValue],
     logged: Sequence[Logged],
-    log_keys: LogKeys,
+    logs: Logs,
     policy: TrustPolicy | None,
     *,
     rpc: str | None,
@@ -323,25 +315,27 @@ def _findings(
     """Find what anchor and time-stamps are worth, and what could be expected and is not there."""
     findings = []
     if "stamps" in evidence:
-        checkpoint = common_checkpoint(logged)
-        findings += check_stamps(evidence["stamps"], checkpoint, log_keys, policy, now)
+        checkpoint = logs.newest.checkpoint or common_checkpoint(logged)
+        findings += check_stamps(evidence["stamps"], checkpoint, logs.newest.keys, policy, now)
     elif policy is not None and policy.authorities:
         findings.append(Finding(not_checked=("Any time: this file carries no time-stamp.",)))
     if "anchor" in evidence:
-        findings.append(check_anchor(evidence["anchor"], common_checkpoint(logged), policy, rpc))
+        checkpoint = logs.newest.checkpoint or common_checkpoint(logged)
+        findings.append(check_anchor(evidence["anchor"], checkpoint, policy, rpc))
     else:
         findings.append(no_anchor(policy, rpc))
     return findings
 
 
 def _whom(
-    policy: TrustPolicy | None, grades: Sequence[Grade], log_keys: LogKeys
+    policy: TrustPolicy | None, grades: Sequence[Grade], logs: Logs, then: TrustPolicy | None
 ) -> tuple[str, ...]:
     """Say whom one still has to trust, besides those who vouch for an anchor or a time-stamp."""
-    if policy is None:
-        return (f"Everybody: nothing here says that {log_keys.name} is who it seems to be.",)
+    if policy is None or then is None:
+        newest = logs.newest.keys.name
+        return (f"Everybody: nothing here says that {newest} is who it seems to be.",)
     return (
         "Whoever gave you the trust policy, for the keys in it and who may say what.",
-        f"{policy.log.operator}, that what it recorded is what happened.",
+        f"{then.log.operator}, that what it recorded is what happened.",
         *views(policy, grades),
     )

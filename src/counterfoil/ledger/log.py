@@ -23,7 +23,7 @@ from counterfoil.core.envelope import Envelope, format_envelope, sign_envelope
 from counterfoil.core.keys import Signer
 from counterfoil.core.merkle import EMPTY_ROOT, Hash
 from counterfoil.core.receipt import Receipt
-from counterfoil.core.shard import following_key
+from counterfoil.core.shard import handover_of
 from counterfoil.core.statement import (
     Statement,
     Subject,
@@ -323,14 +323,14 @@ class Log(LogReader):
         try:
             size = writer.tree.size
             (last,) = writer.tree.bodies(size - 1, size) if size else (b"",)
-            following = following_key(last, self.engine.keys, size)
+            handover = handover_of(last, self.engine.keys, size)
         except BaseException:
             writer.close()
             raise
-        if following is None:
+        if handover is None:
             return writer
         writer.close()
-        raise EndedError(self.origin, following.name)
+        raise EndedError(self.origin, handover.following.name)
 
     def _require_writer(self) -> Writer:
         """Become a writer, once."""

@@ -15,6 +15,8 @@ last entry and lets nobody queue another. It stays readable; so do its receipts.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
+from itertools import pairwise
 
 from counterfoil.core.checkpoint import Checkpoint
 from counterfoil.core.envelope import format_envelope, parse_envelope, sign_envelope
@@ -22,8 +24,10 @@ from counterfoil.core.keys import VerifierKey
 from counterfoil.core.receipt import format_receipt
 from counterfoil.core.shard import (
     Carried,
+    Handover,
+    Link,
     Takeover,
-    following_key,
+    handover_of,
     handover_statement,
     takeover_of,
     takeover_statement,
@@ -33,11 +37,18 @@ from counterfoil.errors import ConflictError, CounterfoilError, FormatError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.moved import EndedError
 from counterfoil.ledger.nextkey import load_log_key
+from counterfoil.ledger.trust import Trust
 
 
 def shard_after(log: Log) -> VerifierKey | None:
     """Give the key of the log that goes on after this one; None if this one is open."""
-    return following_key(log.entry(log.size - 1), log.keys, log.size) if log.size else None
+    handover = read_handover(log)
+    return None if handover is None else handover.following
+
+
+def read_handover(log: Log) -> Handover | None:
+    """Read how a log ended; None if it is open."""
+    return handover_of(log.entry(log.size - 1), log.keys, log.size) if log.size else None
 
 
 def hand_over_to(old: Log, new: Log) -> None:
@@ -64,7 +75,8 @@ def hand_over_to(old: Log, new: Log) -> None:
     signer = load_log_key(old.places, old.keys, old.disk)
 
     def end(index: int) -> bytes:
-        said = handover_statement(old.origin, new.key, index + 1)
+        # Nobody else appends now, so nobody adopts another policy either.
+        said = handover_statement(old.origin, Handover(new.key, _policy_at_end(old)), index + 1)
         return format_envelope(sign_envelope(format_statement(said), signer))
 
     if not has_ended:
@@ -104,14 +116,43 @@ def carry_receipt(log: Log, index: int, *later: Log) -> Carried:
     """
     if not later:
         raise FormatError("there is no later shard", hint="Name those since, oldest first.")
-    for before, after in zip((log, *later), later, strict=False):
-        if shard_after(before) not in after.keys.all:
+    steps = tuple(link.takeover for link in link_shards((log, *later)))
+    return Carried(format_receipt(log.receipt(index)), steps)
+
+
+def link_shards(logs: Sequence[Log]) -> tuple[Link, ...]:
+    """Show that logs follow each other; as of their last refresh.
+
+    Args:
+        logs: Oldest first.
+
+    Raises:
+        ConflictError: one of them is not the shard after the one before it.
+    """
+    for before, after in pairwise(logs):
+        if shard_after(before) not in after.keys.all or not after.size:
             raise ConflictError(
                 f"{after.origin} is not the shard after {before.origin}",
                 hint="Name all shards since, oldest first.",
             )
-    takeovers = ((one.entry(0), format_receipt(one.receipt(0))) for one in later)
-    return Carried(format_receipt(log.receipt(index)), tuple(takeovers))
+    return tuple(
+        Link(_with_receipt(before, before.size - 1), _with_receipt(after, 0))
+        for before, after in pairwise(logs)
+    )
+
+
+def _with_receipt(log: Log, index: int) -> tuple[bytes, bytes]:
+    return log.entry(index), format_receipt(log.receipt(index))
+
+
+def _policy_at_end(log: Log) -> str | None:
+    """Give the digest of the newest policy that the log shows to follow the adopted one."""
+    if not log.places.trust.exists():
+        return None
+    log.refresh()
+    trust = Trust(log)
+    later = trust.unadopted()  # one that waits for witnesses was published just now, or is seen
+    return (trust.show() if later is None else later[1]).digest.hex()
 
 
 def _has_ended_for(new: Log, old: Log) -> bool:

@@ -95,7 +95,17 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     "evidence make": (
         ["credit", "1"],
         0,
-        {"file", "bytes", "system", "index", "statements", "disclosed", "withheld", "silent"},
+        {
+            "file",
+            "bytes",
+            "system",
+            "index",
+            "statements",
+            "logs",
+            "disclosed",
+            "withheld",
+            "silent",
+        },
     ),
     "person export": (["ann"], 0, {"person", "records", "systems", "elsewhere"}),
     "person erase": (["ann", *ERASURE], 9, ERROR),

@@ -39,6 +39,22 @@ def test_a_log_with_records_is_not_ended_by_the_way(run, ask):
     run("log", "audit", "--ledger", "next")
 
 
+def test_letters_reach_across_shards(ask, run, place):
+    """A decision of before the end holds by the newest trust.toml, and by no older one."""
+    ask("log", "shard", "next", "--despite-records")
+    made = ask("evidence", "make", "credit", 1, "--to", "next")
+    assert len(made["logs"]) == 2
+    verdict = ask("verify", "1.html", "--trust", "next/trust.toml")
+    assert verdict["trusted"]
+    assert any(made["logs"][0] in one for one in verdict["proved"])
+    run("verify", "1.html", "--trust", place / "ledger" / "trust.toml", exit_code=7)
+    said = run("evidence", "make", "credit", 1, "--to", "next", "--out", "again.html").stdout
+    assert made["logs"][1] in said
+    wrong = ("evidence", "make", "credit", 1, "--from", "next", "--out", "wrong.html")
+    run(*wrong, exit_code=10)
+    assert not (place / "wrong.html").exists()
+
+
 def test_the_next_key_is_told_and_taken(ask, run, plain):
     """Prepared, handed to a witness of others, and then in force."""
     with counterfoil.open("plain") as ledger:

@@ -8,12 +8,18 @@ from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "evidence"
+SHARDED = ROOT / "tests" / "golden" / "sharded"
 SCHEMA = json.loads((ROOT / "docs" / "reference" / "evidence.schema.json").read_bytes())
 
 
 @pytest.fixture
 def evidence():
     return json.loads((GOLDEN / "letter.json").read_bytes())
+
+
+@pytest.fixture
+def sharded():
+    return json.loads((SHARDED / "decision.json").read_bytes())
 
 
 def holds(value):
@@ -36,6 +42,10 @@ def test_golden_evidence_fits_the_schema(name):
     [
         (("counterfoil",), "evidence/v2"),
         (("counterfoil",), "evidence/v3"),
+        (("counterfoil",), "evidence/v4"),
+        (("shards",), []),
+        (("newest",), {}),
+        (("statements", 0, "log"), "elsewhere"),
         (("anchor",), {"size": 1, "root": "A" * 43 + "=", "consistency": [], "proof": {}}),
         (("kind",), "prophecy"),
         (("policy",), "AB" * 32),
@@ -60,6 +70,31 @@ def test_what_we_never_write_does_not_fit(evidence, path, value):
         inner = inner[step]
     inner[last] = value
     assert not holds(evidence)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("counterfoil",), "evidence/v3"),
+        (("newest",), {"origin": "a", "key": "not a key", "earlier": []}),
+        (("shards",), []),
+        (("shards", 0, "takeover"), {}),
+        (("shards", 0, "handover", "receipt"), "a receipt"),
+        (("statements", 0, "log"), ""),
+    ],
+)
+def test_shards_are_of_one_form(sharded, path, value):
+    """Evidence of several shards fits the schema, whole and in no other version."""
+    assert holds(sharded)
+    assert any("log" in one for one in sharded["statements"])
+    for part in ("newest", "shards"):
+        assert not holds({name: sharded[name] for name in sharded if name != part})
+    *parents, last = path
+    inner = sharded
+    for step in parents:
+        inner = inner[step]
+    inner[last] = value
+    assert not holds(sharded)
 
 
 @pytest.mark.parametrize("part", sorted(SCHEMA["required"]))

@@ -14,6 +14,7 @@ from counterfoil.core.envelope import format_envelope, parse_envelope, sign_enve
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.receipt import format_receipt
 from counterfoil.core.shard import (
+    Handover,
     Takeover,
     check_carried,
     format_carried,
@@ -36,7 +37,7 @@ from counterfoil.ledger import sharding
 from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.rotation import rotate_key
-from counterfoil.ledger.sharding import carry_receipt, hand_over_to, shard_after
+from counterfoil.ledger.sharding import carry_receipt, hand_over_to, read_handover, shard_after
 
 
 @pytest.fixture
@@ -66,6 +67,18 @@ def test_a_closed_log_takes_nothing_more_and_says_where_to_go_on(old, new):
         ledger.audit()
     assert cf.verify(old).trusted
     assert cf.verify(new).trusted
+
+
+def test_the_hand_over_names_the_policy_in_force(old, tmp_path):
+    """That is the newest which the log shows, whatever this machine has adopted."""
+    with cf.open(old) as ledger:
+        adopted = ledger.places.trust.read_bytes()
+        ledger.policy.enforce()
+        newest = ledger.policy.show()
+        ledger.places.trust.write_bytes(adopted)
+        assert ledger.policy.show() != newest
+    with cf.open(old) as ledger, ledger.shard(tmp_path / "2027"):
+        assert read_handover(ledger).policy == newest.digest.hex()
 
 
 def test_the_new_log_begins_where_the_old_one_ended(old, new):
@@ -168,13 +181,14 @@ def test_only_the_log_itself_can_close_it(old):
     following = generate_key("next.example/log", Algorithm.ED25519)
     with cf.open(old) as ledger:
         signer = load_key(ledger.places.keys / "log.pem")
-        for said, by in (
-            (handover_statement(ledger.origin, following.key, ledger.size + 1), following),
-            (handover_statement(ledger.origin, following.key, ledger.size + 7), signer),
-            (handover_statement("other.example/log", following.key, ledger.size + 3), signer),
-            (handover_statement(ledger.origin, following.key, ledger.size + 4), following),
+        said = Handover(following.key, None)
+        for statement, by in (
+            (handover_statement(ledger.origin, said, ledger.size + 1), following),
+            (handover_statement(ledger.origin, said, ledger.size + 7), signer),
+            (handover_statement("other.example/log", said, ledger.size + 3), signer),
+            (handover_statement(ledger.origin, said, ledger.size + 4), following),
         ):
-            ledger.append(format_envelope(sign_envelope(format_statement(said), by)))
+            ledger.append(format_envelope(sign_envelope(format_statement(statement), by)))
             assert shard_after(ledger) is None
     with cf.open(old) as ledger:
         ledger.append(b"it goes on")
