@@ -16,13 +16,14 @@ from counterfoil.decisions.recorder import Handle, Recorder, RecorderEndedError
 from counterfoil.decisions.rowcodec import encode
 from counterfoil.decisions.rows import notice_of
 from counterfoil.decisions.stream import DecisionStream
-from counterfoil.errors import ConflictError
+from counterfoil.errors import ConflictError, UnavailableError
 from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
 from counterfoil.models.version import Model
 from counterfoil.vault.keystore import FileKeyStore
 
 DRAIN_S: Final = 15.0  # a full ring of a server that was killed is recorded in a few seconds
+ASK_S: Final = 60.0  # a revocation, or a policy that is not adopted here, is noticed within it
 _RETRY_S: Final = 0.05
 
 Result = TypeVar("Result")
@@ -37,9 +38,11 @@ class Serving:
     next of these calls, and what it had taken is recorded, each row once.
     docs/explanation/serving.md tells what is true at each moment.
 
+    The gate of the model's stage is asked when this is made, and every `ASK_S` again.
+
     Args:
         log: Where the batches go.
-        model: Cleared by the gate of its stage when this is made, and not again.
+        model: To be recorded, if its gate lets it.
     """
 
     def __init__(self, log: Log, model: Model) -> None:
@@ -65,6 +68,10 @@ class Serving:
         }
         self._kind = encode("decision")
         self._second = (-1, "")
+        self._refusal: Exception | None = None
+        self._closed = threading.Event()
+        self._asking = threading.Thread(target=self._ask, name="counterfoil-gate", daemon=True)
+        self._asking.start()
 
     def record(
         self,
@@ -88,9 +95,13 @@ class Serving:
 
         Raises:
             FormatError: a value is not JSON, too large or too deep.
+            RefusedError: the stage enforces, and by now something speaks against the model; what
+                else keeps the gate from clearing it is raised likewise, while it lasts.
             UnavailableError: the recording process does not keep up, or has ended and cannot be
                 replaced; this decision is not recorded.
         """
+        if self._refusal is not None:
+            raise self._refusal.with_traceback(None)  # or it would grow with each call
         output: dict[str, JsonValue] = {
             "outcome": outcome,
             "score": score,
@@ -160,7 +171,9 @@ class Serving:
         Raises:
             UnavailableError: some of it could not be recorded, and never will be.
         """
+        self._closed.set()
         with contextlib.ExitStack() as closing:
+            closing.callback(self._asking.join)  # the log may be closed after us
             closing.callback(self._reader.close)
             closing.callback(self._recorder.close)
             if self._recorder.is_open:
@@ -176,6 +189,18 @@ class Serving:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _ask(self) -> None:
+        """Ask the gate again and again; runs in a thread, so that no request waits for it."""
+        model = self._model
+        while not self._closed.wait(ASK_S):
+            try:
+                Gate(self._log).ask_model(model.subject, model.stage, model.format, model.types)
+                self._refusal = None
+            except UnavailableError:
+                pass  # what it said last holds until the log answers; nothing is published either
+            except Exception as error:  # noqa: BLE001 whatever it is, it is no yes
+                self._refusal = error
 
     def _again(self, act: Callable[[], Result]) -> Result:
         """Do something with the recording process, with another one if it was killed."""

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import errno
+import time
 
 import pytest
 
 import counterfoil as cf
+from counterfoil.core.policy import parse_policy
 from counterfoil.decisions import recorder as recording
+from counterfoil.decisions import serving as serving_module
 from counterfoil.decisions.recorder import Recorder
 
 
@@ -112,3 +115,42 @@ def test_closing_again_is_harmless(served):
     serving.close()
     with pytest.raises(cf.UnavailableError, match="is closed"):
         serving.record({"x": 2}, "yes")
+
+
+@pytest.fixture
+def asked_often(monkeypatch):
+    """Servers ask the gate again at once, not in a minute."""
+    monkeypatch.setattr(serving_module, "ASK_S", 0.05)
+
+
+def test_a_server_stops_when_its_gate_would_refuse(asked_often, served):
+    """The gate is asked again while it serves: of a newer policy, and of a revocation."""
+    ledger, serving = served
+
+    def until_refused():
+        deadline = time.monotonic() + 60
+        with pytest.raises(cf.RefusedError) as caught:
+            while time.monotonic() < deadline:
+                serving.record({"x": 1}, "yes")
+                time.sleep(0.01)
+        return str(caught.value)
+
+    def until_taken():
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return serving.record({"x": 2}, "yes").wait(30)
+            except cf.RefusedError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+    adopted = ledger.places.trust.read_bytes()
+    ledger.policy.enforce()
+    newest = ledger.places.trust.read_bytes()
+    ledger.places.trust.write_bytes(adopted)  # as if another machine had adopted it
+    assert "is not adopted on this machine" in until_refused()
+    ledger.policy.adopt(parse_policy(newest).followed_by(stages=parse_policy(adopted).stages))
+    until_taken()
+    ledger.models.revoke("served", "it was trained on the wrong year")
+    ledger.policy.enforce()
+    assert "revoked at index" in until_refused()
