@@ -135,15 +135,12 @@ class Gate:
         entry, newer = policies.steps[-1]
         if newer is not None and newer != policy:
             modes = {judgement.mode, evaluate(newer, said).mode}
-            judgement = replace(
-                judgement,
-                mode=Mode.ENFORCE if Mode.ENFORCE in modes else Mode.WARN,
-                reasons=(
-                    f"version {newer.version} of the trust policy, entry {entry} of the log, is "
-                    "not adopted on this machine: `counterfoil policy adopt FILE`",
-                    *judgement.reasons,
-                ),
+            mode = Mode.ENFORCE if Mode.ENFORCE in modes else Mode.WARN
+            reason = (
+                f"version {newer.version} of the trust policy, entry {entry} of the log, is not "
+                "adopted on this machine: `counterfoil policy adopt FILE`"
             )
+            judgement = replace(judgement, mode=mode, reasons=(reason, *judgement.reasons))
         return _Hearing(subject, policy, size, root, said, judgement)
 
     def _record(self, gate: str, stage: str, heard: _Hearing) -> Clearance:

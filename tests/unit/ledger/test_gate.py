@@ -31,7 +31,7 @@ def model(ledger):
 
 @pytest.fixture
 def behind(ledger):
-    """Sets a mode by a policy that is then taken back here, as if another machine had adopted it."""
+    """Sets a mode by a policy that is then taken back here, as if adopted on another machine."""
 
     def stay_behind(mode):
         adopted = ledger.places.trust.read_bytes()
