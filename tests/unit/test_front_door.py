@@ -184,7 +184,9 @@ def test_a_person_is_exported_and_erased_when_no_hold_runs(ledger):
 def test_an_override_is_a_new_record_about_the_old(ledger):
     """The first decision stays as it was; the second names it by its leaf."""
     decision = ledger.models.add(answer, name="f").decide([[1]], data_subjects=["ann"])[0]
-    again = ledger.decisions.override(decision, "no", "a second look", reviewer="R. Viewer")
+    again = ledger.decisions.override(
+        decision, "no", "a second look", reviewer="R. Viewer", new_outcome=True
+    )
     assert again.values["about"] == decision.leaf.hex()
     assert ledger.decisions.show("f", 0).values["output"]["outcome"] == "yes"
     assert cf.verify(again.evidence()).trusted

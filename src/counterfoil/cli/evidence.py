@@ -9,7 +9,7 @@ import typer
 
 import counterfoil
 from counterfoil import ledger as ledgers
-from counterfoil.cli import files, output
+from counterfoil.cli import files, output, views
 from counterfoil.cli.options import LEDGER, AsJson, Index, Ledger, System
 from counterfoil.cli.run import noun, verb
 
@@ -44,6 +44,7 @@ def make(
     with counterfoil.open(ledger) as opened:
         decision = opened.decisions.show(system, index)
         evidence = opened.evidence.make(decision, withhold=tuple(withhold or ()))
+        overrides = opened.decisions.overrides(decision)
         silent = ledgers.read_status(opened).silent
     evidence.save(path)
     said: Any = evidence.body["statements"]
@@ -58,12 +59,14 @@ def make(
             "disclosed": list(evidence.facts),
             "withheld": withheld,
             "silent": list(silent),
+            "overrides": list(overrides),
         },
         f"wrote {output.plain(str(path))}: decision {index} of {output.plain(decision.system)}",
         output.fields(
             {
                 "rests on": output.count(len(said), "statement"),
                 "withheld": ", ".join(withheld) or None,
+                "OVERRIDDEN": views.overridden(overrides),
                 "not cosigned": f"by {', '.join(silent)}; to have it so: counterfoil log cosign, "
                 "then make it again"
                 if silent

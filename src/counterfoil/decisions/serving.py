@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import pad_row
 from counterfoil.core.stream import Batch
@@ -16,7 +17,7 @@ from counterfoil.decisions.recorder import Handle, Recorder, RecorderEndedError
 from counterfoil.decisions.rowcodec import encode
 from counterfoil.decisions.rows import notice_of
 from counterfoil.decisions.stream import DecisionStream
-from counterfoil.errors import ConflictError, UnavailableError
+from counterfoil.errors import ConflictError, FormatError, UnavailableError
 from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
 from counterfoil.models.version import Model
@@ -68,6 +69,7 @@ class Serving:
         }
         self._kind = encode("decision")
         self._second = (-1, "")
+        self._outcomes = model.terms.outcomes
         self._refusal: Exception | None = None
         self._closed = threading.Event()
         self._asking = threading.Thread(target=self._ask, name="counterfoil-gate", daemon=True)
@@ -87,14 +89,15 @@ class Serving:
 
         Args:
             inputs: What the model was given, by name, in plain values.
-            outcome: What it decided.
+            outcome: What it decided; one of the two that its terms name, where they name any.
             score: The number behind it.
             reasons: As docs/reference/evidence.md has them, where the model gives any.
             data_subject: Whom it is about, as erasure will ask for them.
             reference: How a letter refers to the person.
 
         Raises:
-            FormatError: a value is not JSON, too large or too deep.
+            FormatError: a value is not JSON, too large or too deep; the terms do not know the
+                outcome; or the score is no number, or a name no text.
             RefusedError: the stage enforces, and by now something speaks against the model; what
                 else keeps the gate from clearing it is raised likewise, while it lasts.
             UnavailableError: the recording process does not keep up, or has ended and cannot be
@@ -102,6 +105,22 @@ class Serving:
         """
         if self._refusal is not None:
             raise self._refusal.with_traceback(None)  # or it would grow with each call
+        if self._outcomes is not None and outcome not in self._outcomes:
+            raise FormatError(
+                f"the outcome {outcome!a:.40} is none of those that the terms name",
+                hint=f"They are {self._outcomes[0]!a} and {self._outcomes[1]!a}.",
+            )
+        if type(score) is not float and score is not None:
+            _require_number(score)
+        if type(reference) is not str and reference is not None:
+            require(reference, str, "a text as the reference", "Write a number as `str(4711)`.")
+        try:
+            given = dict(inputs)
+        except (TypeError, ValueError) as error:
+            raise FormatError(
+                f"the inputs are a {type(inputs).__name__}, not values by name",
+                hint='Write {"income": 1800}.',
+            ) from error
         output: dict[str, JsonValue] = {
             "outcome": outcome,
             "score": score,
@@ -110,7 +129,7 @@ class Serving:
             "model": self._name,
             "notice": notice_of(self._model, reference),
         }
-        row = (self._kind, None, dict(inputs), output, reasons)
+        row = (self._kind, None, given, output, reasons)
         try:
             return self._recorder.record(row, data_subject)
         except RecorderEndedError:
@@ -216,6 +235,14 @@ class Serving:
         if second != self._second[0]:
             self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second)))
         return self._second[1]
+
+
+def _require_number(score: object) -> None:
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        raise FormatError(
+            f"the score is the {type(score).__name__} {score!a:.40}, not a number",
+            hint="Give a float, or None where there is none.",
+        )
 
 
 def _open_once_drained(log: Log, system: str) -> DecisionStream:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue, format_json
 from counterfoil.core.keys import format_vkey
 from counterfoil.core.merkle import check_inclusion
@@ -16,13 +17,13 @@ from counterfoil.core.stream import parse_batch, parse_stream
 from counterfoil.core.succession import POLICY
 from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import format_base64
-from counterfoil.decisions.decisions import Decision
+from counterfoil.decisions.decisions import DECISIONS, Decision
 from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import FormatError
 from counterfoil.evidence.anchor import collect_anchor
 from counterfoil.evidence.page import format_page
 from counterfoil.evidence.stamp import collect_stamps
-from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.disk import Disk, as_path, reported
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import Trust, heard_in
@@ -68,7 +69,7 @@ class EvidenceFile:
             FormatError: another suffix.
             UnavailableError: the disk refuses.
         """
-        path = Path(path)
+        path = as_path(path)
         match path.suffix.lower():
             case ".html" | ".htm":
                 data = self.page()
@@ -106,6 +107,7 @@ class Evidence:
             UnavailableError: it was erased.
             VerificationError: what is stored is not what the log has a batch of.
         """
+        require(decision, Decision, "a decision", DECISIONS)
         log = self._log
         declared = next(
             one
