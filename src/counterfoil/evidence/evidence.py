@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,7 +20,7 @@ from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import format_base64
 from counterfoil.decisions.decisions import DECISIONS, Decision
 from counterfoil.decisions.stream import DecisionStream
-from counterfoil.errors import FormatError
+from counterfoil.errors import ConflictError, FormatError
 from counterfoil.evidence.anchor import collect_anchor
 from counterfoil.evidence.page import format_page
 from counterfoil.evidence.stamp import collect_stamps
@@ -62,10 +63,15 @@ class EvidenceFile:
         """The letter with the evidence embedded, HTML."""
         return format_page(self.body, self.facts)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, replace: bool = False) -> Path:
         """Write `.html` (the letter) or `.json` (the evidence alone).
 
+        Args:
+            path: Where to.
+            replace: Whether a file that is there may be another letter afterwards.
+
         Raises:
+            ConflictError: there is a file already.
             FormatError: another suffix.
             UnavailableError: the disk refuses.
         """
@@ -80,6 +86,11 @@ class EvidenceFile:
                     f"{path.name} is neither .html nor .json",
                     hint="Name it `….html` for the letter, `….json` for the proof alone.",
                 )
+        if not replace and os.path.lexists(path):
+            raise ConflictError(
+                f"there is a file {path} already",
+                hint="It may be a letter that was handed out: name another, or say `replace=True`.",
+            )
         with reported(f"cannot write {path}"):
             Disk().replace(path.parent, path.name, data)
         return path
