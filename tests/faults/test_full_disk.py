@@ -129,7 +129,7 @@ def test_a_letter(filled):
     def act():
         first.unlink(missing_ok=True)
         filled.made[1].evidence().save(first)
-        filled.made[1].evidence().save(filled.letter)
+        filled.made[1].evidence().save(filled.letter, replace=True)
         filled.letter.write_bytes(old)
 
     def check():

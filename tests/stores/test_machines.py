@@ -172,3 +172,27 @@ def test_a_machine_with_an_older_policy_erases_nobody(url, second_machine):
         with pytest.raises(cf.RefusedError, match="Books"):
             ledger.people.erase("anna", basis="GDPR Art. 17", approvers=("a", "b"))
         assert ledger.people.export("anna")["loans"]
+
+
+def test_a_machine_with_an_older_policy_lets_no_model_decide(url, second_machine, monkeypatch):
+    """Where another one enforces, gates refuse here until that policy is adopted here as well."""
+    with cf.open(url) as ledger:
+        ledger.models.add(answer, name="loans").decide([[1]])
+    first = os.environ["COUNTERFOIL_HOME"]
+    second_machine()
+    second = os.environ["COUNTERFOIL_HOME"]
+    monkeypatch.setenv("COUNTERFOIL_HOME", first)
+    with cf.open(url) as ledger:
+        ledger.policy.enforce()
+        newest = ledger.policy.show()
+    monkeypatch.setenv("COUNTERFOIL_HOME", second)
+    with cf.open(url) as ledger:
+        model = ledger.models.add(answer, name="loans")
+        for act in (lambda: model.decide([[2]]), lambda: ledger.models.promote("loans")):
+            with pytest.raises(cf.RefusedError, match="is not adopted on this machine"):
+                act()
+        assert len(ledger.decisions.list("loans")) == 1
+        ledger.policy.adopt(newest)
+        with pytest.raises(cf.RefusedError, match="format 'callable'") as caught:
+            model.decide([[2]])
+        assert "adopt" not in str(caught.value)

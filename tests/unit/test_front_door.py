@@ -73,6 +73,13 @@ def test_any_predictor_is_recorded_and_its_letter_verifies(ledger, tmp_path):
         assert verdict.facts["inputs"] == {"column_0": 3, "column_1": 4}
     with pytest.raises(cf.FormatError, match="neither"):
         batch[1].evidence().save(tmp_path / "letter.pdf")
+    handed_out = (tmp_path / "letter.html").read_bytes()
+    with pytest.raises(cf.ConflictError, match="already") as caught:
+        batch[0].evidence().save(tmp_path / "letter.html")
+    assert "replace=True" in caught.value.hint
+    assert (tmp_path / "letter.html").read_bytes() == handed_out
+    batch[0].evidence().save(tmp_path / "letter.html", replace=True)
+    assert (tmp_path / "letter.html").read_bytes() != handed_out
 
 
 def test_without_a_policy_from_elsewhere_nothing_is_trusted(ledger, tmp_path, monkeypatch):
@@ -184,7 +191,9 @@ def test_a_person_is_exported_and_erased_when_no_hold_runs(ledger):
 def test_an_override_is_a_new_record_about_the_old(ledger):
     """The first decision stays as it was; the second names it by its leaf."""
     decision = ledger.models.add(answer, name="f").decide([[1]], data_subjects=["ann"])[0]
-    again = ledger.decisions.override(decision, "no", "a second look", reviewer="R. Viewer")
+    again = ledger.decisions.override(
+        decision, "no", "a second look", reviewer="R. Viewer", new_outcome=True
+    )
     assert again.values["about"] == decision.leaf.hex()
     assert ledger.decisions.show("f", 0).values["output"]["outcome"] == "yes"
     assert cf.verify(again.evidence()).trusted

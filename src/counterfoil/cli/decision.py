@@ -69,6 +69,10 @@ OnlyPerson = Annotated[
 ]
 Limit = Annotated[int, typer.Option(min=1, metavar="N", help="How many to show, the newest ones.")]
 Outcome = Annotated[str, typer.Option(metavar="TEXT", help="The new outcome.")]
+NewOutcome = Annotated[
+    bool,
+    typer.Option("--new-outcome", help="The outcome may be one that no decision has had of late."),
+]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why.")]
 Reviewer = Annotated[
     str,
@@ -156,12 +160,19 @@ def show(system: System, index: Index, *, ledger: Ledger = LEDGER, as_json: AsJs
     """Show one recorded decision: inputs, outcome, reasons."""
     with counterfoil.open(ledger) as opened:
         decision = opened.decisions.show(system, index)
+        overrides = opened.decisions.overrides(decision)
     values = decision.values
     result, reasons = _members(values.get("output")), _members(values.get("reasons"))
     model, inputs = _members(result.get("model")), _members(values.get("inputs"))
     terms: Any = reasons.get("terms") or []
     output.show(
-        {"system": system, "index": index, "leaf": decision.leaf.hex(), "fields": values},
+        {
+            "system": system,
+            "index": index,
+            "leaf": decision.leaf.hex(),
+            "fields": values,
+            "overrides": list(overrides),
+        },
         f"{output.plain(str(values.get('kind')))} {index} of {output.plain(system)}",
         output.fields(
             {
@@ -173,6 +184,7 @@ def show(system: System, index: Index, *, ledger: Ledger = LEDGER, as_json: AsJs
                 "about": values.get("about"),
                 "reason": result.get("reason"),
                 "reviewer": result.get("reviewer"),
+                "OVERRIDDEN": views.overridden(overrides),
                 "leaf": decision.leaf.hex(),
             }
         ),
@@ -285,13 +297,16 @@ def override(
     outcome: Outcome,
     reason: Reason,
     reviewer: Reviewer,
+    new_outcome: NewOutcome = False,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
     """Record that a person decided otherwise; the old record stays."""
     with counterfoil.open(ledger) as opened:
         decision = opened.decisions.show(system, index)
-        made = opened.decisions.override(decision, outcome, reason, reviewer=reviewer)
+        made = opened.decisions.override(
+            decision, outcome, reason, reviewer=reviewer, new_outcome=new_outcome
+        )
     output.show(
         {"system": system, "index": made.index, "overrides": index, "leaf": made.leaf.hex()},
         f"recorded as number {made.index} of {output.plain(system)}; number {index} stays as it is",
@@ -343,10 +358,12 @@ def _recorded_terms(result: Mapping[str, Any]) -> counterfoil.Terms:
     threshold = result.get("threshold")
     if threshold is None:
         return counterfoil.Terms()
-    # The other outcome's name is not recorded. It would only be given for another score, and
-    # that is a difference already.
-    outcome = result.get("outcome")
-    return counterfoil.Terms(threshold=threshold, outcomes=(outcome, outcome))
+    # The other outcome's name is not recorded: where it would be given, nothing is.
+    outcome, score = result.get("outcome"), result.get("score")
+    is_yes = isinstance(score, int | float) and score >= threshold
+    return counterfoil.Terms(
+        threshold=threshold, outcomes=(None, outcome) if is_yes else (outcome, None)
+    )
 
 
 def _without_reasons(decision: Decision, model: Model) -> tuple[Decision, Model]:

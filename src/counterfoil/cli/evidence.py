@@ -10,7 +10,7 @@ import typer
 
 import counterfoil
 from counterfoil import ledger as ledgers
-from counterfoil.cli import files, output
+from counterfoil.cli import files, output, views
 from counterfoil.cli.options import LEDGER, AsJson, Index, Ledger, System
 from counterfoil.cli.run import noun, verb
 
@@ -71,6 +71,7 @@ def make(
         evidence = opened.evidence.make(
             decision, withhold=tuple(withhold or ()), earlier=before, later=since
         )
+        overrides = opened.decisions.overrides(decision)
         logs = [one.origin for one in (*before, opened, *since)]
         silent = ledgers.read_status(since[-1] if since else opened).silent
     evidence.save(path)
@@ -87,6 +88,7 @@ def make(
             "disclosed": list(evidence.facts),
             "withheld": withheld,
             "silent": list(silent),
+            "overrides": list(overrides),
         },
         f"wrote {output.plain(str(path))}: decision {index} of {output.plain(decision.system)}",
         output.fields(
@@ -94,6 +96,7 @@ def make(
                 "rests on": output.count(len(said), "statement"),
                 "withheld": ", ".join(withheld) or None,
                 "shards": ", ".join(logs) if len(logs) > 1 else None,
+                "OVERRIDDEN": views.overridden(overrides),
                 "not cosigned": f"by {', '.join(silent)}; to have it so: counterfoil log cosign, "
                 "then make it again"
                 if silent

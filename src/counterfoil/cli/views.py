@@ -51,3 +51,9 @@ def clearance_lines(decided: ledgers.Clearance, purpose: str) -> list[Renderable
         return [f"gate: {name} is cleared for {output.plain(purpose)} (entry {decided.index})"]
     would = f"gate: {decided.mode}; once it enforces, {name} will be refused because"
     return [would, *(f"  - {output.plain(reason)}" for reason in decided.reasons)]
+
+
+def overridden(overrides: Sequence[int]) -> str | None:
+    """Say which records override a decision; None where none does."""
+    numbers = ", ".join(map(str, overrides))
+    return f"by number {numbers}; a letter about one of them is its own" if numbers else None

@@ -87,8 +87,7 @@ class Judgement:
             raise RefusedError(
                 f"{self.gate}: refused",
                 reasons=self.reasons,
-                hint="Have what is missing said by who may say it, and a model saved in a format "
-                "that is listed; then try again.",
+                hint="Put right what each reason names, and try again.",
             )
         return self
 

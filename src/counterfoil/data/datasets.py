@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from counterfoil.core import principals
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
 from counterfoil.core.merkle import Hash, root_of, split_hashes
 from counterfoil.core.statement import SHA256, Subject
@@ -286,6 +287,7 @@ def check_name(name: str, what: str) -> None:
     Raises:
         FormatError: says which characters may be used.
     """
+    require(name, str, f"a text as the name of a {what}", "Write a number as `str(4711)`.")
     if not _NAME.fullmatch(name) or ".." in name or _DIGEST.fullmatch(name):
         raise FormatError(
             f"{name[:120]!r} cannot be the name of a {what}",

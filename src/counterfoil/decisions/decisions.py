@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Protocol, overload
+from typing import Any, Final, Protocol, overload
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.merkle import Hash
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import Batch, StreamDeclaration
 from counterfoil.core.ticket import check_ticket_leaf, open_ticket
+from counterfoil.decisions.overrides import find_overrides, known_outcome
 from counterfoil.decisions.rows import decision_rows
 from counterfoil.decisions.serving import Serving
 from counterfoil.decisions.stream import MAX_DELAY_S, DecisionStream
@@ -26,6 +29,9 @@ from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
 from counterfoil.models.version import Model
 
+DECISIONS: Final = "`ledger.decisions.show(system, number)` gives one."
+_MODELS: Final = "`ledger.models.load(name)` gives one."
+_NUMBERS: Final = "They count from 0; `counterfoil decision list` shows the newest."
 MAX_PAD_TO = 1024  # a first decision writes so many records at most
 MIN_CADENCE_S = 60  # half a million entries of the log in a year
 
@@ -203,17 +209,19 @@ class Decisions:
             stream with a cadence, once they are durable, as their batch is not due yet.
 
         Raises:
-            FormatError: the rows cannot be decided on; nothing was recorded.
+            FormatError: the rows cannot be decided on, or whom they are about cannot be told;
+                nothing was recorded.
             RefusedError: the stage enforces, and the model is not cleared.
             ConflictError: another process writes this system's stream.
         """
+        require(model, Model, "a model", _MODELS)
         clearance = Gate(self._log).clear_model(
             model.subject, model.stage, model.format, model.types
         )
         decided = model.predictor.predict(rows)
         count = len(decided.table.rows)
-        about = _of_length(data_subjects, count, "data_subjects")
-        named = _of_length(references, count, "references")
+        about = _one_each(data_subjects, count, "data_subjects")
+        named = _one_each(references, count, "references")
         laid_out = decision_rows(model, rows, decided, named, self._log.clock())
         # One at a time: a stream has one writer, and threads would find it taken.
         with self._writing, closing(DecisionStream.open(self._log, model.name)) as stream:
@@ -243,7 +251,7 @@ class Decisions:
             RefusedError: the stage enforces, and the model is not cleared.
             ConflictError: another process writes this system's stream.
         """
-        return Serving(self._log, model)
+        return Serving(self._log, require(model, Model, "a model", _MODELS))
 
     def show(self, system: str, index: int) -> Decision:
         """Read a recorded decision from the vault.
@@ -253,12 +261,15 @@ class Decisions:
             UnavailableError: it was erased.
             VerificationError: what is stored is not what was recorded.
         """
+        with contextlib.suppress(AttributeError):
+            index = index.__index__()  # of other libraries' integers, too
+        require(index, int, "the number of a record", _NUMBERS)
         stream = DecisionStream.open(self._log, system, write=False)
         try:
             if not 0 <= index < stream.store.size:
                 raise FormatError(
                     f"{system} has {stream.store.size} records; there is no number {index}",
-                    hint="They count from 0; `counterfoil decision list` shows the newest.",
+                    hint=_NUMBERS,
                 )
             values = {
                 one.name: one.value
@@ -268,6 +279,16 @@ class Decisions:
             return Decision(system, stream.id, index, leaf, values, None, self._collect)
         finally:
             stream.close()
+
+    def overrides(self, decision: Decision) -> Sequence[int]:
+        """Find the records that override a decision, oldest first.
+
+        They are looked for among the records about the same person; where a decision names nobody,
+        among the newest `MAX_LOOK_BACK` of the system.
+        """
+        require(decision, Decision, "a decision", DECISIONS)
+        with closing(DecisionStream.open(self._log, decision.system, write=False)) as stream:
+            return find_overrides(stream.store, decision.index)
 
     def list(self, system: str, *, data_subject: str | None = None) -> list[int]:
         """List the indices of a system's decisions, of one person if asked."""
@@ -286,6 +307,8 @@ class Decisions:
             decision: As recorded.
             model: Loaded; another version is a difference too.
         """
+        require(decision, Decision, "a decision", DECISIONS)
+        require(model, Model, "a model", _MODELS)
         inputs, output = decision.values.get("inputs"), decision.values.get("output")
         if not isinstance(inputs, dict) or not isinstance(output, dict):
             raise FormatError(
@@ -309,7 +332,13 @@ class Decisions:
         return Replay(not differences, tuple(differences))
 
     def override(
-        self, decision: Decision, outcome: JsonValue, reason: str, *, reviewer: str
+        self,
+        decision: Decision,
+        outcome: JsonValue,
+        reason: str,
+        *,
+        reviewer: str,
+        new_outcome: bool = False,
     ) -> Decision:
         """Record that a person decided otherwise: a new record about the old one.
 
@@ -318,9 +347,19 @@ class Decisions:
             outcome: The new outcome.
             reason: Why.
             reviewer: Who, as the organisation's records call them; in the vault only.
+            new_outcome: Whether it may be one that none of the system's newest `MAX_LOOK_BACK`
+                records has; else that is taken for a slip.
+
+        Raises:
+            FormatError: no such record has this outcome, or an argument is of a wrong type.
+            ConflictError: another process writes this system's stream.
         """
-        stream = DecisionStream.open(self._log, decision.system)
-        try:
+        require(decision, Decision, "a decision", DECISIONS)
+        require(reason, str, "a reason in words", "Say what was found.")
+        require(reviewer, str, "a reviewer's name", "Name them as your own records do.")
+        with closing(DecisionStream.open(self._log, decision.system)) as stream:
+            if not new_outcome:
+                outcome = known_outcome(outcome, stream.store)
             subject = stream.store.subject(decision.index)
             body: JsonValue = {"outcome": outcome, "reason": reason, "reviewer": reviewer}
             row: list[JsonValue] = ["override", decision.leaf.hex(), None, body, None]
@@ -329,8 +368,6 @@ class Decisions:
             leaf = stream.store.leaf(index)
             values = dict(zip(stream.declaration.fields, row, strict=True))
             return Decision(decision.system, stream.id, index, leaf, values, None, self._collect)
-        finally:
-            stream.close()
 
     def reconcile(self, system: str, tickets: Sequence[bytes]) -> tuple[str, ...]:
         """Hold batches and tickets against what a stream promised; return what is broken, in words.
@@ -370,12 +407,28 @@ def _digest_of(output: dict[str, JsonValue]) -> JsonValue:
     return model.get("digest") if isinstance(model, dict) else None
 
 
-def _of_length(values: Sequence[str | None] | None, count: int, what: str) -> list[str | None]:
+def _one_each(values: Sequence[str | None] | None, count: int, what: str) -> list[str | None]:
+    """Give a text or None for each row; a text alone would be taken for a list of its letters."""
     if values is None:
         return [None] * count
+    if (
+        isinstance(values, str | bytes | Mapping)
+        or hasattr(values, "columns")
+        or not hasattr(values, "__getitem__")
+    ):
+        raise FormatError(
+            f"{what} came as a {type(values).__name__}", hint="Give a list, one text for each row."
+        )
     if len(values) != count:
         raise FormatError(f"{len(values)} {what} came with {count} rows", hint="Give one each.")
-    return list(values)
+    given = list(values)
+    for row, value in enumerate(given):
+        if not isinstance(value, str | None):
+            raise FormatError(
+                f"{what} has the {type(value).__name__} {value!a:.40} for row {row}, not a text",
+                hint="Numbers as `str(4711)` or `column.astype(str)`; None for nobody.",
+            )
+    return given
 
 
 def _as_rows(inputs: dict[str, JsonValue], model: Model) -> Any:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Final
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.retention import Hold
@@ -24,10 +25,12 @@ from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import ConflictError, FormatError
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import heard_in
+from counterfoil.vault.seal import check_subject
 
 HOLDS: Final = "counterfoil/holds"  # no model can be called that
 HOLD_PAD_TO: Final = 16  # a batch does not tell how many holds it covers, up to this many
 HOLD_FIELDS: Final = ("kind", "about", "basis", "until", "by", "at")
+_DAYS: Final = "Give a datetime.date, as `date(2099, 1, 1)`."
 MAX_HOLD_TEXT: Final = 1000  # characters of a basis, a reason or a name: they share one field
 _MIN_ID: Final = 8  # digits that name a hold; fewer would soon name another one too
 
@@ -92,6 +95,8 @@ class Holds:
         Raises:
             VerificationError: a record does not open, so that nobody can say whom it is about.
         """
+        if person is not None:
+            check_subject(person)
         found: dict[str, LegalHold] = {}
         for stream in self.streams:
             store = stream.store
@@ -107,7 +112,7 @@ class Holds:
     def place(self, person: str, basis: str, by: str, until: date | None) -> LegalHold:
         """Place a hold; see `People.hold`."""
         now = self._now()
-        ends = None if until is None else _midnight(until)
+        ends = None if until is None else _midnight(require(until, date, "a day", _DAYS))
         if ends is not None and ends <= now:
             raise FormatError(
                 f"a hold until {until:%Y-%m-%d} has ended already",
@@ -119,6 +124,7 @@ class Holds:
 
     def release(self, person: str, hold: str, by: str, reason: str) -> LegalHold:
         """Release a hold; see `People.release`."""
+        require(hold, str, "the first digits of a hold", "`counterfoil person holds` lists them.")
         matching = [
             one for one in self.list(person) if len(hold) >= _MIN_ID and one.id.startswith(hold)
         ]
@@ -212,6 +218,7 @@ def _midnight(day: date) -> int:
 
 
 def _text(text: str, what: str) -> str:
+    require(text, str, f"the {what} of a hold or release as a text", "Write it in quotes.")
     if not 0 < len(text) <= MAX_HOLD_TEXT or not text.strip():
         raise FormatError(
             f"the {what} of a hold or release has {len(text)} characters",

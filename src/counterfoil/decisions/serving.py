@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import pad_row
 from counterfoil.core.stream import Batch
@@ -16,13 +17,14 @@ from counterfoil.decisions.recorder import Handle, Recorder, RecorderEndedError
 from counterfoil.decisions.rowcodec import encode
 from counterfoil.decisions.rows import notice_of
 from counterfoil.decisions.stream import DecisionStream
-from counterfoil.errors import ConflictError
+from counterfoil.errors import ConflictError, FormatError, UnavailableError
 from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
 from counterfoil.models.version import Model
 from counterfoil.vault.keystore import FileKeyStore
 
 DRAIN_S: Final = 15.0  # a full ring of a server that was killed is recorded in a few seconds
+ASK_S: Final = 60.0  # a revocation, or a policy that is not adopted here, is noticed within it
 _RETRY_S: Final = 0.05
 
 Result = TypeVar("Result")
@@ -37,9 +39,11 @@ class Serving:
     next of these calls, and what it had taken is recorded, each row once.
     docs/explanation/serving.md tells what is true at each moment.
 
+    The gate of the model's stage is asked when this is made, and every `ASK_S` again.
+
     Args:
         log: Where the batches go.
-        model: Cleared by the gate of its stage when this is made, and not again.
+        model: To be recorded, if its gate lets it.
     """
 
     def __init__(self, log: Log, model: Model) -> None:
@@ -65,6 +69,11 @@ class Serving:
         }
         self._kind = encode("decision")
         self._second = (-1, "")
+        self._outcomes = model.terms.outcomes
+        self._refusal: Exception | None = None
+        self._closed = threading.Event()
+        self._asking = threading.Thread(target=self._ask, name="counterfoil-gate", daemon=True)
+        self._asking.start()
 
     def record(
         self,
@@ -80,17 +89,38 @@ class Serving:
 
         Args:
             inputs: What the model was given, by name, in plain values.
-            outcome: What it decided.
+            outcome: What it decided; one of the two that its terms name, where they name any.
             score: The number behind it.
             reasons: As docs/reference/evidence.md has them, where the model gives any.
             data_subject: Whom it is about, as erasure will ask for them.
             reference: How a letter refers to the person.
 
         Raises:
-            FormatError: a value is not JSON, too large or too deep.
+            FormatError: a value is not JSON, too large or too deep; the terms do not know the
+                outcome; or the score is no number, or a name no text.
+            RefusedError: the stage enforces, and by now something speaks against the model; what
+                else keeps the gate from clearing it is raised likewise, while it lasts.
             UnavailableError: the recording process does not keep up, or has ended and cannot be
                 replaced; this decision is not recorded.
         """
+        if self._refusal is not None:
+            raise self._refusal.with_traceback(None)  # or it would grow with each call
+        if self._outcomes is not None and outcome not in self._outcomes:
+            raise FormatError(
+                f"the outcome {outcome!a:.40} is none of those that the terms name",
+                hint=f"They are {self._outcomes[0]!a} and {self._outcomes[1]!a}.",
+            )
+        if type(score) is not float and score is not None:
+            _require_number(score)
+        if type(reference) is not str and reference is not None:
+            require(reference, str, "a text as the reference", "Write a number as `str(4711)`.")
+        try:
+            given = dict(inputs)
+        except (TypeError, ValueError) as error:
+            raise FormatError(
+                f"the inputs are a {type(inputs).__name__}, not values by name",
+                hint='Write {"income": 1800}.',
+            ) from error
         output: dict[str, JsonValue] = {
             "outcome": outcome,
             "score": score,
@@ -99,7 +129,7 @@ class Serving:
             "model": self._name,
             "notice": notice_of(self._model, reference),
         }
-        row = (self._kind, None, dict(inputs), output, reasons)
+        row = (self._kind, None, given, output, reasons)
         try:
             return self._recorder.record(row, data_subject)
         except RecorderEndedError:
@@ -160,7 +190,9 @@ class Serving:
         Raises:
             UnavailableError: some of it could not be recorded, and never will be.
         """
+        self._closed.set()
         with contextlib.ExitStack() as closing:
+            closing.callback(self._asking.join)  # the log may be closed after us
             closing.callback(self._reader.close)
             closing.callback(self._recorder.close)
             if self._recorder.is_open:
@@ -177,6 +209,18 @@ class Serving:
     ) -> None:
         self.close()
 
+    def _ask(self) -> None:
+        """Ask the gate again and again; runs in a thread, so that no request waits for it."""
+        model = self._model
+        while not self._closed.wait(ASK_S):
+            try:
+                Gate(self._log).ask_model(model.subject, model.stage, model.format, model.types)
+                self._refusal = None
+            except UnavailableError:
+                pass  # what it said last holds until the log answers; nothing is published either
+            except Exception as error:  # noqa: BLE001 whatever it is, it is no yes
+                self._refusal = error
+
     def _again(self, act: Callable[[], Result]) -> Result:
         """Do something with the recording process, with another one if it was killed."""
         try:
@@ -191,6 +235,14 @@ class Serving:
         if second != self._second[0]:
             self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second)))
         return self._second[1]
+
+
+def _require_number(score: object) -> None:
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        raise FormatError(
+            f"the score is the {type(score).__name__} {score!a:.40}, not a number",
+            hint="Give a float, or None where there is none.",
+        )
 
 
 def _open_once_drained(log: Log, system: str) -> DecisionStream:

@@ -378,7 +378,7 @@ def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy |
     """Get the policy to judge by: the one given, else what this user adopted for that origin."""
     if isinstance(trust, TrustPolicy):
         return trust
-    path = Path(trust) if trust is not None else Places(origin).trust
+    path = as_path(trust) if trust is not None else Places(origin).trust
     if trust is None and not path.exists():
         return None
     _require_file(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue, format_json
 from counterfoil.core.keys import format_vkey
 from counterfoil.core.merkle import check_inclusion
@@ -16,7 +18,7 @@ from counterfoil.core.stream import parse_batch, parse_stream
 from counterfoil.core.succession import POLICY
 from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import format_base64
-from counterfoil.decisions.decisions import Decision
+from counterfoil.decisions.decisions import DECISIONS, Decision
 from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import ConflictError, FormatError
 from counterfoil.evidence.anchor import collect_anchor
@@ -25,7 +27,7 @@ from counterfoil.evidence.logs import shards_to_json
 from counterfoil.evidence.page import format_page
 from counterfoil.evidence.shards import data_digests, model_digest
 from counterfoil.evidence.stamp import collect_stamps
-from counterfoil.ledger.disk import Disk, reported
+from counterfoil.ledger.disk import Disk, as_path, reported
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.reading import Found
 from counterfoil.ledger.sharding import link_shards, read_handover
@@ -70,14 +72,19 @@ class EvidenceFile:
         """The letter with the evidence embedded, HTML."""
         return format_page(self.body, self.facts)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, replace: bool = False) -> Path:
         """Write `.html` (the letter) or `.json` (the evidence alone).
 
+        Args:
+            path: Where to.
+            replace: Whether a file that is there may be another letter afterwards.
+
         Raises:
+            ConflictError: there is a file already.
             FormatError: another suffix.
             UnavailableError: the disk refuses.
         """
-        path = Path(path)
+        path = as_path(path)
         match path.suffix.lower():
             case ".html" | ".htm":
                 data = self.page()
@@ -88,6 +95,11 @@ class EvidenceFile:
                     f"{path.name} is neither .html nor .json",
                     hint="Name it `….html` for the letter, `….json` for the proof alone.",
                 )
+        if not replace and os.path.lexists(path):
+            raise ConflictError(
+                f"there is a file {path} already",
+                hint="It may be a letter that was handed out: name another, or say `replace=True`.",
+            )
         with reported(f"cannot write {path}"):
             Disk().replace(path.parent, path.name, data)
         return path
@@ -129,6 +141,7 @@ class Evidence:
             UnavailableError: it was erased.
             VerificationError: what is stored is not what the log has a batch of.
         """
+        require(decision, Decision, "a decision", DECISIONS)
         log = self._log
         declared = next(
             one

@@ -127,8 +127,13 @@ def as_path(given: str | Path) -> Path:
     """Make a path of what a user gave; an empty text is none, though Python takes it for `.`.
 
     Raises:
-        FormatError: it is empty.
+        FormatError: it is empty, or no path.
     """
+    if not isinstance(given, str | os.PathLike):
+        raise FormatError(
+            f"a path was asked for, not the {type(given).__name__} {given!a:.40}",
+            hint="Give a text, or a pathlib.Path.",
+        )
     if given == "":
         raise FormatError("the path is empty", hint="Is a variable not set? Write . for here.")
     return Path(given)

@@ -3,16 +3,20 @@
 A gate looks at everything the log holds about a subject, judges it under the adopted policy, and
 writes down what it found: a clearance, or, in observe and warn mode, the refusal it would have
 been. In enforce mode a no is a `RefusedError` with every reason.
+
+Where the log holds a policy that follows the adopted one, the machine does not know what is asked
+of it. That is a reason against, too: gates refuse if either policy enforces, and else warn.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import Judgement, evaluate_data, evaluate_stage
+from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import Subject
 from counterfoil.core.testimony import Testimony, hear
@@ -37,6 +41,18 @@ class Clearance:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """What a gate heard, in the first `size` entries of a log of that root, and made of it."""
+
+    subject: Subject
+    policy: TrustPolicy
+    size: int
+    root: str
+    said: list[Testimony]
+    judgement: Judgement
+
+
 class Gate:
     """The gates of one ledger.
 
@@ -46,8 +62,6 @@ class Gate:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._policy = Trust(log).show()
-        self._seen = (0, "")
 
     def clear_model(
         self, subject: Subject, stage: str, model_format: str, types: Collection[str] = ()
@@ -63,15 +77,23 @@ class Gate:
         Raises:
             RefusedError: the stage enforces, and something is missing.
         """
-        heard = self._hear(subject)
-        judgement = self._judge_model(subject, stage, model_format, types, heard)
-        return self._record("model", stage, subject, judgement, heard)
+        return self._record("model", stage, self._hear_model(subject, stage, model_format, types))
 
     def judge_model(
         self, subject: Subject, stage: str, model_format: str, types: Collection[str] = ()
     ) -> Judgement:
         """Find what `clear_model` would find, and write nothing down."""
-        return self._judge_model(subject, stage, model_format, types, self._hear(subject))
+        return self._hear_model(subject, stage, model_format, types).judgement
+
+    def ask_model(
+        self, subject: Subject, stage: str, model_format: str, types: Collection[str] = ()
+    ) -> None:
+        """Refuse or warn as `clear_model` would, and write nothing down.
+
+        Raises:
+            RefusedError: the stage enforces, and something is missing.
+        """
+        _act_on(self.judge_model(subject, stage, model_format, types))
 
     def clear_data(self, subject: Subject, purpose: str) -> Clearance:
         """Let a data set be used for a purpose, or say why not.
@@ -79,54 +101,57 @@ class Gate:
         Raises:
             RefusedError: the policy enforces, and something is missing.
         """
-        heard = self._hear(subject)
-        judgement = evaluate_data(self._policy, purpose, subject, heard, now=int(self._log.clock()))
-        return self._record("data", purpose, subject, judgement, heard)
+        now = int(self._log.clock())
+        heard = self._hear(
+            subject, lambda policy, said: evaluate_data(policy, purpose, subject, said, now=now)
+        )
+        return self._record("data", purpose, heard)
 
-    def _judge_model(
-        self,
-        subject: Subject,
-        stage: str,
-        model_format: str,
-        types: Collection[str],
-        heard: list[Testimony],
-    ) -> Judgement:
-        return evaluate_stage(
-            self._policy,
-            stage,
+    def _hear_model(
+        self, subject: Subject, stage: str, model_format: str, types: Collection[str]
+    ) -> _Hearing:
+        now = int(self._log.clock())
+        return self._hear(
             subject,
-            heard,
-            model_format=model_format,
-            types=types,
-            now=int(self._log.clock()),
+            lambda policy, said: evaluate_stage(
+                policy, stage, subject, said, model_format=model_format, types=types, now=now
+            ),
         )
 
-    def _hear(self, subject: Subject) -> list[Testimony]:
-        """Hear all the log holds about the subject's digest, each under the policy of its time."""
+    def _hear(
+        self, subject: Subject, evaluate: Callable[[TrustPolicy, list[Testimony]], Judgement]
+    ) -> _Hearing:
+        """Judge all the log holds about the subject's digest, each under the policy of its time."""
         self._log.refresh()
-        self._seen = (self._log.size, self._log.root.hex())
-        policies = Trust(self._log).history()
-        return [
+        size, root = self._log.size, self._log.root.hex()
+        trust = Trust(self._log)
+        policies, policy = trust.history(waiting=True), trust.show()
+        said = [
             hear(policies.at(found.index), found.envelope, found.index)
             for digest in subject.digest.values()
             for found in self._log.find(subject=digest)
         ]
+        judgement = evaluate(policy, said)
+        entry, newer = policies.steps[-1]
+        if newer is not None and newer != policy:
+            modes = {judgement.mode, evaluate(newer, said).mode}
+            mode = Mode.ENFORCE if Mode.ENFORCE in modes else Mode.WARN
+            reason = (
+                f"version {newer.version} of the trust policy, entry {entry} of the log, is not "
+                "adopted on this machine: `counterfoil policy adopt FILE`"
+            )
+            judgement = replace(judgement, mode=mode, reasons=(reason, *judgement.reasons))
+        return _Hearing(subject, policy, size, root, said, judgement)
 
-    def _record(
-        self,
-        gate: str,
-        stage: str,
-        subject: Subject,
-        judgement: Judgement,
-        heard: list[Testimony],
-    ) -> Clearance:
+    def _record(self, gate: str, stage: str, heard: _Hearing) -> Clearance:
         """Write the decision down, unless the newest one already says the same."""
-        judgement.check()
-        digests = {one.index: one.digest.hex() for one in heard}
+        judgement, subject = heard.judgement, heard.subject
+        _act_on(judgement)
+        digests = {one.index: one.digest.hex() for one in heard.said}
         body: dict[str, JsonValue] = {
             "gate": gate,
             "stage": stage,
-            "policy": self._policy.digest.hex(),
+            "policy": heard.policy.digest.hex(),
         }
         if judgement.reasons:
             predicate = "refusal"
@@ -138,13 +163,11 @@ class Gate:
                 for one in judgement.grounds
             ]
             body["grounds"] = grounds
-        if judgement.mode is Mode.WARN and judgement.reasons:
-            warnings.warn(f"{judgement.gate}: {'; '.join(judgement.reasons)}", stacklevel=4)
         said = self._said_already(predicate, subject, body)
         if said is None:
             if predicate == "clearance":
-                size, root = self._seen  # what was scanned; the log may have grown since
-                body |= {"size": size, "root": root}
+                # What was scanned; the log may have grown since.
+                body |= {"size": heard.size, "root": heard.root}
             said = self._log.attest([subject], predicate, body).index
         return Clearance(subject, judgement.mode.value, judgement.reasons, said)
 
@@ -164,3 +187,10 @@ class Gate:
             if all(newest.get(key) == value for key, value in body.items()):
                 return decided[-1].index
         return None
+
+
+def _act_on(judgement: Judgement) -> None:
+    """Refuse, warn or go on, as the mode says."""
+    judgement.check()
+    if judgement.mode is Mode.WARN and judgement.reasons:
+        warnings.warn(f"{judgement.gate}: {'; '.join(judgement.reasons)}", stacklevel=5)

@@ -130,15 +130,8 @@ class Trust:
         Args:
             shared: Whether an index in the log's database will do, as in `Log.find`.
         """
-        adopted = self.show()
-        stated = [
-            (one.index, one.envelope) for one in self._log.find(predicate=POLICY, shared=shared)
-        ]
-        for index, entry in enumerate(self._log.waiting(), self._log.size):
-            with suppress(FormatError):  # anything may stand in a log
-                stated.append((index, parse_envelope(self._log.resolve(entry))))
-        index, newest = policy_history(adopted, stated).steps[-1]
-        return None if newest is None or newest == adopted else (index, newest)
+        index, newest = self.history(waiting=True, shared=shared).steps[-1]
+        return None if newest is None or newest == self.show() else (index, newest)
 
     def _publish(self, draft: TrustPolicy, by: tuple[str, ...]) -> tuple[TrustPolicy, int]:
         """State a draft, unless it is stated, and have it published; give it as it stands, where.
@@ -197,9 +190,19 @@ class Trust:
         signers = [self._log.principal_key(name) for name in by]
         return sign_envelope(format_statement(policy_statement(policy)), *signers)
 
-    def history(self) -> PolicyHistory:
-        """Give the policies of the log, from the adopted one back and forth."""
-        stated = [(one.index, one.envelope) for one in self._log.find(predicate=POLICY)]
+    def history(self, *, waiting: bool = False, shared: bool = False) -> PolicyHistory:
+        """Give the policies of the log, from the adopted one back and forth.
+
+        Args:
+            waiting: Whether one that waits for witnesses counts, where it is seen.
+            shared: As in `unadopted`.
+        """
+        stated = [
+            (one.index, one.envelope) for one in self._log.find(predicate=POLICY, shared=shared)
+        ]
+        for index, entry in enumerate(self._log.waiting() if waiting else (), self._log.size):
+            with suppress(FormatError):  # anything may stand in a log
+                stated.append((index, parse_envelope(self._log.resolve(entry))))
         return policy_history(self.show(), stated)
 
     def _keep(self, policy: TrustPolicy) -> None:

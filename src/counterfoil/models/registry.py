@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Any
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import REVOCATION, Judgement
 from counterfoil.core.statement import SHA256, Subject, parse_statement
@@ -77,7 +78,7 @@ class Models:
             UnavailableError: the disk refuses.
         """
         check_name(name, "model")
-        terms = terms or Terms()
+        terms = Terms() if terms is None else require(terms, Terms, "terms", _TERMS)
         named = [trained_on] if isinstance(trained_on, Dataset | str) else list(trained_on)
         data = [Datasets(self._log).show(one) if isinstance(one, str) else one for one in named]
         file, kind, types, loaded = take(model, trust, may_pickle=self._may_pickle())
@@ -400,6 +401,9 @@ class Models:
             types=version.types,
             _decide=self._decide,
         )
+
+
+_TERMS = "Make them with `cf.Terms`, or `cf.parse_terms` from a file."
 
 
 def _file_name(digest: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
 
 from counterfoil.core.toml import Table, parse_toml
+from counterfoil.errors import FormatError
 from counterfoil.models.explain import Reference
 from counterfoil.models.recourse import Action
 
@@ -26,6 +27,9 @@ class Terms:
         reference: What reasons are measured against; by default the model's intercept.
         notice: `organisation`, `contact` and `contest`, as a letter gives them.
         allow_missing: Whether rows may have missing values.
+
+    Raises:
+        FormatError: One of these cannot be meant.
     """
 
     threshold: float | None = None
@@ -37,6 +41,27 @@ class Terms:
     reference: Reference | None = None
     notice: Mapping[str, str] = field(default_factory=dict)
     allow_missing: bool = True
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not _is_number(self.threshold):
+            raise FormatError(
+                f"the threshold is {self.threshold!a:.40}, not a number", hint="Write 0.5."
+            )
+        if self.outcomes is not None:
+            _check_outcomes(self.outcomes)
+        if self.adverse not in {"low", "high"}:
+            raise FormatError(
+                f"low or high scores are adverse, not {self.adverse!a:.40}",
+                hint='Write "low" where low scores are bad for the person.',
+            )
+        if self.notice and not (
+            set(self.notice) == set(_NOTICE)
+            and all(isinstance(text, str) for text in self.notice.values())
+        ):
+            raise FormatError(
+                f"a notice has the texts {', '.join(_NOTICE)}, and nothing else",
+                hint="A letter has to give all of them.",
+            )
 
 
 def parse_terms(data: str | bytes, what: str = "terms.toml") -> Terms:
@@ -54,6 +79,7 @@ def parse_terms(data: str | bytes, what: str = "terms.toml") -> Terms:
     return parse_toml(data, what).read(_read_terms)
 
 
+_NOTICE = ("organisation", "contact", "contest")
 _KEYS = (
     "threshold",
     "outcomes",
@@ -69,18 +95,11 @@ _KEYS = (
 def _read_terms(table: Table) -> Terms:
     table.only(*_KEYS)
     outcomes = table.texts("outcomes")
-    if len(outcomes) not in {0, 2}:
-        raise table.error(
-            "outcomes are two: below the threshold, and from it on",
-            key="outcomes",
-            hint='Write outcomes = ["refused", "granted"].',
-        )
-    if len(set(outcomes)) == 1:
-        raise table.error(
-            "both outcomes are the same",
-            key="outcomes",
-            hint="Name them so that a yes can be told from a no.",
-        )
+    try:
+        if outcomes:
+            _check_outcomes(outcomes)
+    except FormatError as error:
+        raise table.error(str(error), key="outcomes", hint=error.hint) from error
     match table.text("adverse", "low"):
         case "low" | "high" as adverse:
             pass
@@ -98,6 +117,18 @@ def _read_terms(table: Table) -> Terms:
     )
 
 
+def _check_outcomes(outcomes: object) -> None:
+    if isinstance(outcomes, str) or not isinstance(outcomes, Sequence) or len(outcomes) != 2:
+        raise FormatError(
+            "outcomes are two: below the threshold, and from it on",
+            hint='Write ["refused", "granted"].',
+        )
+    if outcomes[0] == outcomes[1]:
+        raise FormatError(
+            "both outcomes are the same", hint="Name them so that a yes can be told from a no."
+        )
+
+
 def _read_action(table: Table) -> Action:
     table.only("feature", "values", "direction")
     values = table.values.get("values")
@@ -110,8 +141,8 @@ def _read_action(table: Table) -> Action:
 
 
 def _read_notice(table: Table) -> dict[str, str]:
-    table.only("organisation", "contact", "contest")
-    return {key: table.text(key) for key in ("organisation", "contact", "contest")}
+    table.only(*_NOTICE)
+    return {key: table.text(key) for key in _NOTICE}
 
 
 def _read_texts(table: Table) -> dict[str, str]:

@@ -91,8 +91,14 @@ def check_subject(subject: str) -> bytes:
     """Give the bytes of a data subject's name.
 
     Raises:
-        FormatError: it is empty, too long, or has no UTF-8 form.
+        FormatError: it is no text, empty, too long, or has no UTF-8 form.
     """
+    if not isinstance(subject, str):
+        raise FormatError(
+            f"a data subject is named by a text, not by the {type(subject).__name__} "
+            f"{subject!a:.40}",
+            hint=_NAME_SUBJECTS,
+        )
     try:
         name = subject.encode()
     except UnicodeEncodeError as error:

@@ -178,10 +178,11 @@ def test_replay_names_what_differs(ask, run, monkeypatch):
 def test_override_leaves_the_old_record(ask, run):
     """A person's decision is a new record that points at the old one."""
     before = ask("decision", "show", "credit", 1)
-    review = ["--outcome", "granted", "--reason", "misread", "--reviewer", "r4"]
+    review = ["--outcome", "1", "--reason", "misread", "--reviewer", "r4"]
     made = ask("decision", "override", "credit", 1, *review)
     assert (made["index"], made["overrides"]) == (8, 1)
-    assert ask("decision", "show", "credit", 1) == before
+    assert ask("decision", "show", "credit", 1) == before | {"overrides": [8]}
+    assert ask("decision", "show", "credit", 8)["fields"]["output"]["outcome"] == 1
     assert ask("decision", "show", "credit", 8)["fields"]["about"] == before["leaf"]
     shown = run("decision", "show", "credit", 8).stdout
     assert "override 8 of credit" in shown
@@ -280,3 +281,19 @@ def test_a_number_that_is_not_there_is_told_with_those_that_are(run, words):
     """Whoever asks for a record beyond the last one is told how many there are."""
     told = run(*words, "credit", 99, exit_code=3).stderr
     assert "credit has 8 records; there is no number 99" in told
+
+
+def test_an_override_is_pointed_to(ask, run):
+    """Whoever looks at the old decision, or makes its letter, learns of the newer record."""
+    assert ask("decision", "show", "credit", 1)["overrides"] == []
+    assert "OVERRIDDEN" not in run("decision", "show", "credit", 1).stdout
+    why = ("--reason", "misread", "--reviewer", "r4")
+    slip = run("decision", "override", "credit", 1, "--outcome", "grantd", *why, exit_code=3)
+    assert "no decision of late has the outcome 'grantd'" in slip.stderr
+    made = ask("decision", "override", "credit", 1, "--outcome", "half", "--new-outcome", *why)
+    again = ask("decision", "override", "credit", 1, "--outcome", "half", *why)
+    numbers = [made["index"], again["index"]]
+    assert ask("decision", "show", "credit", 1)["overrides"] == numbers
+    said = f"by number {numbers[0]}, {numbers[1]}"
+    assert said in run("decision", "show", "credit", 1).stdout
+    assert said in run("evidence", "make", "credit", 1).stdout

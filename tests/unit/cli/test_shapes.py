@@ -13,7 +13,7 @@ import typer
 from counterfoil.cli import app
 
 ERASURE = ["--basis", "withdrawn", "--approver", "a", "--approver", "b"]
-REVIEW = ["--outcome", "granted", "--reason", "misread", "--reviewer", "r4"]
+REVIEW = ["--outcome", "granted", "--new-outcome", "--reason", "misread", "--reviewer", "r4"]
 CHAIN = ("dev", "install", "key", "deploy", "status", "sign", "agree", "node", "genesis")
 ORDER = ["--basis", "an order", "--by", "legal"]
 HOLD = {
@@ -77,7 +77,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "tickets",
         },
     ),
-    "decision show": (["credit", "1"], 0, {"system", "index", "leaf", "fields"}),
+    "decision show": (["credit", "1"], 0, {"system", "index", "leaf", "fields", "overrides"}),
     "decision list": (["credit"], 0, {"system", "records", "decisions"}),
     "decision replay": (
         ["credit", "1"],
@@ -102,6 +102,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "index",
             "statements",
             "logs",
+            "overrides",
             "disclosed",
             "withheld",
             "silent",

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import errno
+import time
 
 import pytest
 
 import counterfoil as cf
 from counterfoil.decisions import recorder as recording
+from counterfoil.decisions import serving as serving_module
 from counterfoil.decisions.recorder import Recorder
+from counterfoil.ledger.policyfile import keep_policy
 
 
 def answer(rows):
@@ -112,3 +115,39 @@ def test_closing_again_is_harmless(served):
     serving.close()
     with pytest.raises(cf.UnavailableError, match="is closed"):
         serving.record({"x": 2}, "yes")
+
+
+@pytest.fixture
+def asked_often(monkeypatch):
+    """Servers ask the gate again at once, not in a minute."""
+    monkeypatch.setattr(serving_module, "ASK_S", 0.05)
+
+
+@pytest.mark.usefixtures("asked_often")
+def test_a_server_stops_when_its_gate_would_refuse(request):
+    """The gate is asked again while it serves: of a newer policy, and of a revocation."""
+    ledger, serving = request.getfixturevalue("served")
+
+    def refusal():
+        try:
+            serving.record({"x": 1}, "yes").wait(30)
+        except cf.RefusedError as error:
+            return str(error)
+        return ""
+
+    def until(said):
+        deadline = time.monotonic() + 60
+        while said not in (now := refusal()) or (now and not said):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    adopted = ledger.policy.show()
+    ledger.policy.enforce()
+    newest = ledger.policy.show()
+    keep_policy(ledger.places.trust, adopted, ledger.disk)  # as if another machine had adopted it
+    until("is not adopted on this machine")
+    ledger.policy.adopt(newest.followed_by(stages=adopted.stages))
+    until("")
+    ledger.models.revoke("served", "it was trained on the wrong year")
+    ledger.policy.enforce()
+    until("revoked at index")

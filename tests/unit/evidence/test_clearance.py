@@ -201,7 +201,7 @@ def test_a_record_of_no_kind_is_refused_as_any_other():
 def test_an_override_does_not_stand_for_its_decision(bank):
     """Evidence of a review says that the decision itself has to be looked at elsewhere."""
     decision = decide(bank)[0]
-    bank.decisions.override(decision, outcome="yes", reason="misread", reviewer="r4")
+    bank.decisions.override(decision, "yes", "misread", reviewer="r4", new_outcome=True)
     review = bank.decisions.show("credit", len(bank.decisions.list("credit")) - 1)
     verdict = cf.verify(review.evidence())
     assert any("that decision's own evidence" in one for one in verdict.not_checked)

@@ -87,3 +87,22 @@ def test_terms_fit_the_model(terms, says, ebm):
     """Terms about columns or scores that the model does not have are refused."""
     with pytest.raises(FormatError, match=says):
         predictor_on(ebm.model, terms)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"threshold": "0.5"}, "the threshold is '0.5', not a number"),
+        ({"threshold": True}, "the threshold is True"),
+        ({"threshold": float("nan")}, "the threshold is nan"),
+        ({"outcomes": ("a", "a")}, "both outcomes are the same"),
+        ({"outcomes": ("a", "b", "c")}, "outcomes are two"),
+        ({"outcomes": "ab"}, "outcomes are two"),
+        ({"adverse": "lo"}, "low or high scores are adverse, not 'lo'"),
+        ({"notice": {"organisation": "Example Bank"}}, "organisation, contact, contest"),
+    ],
+)
+def test_terms_that_cannot_be_meant_are_not_made(given, says):
+    """In Python as in a file: what a letter or a threshold could not be made of is refused."""
+    with pytest.raises(FormatError, match=says):
+        Terms(**given)
