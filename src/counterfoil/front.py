@@ -195,7 +195,7 @@ def open_ledger(
 
 
 def _finish_erasures(ledger: Ledger) -> None:
-    """Finish erasures that were interrupted; where that cannot be, the ledger opens all the same."""
+    """Finish erasures that were interrupted; where that cannot be, opening goes on and says so."""
     try:
         finished = ledger.people.finish()
     except UnfinishedError as error:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from counterfoil import Ledger
+    from counterfoil.decisions import Lost
 
 
 def statements(ledger: Ledger, digest: str) -> list[dict[str, Any]]:
@@ -51,3 +52,24 @@ def clearance_lines(decided: ledgers.Clearance, purpose: str) -> list[Renderable
         return [f"gate: {name} is cleared for {output.plain(purpose)} (entry {decided.index})"]
     would = f"gate: {decided.mode}; once it enforces, {name} will be refused because"
     return [would, *(f"  - {output.plain(reason)}" for reason in decided.reasons)]
+
+
+def lost(streams: Sequence[Lost]) -> list[dict[str, Any]]:
+    """Say which streams the log knows more of than is kept here, for programs."""
+    return [
+        {
+            "system": one.system,
+            "stream": one.stream.hex(),
+            "kept": one.kept,
+            "stated": one.stated,
+        }
+        for one in streams
+    ]
+
+
+def lost_line(one: Lost) -> str:
+    """Say the same of one, for people."""
+    return output.plain(
+        f"the log has a batch of {output.count(one.stated, 'record')} of {one.system}, and those "
+        f"here, {one.kept:,}, are not them: an older copy was restored"
+    )

@@ -183,7 +183,7 @@ class Erasing:
         self, audit: DecisionStream, plan: Plan, found: Found, whose: str = ""
     ) -> tuple[ErasureCertificate, ...]:
         """Do steps 2 to 4; each may have been done before, for some of the streams or all."""
-        with _begun(f"{whose}records are destroyed, and the rest of them will be"):
+        with _begun(f"{whose}records are destroyed, or will be: it cannot be stopped any more"):
             for store, indices in found:
                 eraser = Eraser(store, audit.store, pad_to=ERASURE_PAD_TO)
                 eraser.finish()
@@ -260,8 +260,8 @@ def _begun(stands: str, *passed: type[CounterfoilError]) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"{stands}. {goes_on}")
         raise
-    except (UnfinishedError, *passed):
-        raise
     except CounterfoilError as error:
+        if isinstance(error, (UnfinishedError, *passed)):
+            raise
         hint = f"{error.hint} {goes_on}".strip()
         raise UnfinishedError(f"{stands}: {error}", hint=hint) from error

@@ -166,7 +166,7 @@ def go_on_without(log: Log, *, despite_lost_holds: bool) -> tuple[Lost, ...]:
             hint="Put a newer copy back. If there is none, say `--despite-lost-holds`, and place "
             "every hold again from the orders themselves before anybody is erased.",
         )
-    declared = {one.stream_id: one for one in find_declared(log)}
+    declared = {bytes(one.stream_id): one for one in find_declared(log)}
     for one in lost:
         batch = newest_batch(log, one.stream)
         assert batch is not None, "or it would not be lost"  # noqa: S101 our own bug

@@ -142,7 +142,7 @@ class DecisionStream:
             PolicyError: the trust policy lets nobody here declare it; or as `open`.
         """
         lost = Replaced(old.stream_id, last.size, last.root)
-        made = cls._declare(log, old.system, old.fields, old.pad_to, old.cadence_s, lost)
+        made = cls._declare(log, old.system, old.fields, old.pad_to, replaces=lost)
         return cls.reopen(log, made, write=True)
 
     @staticmethod
@@ -152,6 +152,7 @@ class DecisionStream:
         fields: tuple[str, ...],
         pad_to: int = 1,
         cadence_s: int | None = None,
+        *,
         replaces: Replaced | None = None,
     ) -> StreamDeclaration:
         log.require_writable()
