@@ -120,6 +120,9 @@ class ConflictError(CounterfoilError):
 
 
 class UnavailableError(CounterfoilError):
-    """A disk, store, witness or chain did not answer or has no room; nothing was half-done."""
+    """A disk, store, witness or chain did not answer or has no room.
+
+    Nothing was half-done, or the message says what stands.
+    """
 
     exit_code = 11

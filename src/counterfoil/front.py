@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 import urllib.parse
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from counterfoil.core.quorum import LogIdentity, Witness
 from counterfoil.core.requirements import DataRules, Mode, Requirement, Stage
 from counterfoil.data.datasets import Datasets
 from counterfoil.decisions.decisions import Decisions
+from counterfoil.decisions.erasing import ErasureWarning, UnfinishedError
 from counterfoil.decisions.people import People
 from counterfoil.decisions.stream import TICKET_KEY, streams_of
 from counterfoil.errors import ConflictError, FormatError, RefusedError
@@ -188,8 +190,25 @@ def open_ledger(
     ledger = _open(url, trust, clock, random)
     # An erasure that a crash interrupted is finished first; if somebody else writes, it is theirs.
     with contextlib.suppress(ConflictError):
-        ledger.people.finish()
+        _finish_erasures(ledger)
     return ledger
+
+
+def _finish_erasures(ledger: Ledger) -> None:
+    """Finish erasures that were interrupted; where that cannot be, opening goes on and says so."""
+    try:
+        finished = ledger.people.finish()
+    except UnfinishedError as error:
+        warnings.warn(f"{error}. {error.hint}", ErasureWarning, stacklevel=3)
+        return
+    if finished:
+        records = sum(len(one.leaves) for one in finished)
+        warnings.warn(
+            f"finished an erasure that was interrupted: {records} records are destroyed, and the "
+            "log states it. `counterfoil person erasures` lists the certificates",
+            ErasureWarning,
+            stacklevel=3,
+        )
 
 
 def move_log(

@@ -26,8 +26,16 @@ from counterfoil.ledger.run import find_ends
 from counterfoil.models.formats import SAFETENSORS, _check_archive, is_pickle
 from counterfoil.models.terms import parse_terms
 from counterfoil.vault.epoch import Epoch, format_epoch, parse_epoch
-from counterfoil.vault.intent import format_intent, open_details, parse_intent, seal_details
+from counterfoil.vault.intent import (
+    format_intent,
+    open_details,
+    open_sealed,
+    parse_intent,
+    seal,
+    seal_details,
+)
 from counterfoil.vault.keystore import _format_key, _parse_key
+from counterfoil.vault.plan import format_plan, parse_plan
 from counterfoil.vault.seal import SLOT_BYTES, EpochKeys, open_payload, seal_payloads, slot_epoch
 from fuzz import seeds
 from fuzz.seeds import key
@@ -161,6 +169,12 @@ def take_intent(data: bytes) -> None:
     open_details(b"\x03" * 32, STREAM, intent)
 
 
+def take_plan(data: bytes) -> None:
+    sealed = parse_plan(data)
+    assert format_plan(sealed) == data
+    open_sealed(b"\x03" * 32, STREAM, sealed)
+
+
 def take_vault_key(data: bytes) -> None:
     assert _format_key(_parse_key(data, STREAM, 7, Path("7.key")), STREAM, 7) == data
 
@@ -260,6 +274,13 @@ TARGETS = (
         lambda: [format_intent(seal_details(b"\x03" * 32, STREAM, (17, 42), b"{}", bytes))],
         "json",
         covers=(parse_intent,),
+    ),
+    Target(
+        "erasure-plan",
+        take_plan,
+        lambda: [format_plan(seal(b"\x03" * 32, STREAM, b"{}", bytes))],
+        "json",
+        covers=(parse_plan,),
     ),
     Target("vault-key", take_vault_key, lambda: [_format_key(b"\x04" * 32, STREAM, 7)]),
     Target("payload", take_payload, lambda: [payload()]),

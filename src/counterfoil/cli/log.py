@@ -12,7 +12,7 @@ import typer
 import counterfoil
 from counterfoil import evidence as evidences
 from counterfoil import ledger as ledgers
-from counterfoil.cli import copies, output
+from counterfoil.cli import copies, output, views
 from counterfoil.cli.auditing import add_to as add_audit
 from counterfoil.cli.finding import add_to as add_find
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
@@ -117,6 +117,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
         found = ledgers.read_status(opened)
         grades, lacking = _grade(opened, found)
         unadopted = _unadopted(opened, found)
+        lost = opened.people.lost()
     witness, policy = found.witness, found.policy
     remembered = witness.checkpoint.size if witness and witness.checkpoint else None
     output.show(
@@ -149,6 +150,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "modes": {stage.name: stage.mode.value for stage in policy.stages},
             },
             "unadopted": unadopted,
+            "lost": views.lost(lost),
         },
         output.fields(
             {
@@ -165,6 +167,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "MOVED": f"to {found.moved}; append there, here it can be read only"
                 if found.moved
                 else None,
+                "LOST": "; ".join(map(views.lost_line, lost)) or None,
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": _grade_line(grades, lacking),
                 "cosigned by": ", ".join(found.cosigned) or None,

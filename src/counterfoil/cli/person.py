@@ -6,15 +6,19 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import counterfoil
-from counterfoil.cli import files, output
+from counterfoil.cli import files, output, views
 from counterfoil.cli.options import LEDGER, AsJson, Ledger, Person
 from counterfoil.cli.run import noun, verb
 from counterfoil.errors import FormatError
+
+if TYPE_CHECKING:
+    from counterfoil import Ledger as OpenLedger
+    from counterfoil.vault import ErasureCertificate
 
 app = noun("People: what is recorded about them, exported, held or erased.")
 
@@ -31,6 +35,17 @@ Request = Annotated[
     typer.Option(metavar="FILE", help="The request as received; only its digest is kept."),
 ]
 
+OnlyRequest = Annotated[
+    Path | None,
+    typer.Option("--request", metavar="FILE", help="Only of this request, as it was received."),
+]
+DespiteLostHolds = Annotated[
+    bool,
+    typer.Option(
+        "--despite-lost-holds",
+        help="Also where holds are lost: you see to it that they are placed again.",
+    ),
+]
 OnlyPerson = Annotated[
     str | None, typer.Argument(metavar="[PERSON]", help="Only holds on this person.")
 ]
@@ -60,7 +75,14 @@ def export(
     if out is not None:
         files.check_new(out)
     with counterfoil.open(ledger) as opened:
+        _warn_of_loss(opened)
         found, elsewhere = opened.people.export(person), opened.people.elsewhere()
+    if not found:
+        raise FormatError(
+            f"nothing is recorded about {person!r}",
+            hint="Use the name that was given as data subject. No name is kept of who was erased: "
+            "`counterfoil person erasures` lists the certificates.",
+        )
     records = sum(map(len, found.values()))
     body = {"person": person, "records": records, "systems": found, "elsewhere": elsewhere}
     if elsewhere:
@@ -70,7 +92,7 @@ def export(
         output.show(body, *map(output.plain, document), as_json=as_json)
         return
     files.write_file(out, json.dumps(body, indent=2).encode() + b"\n", private=True)
-    systems = ", ".join(found) or "no system"
+    systems = ", ".join(found)
     output.show(
         body | {"systems": list(found), "file": str(out)},
         output.plain(f"wrote {out}: {output.count(records, 'record')} of {systems}"),
@@ -102,26 +124,16 @@ def erase(
                 f"an erasure takes two approvers, not {len(approver)}",
                 hint="Give --approver twice, with different names.",
             )
-    received = b"" if request is None else files.read_file(request)
+    received = _read_request(request)
     with counterfoil.open(ledger) as opened:
+        _warn_of_loss(opened)
         certificates = opened.people.erase(
             person, basis=basis, approvers=approvers, request=received
         )
-    erased = [
-        {
-            "stream": one.stream.hex(),
-            "leaves": [leaf.hex() for leaf in one.leaves],
-            "live_erased_at": one.live_erased_at,
-            "final_by": one.final_by,
-            "record": one.record,
-            "not_touched": list(one.not_touched),
-        }
-        for one in certificates
-    ]
     records = sum(len(one.leaves) for one in certificates)
     untouched = dict.fromkeys(line for one in certificates for line in one.not_touched)
     output.show(
-        {"person": person, "records": records, "certificates": erased},
+        {"person": person, "records": records, "certificates": [*map(_certificate, certificates)]},
         f"erased {output.count(records, 'record')} about {output.plain(person)}",
         output.fields(
             {
@@ -133,6 +145,60 @@ def erase(
         ),
         "not touched by this:",
         *(f"  - {line}" for line in untouched),
+        as_json=as_json,
+    )
+
+
+@verb(app, "erasures", "counterfoil person erasures --request request.txt")
+def erasures(
+    *, request: OnlyRequest = None, ledger: Ledger = LEDGER, as_json: AsJson = False
+) -> None:
+    """List the certificates of erasures; no name is in them."""
+    received = _read_request(request)
+    with counterfoil.open(ledger) as opened:
+        _warn_of_loss(opened)
+        found = opened.people.erasures(received)
+    columns = ("record", "erased", "final by", "records", "basis", "approved by", "request")
+    rows = [
+        (
+            one.record,
+            output.utc(one.live_erased_at),
+            output.utc(one.final_by),
+            len(one.leaves),
+            one.basis,
+            ", ".join(one.approvers),
+            None if one.request is None else output.short(one.request.hex()),
+        )
+        for one in found
+    ]
+    output.show(
+        {"erasures": [*map(_certificate, found)]},
+        output.table(columns, rows) if rows else "no erasures",
+        as_json=as_json,
+    )
+
+
+@verb(app, "recover", "counterfoil person recover --despite-lost-holds")
+def recover(
+    *,
+    despite_lost_holds: DespiteLostHolds = False,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
+) -> None:
+    """Go on without erasures and holds that are lost for good."""
+    with counterfoil.open(ledger) as opened:
+        lost = opened.people.recover(despite_lost_holds=despite_lost_holds)
+    rows = [(one.system, one.stated, one.kept) for one in lost]
+    output.show(
+        {"lost": views.lost(lost)},
+        output.table(("goes on in a new stream", "records in the log", "still here"), rows)
+        if rows
+        else "nothing of erasures and holds is lost",
+        *(
+            ("next: place every hold again: counterfoil person hold PERSON",)
+            if despite_lost_holds and rows
+            else ()
+        ),
         as_json=as_json,
     )
 
@@ -206,3 +272,34 @@ def release(
         output.fields({"placed by": released.placed_by, "released by": released.released_by}),
         as_json=as_json,
     )
+
+
+def _certificate(one: ErasureCertificate) -> dict[str, Any]:
+    return {
+        "stream": one.stream.hex(),
+        "leaves": [leaf.hex() for leaf in one.leaves],
+        "live_erased_at": one.live_erased_at,
+        "final_by": one.final_by,
+        "basis": one.basis,
+        "approvers": list(one.approvers),
+        "request": None if one.request is None else one.request.hex(),
+        "recorded_in": one.audit.hex(),
+        "record": one.record,
+        "not_touched": list(one.not_touched),
+    }
+
+
+def _read_request(path: Path | None) -> bytes | None:
+    """Read a request as it was received, if there is one."""
+    if path is None:
+        return None
+    received = files.read_file(path)
+    if not received:
+        raise FormatError(f"{path} is empty", hint="Give the request as it was received.")
+    return received
+
+
+def _warn_of_loss(ledger: OpenLedger) -> None:
+    """Say which records the log knows of are not here, as an older copy was restored."""
+    for one in ledger.people.lost():
+        output.remark("warning", views.lost_line(one))

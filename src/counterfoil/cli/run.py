@@ -124,10 +124,15 @@ class Program(Commands):
         return code
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; being interrupted, or no longer read, is no error to talk about."""
+        """Run the command; being interrupted, or no longer read, is no error to talk about.
+
+        What an interrupted command leaves half-done, it says in notes.
+        """
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            for stands in getattr(interrupt, "__notes__", ()):
+                output.remark("interrupted", stands)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except BrokenPipeError:
             output.hush()

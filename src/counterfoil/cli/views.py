@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from counterfoil import Ledger
+    from counterfoil.decisions import Lost
 
 
 def statements(ledger: Ledger, digest: str) -> list[dict[str, Any]]:
@@ -57,3 +58,24 @@ def overridden(overrides: Sequence[int]) -> str | None:
     """Say which records override a decision; None where none does."""
     numbers = ", ".join(map(str, overrides))
     return f"by number {numbers}; a letter about one of them is its own" if numbers else None
+
+
+def lost(streams: Sequence[Lost]) -> list[dict[str, Any]]:
+    """Say which streams the log knows more of than is kept here, for programs."""
+    return [
+        {
+            "system": one.system,
+            "stream": one.stream.hex(),
+            "kept": one.kept,
+            "stated": one.stated,
+        }
+        for one in streams
+    ]
+
+
+def lost_line(one: Lost) -> str:
+    """Say the same of one, for people."""
+    return output.plain(
+        f"the log has a batch of {output.count(one.stated, 'record')} of {one.system}, and those "
+        f"here, {one.kept:,}, are not them: an older copy was restored"
+    )

@@ -5,7 +5,7 @@
     stream_slots     its key, wrapped; all of them are replaced when the epoch ends
     stream_nodes     hashes above the leaves
     stream_tags      which records are about whom (see `streamtags`)
-    stream_notes     the epoch, and an erasure under way
+    stream_notes     the epoch, and erasures under way
 
 What is erased or replaced here lives on for a time: in rows that no transaction sees any more, in
 the write-ahead log, in replicas and backups. So the vault ends the epoch with each erasure: no key
@@ -49,13 +49,13 @@ class DatabaseStreams:
             )
             return [bytes(row[0]) for row in rows]
 
-    def with_note(self, name: str) -> list[bytes]:
-        """List those with this note."""
+    def with_note(self, *names: str) -> list[bytes]:
+        """List those with one of these notes."""
         with self.transaction("looking for streams") as connection:
             rows = connection.execute(
-                "SELECT id FROM streams, stream_notes"
-                " WHERE stream = number AND name = %s AND id IS NOT NULL",
-                (name,),
+                "SELECT DISTINCT id FROM streams, stream_notes"
+                " WHERE stream = number AND name = ANY(%s) AND id IS NOT NULL",
+                ([*names],),
                 binary=True,
             )
             return [bytes(row[0]) for row in rows]

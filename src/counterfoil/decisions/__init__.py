@@ -2,7 +2,8 @@
 
 decisions   what a ledger's `decisions` offers       people     what its `people` does
 rows        what is recorded of a decision           stream     the stream of one system
-holds       legal holds on people
+holds       legal holds on people                    erasing    a person, from all streams
+kept        which streams are here, lost, elsewhere
 recorder    recording from a server's threads        channel, ring, worker   how that gets out
 """
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from counterfoil.decisions.decisions import Decisions as Decisions
     from counterfoil.decisions.decisions import Replay as Replay
     from counterfoil.decisions.holds import LegalHold as LegalHold
+    from counterfoil.decisions.kept import Lost as Lost
     from counterfoil.decisions.people import People as People
 
 _HOMES = {
@@ -25,6 +27,7 @@ _HOMES = {
     "DecisionBatch": ".decisions",
     "Decisions": ".decisions",
     "LegalHold": ".holds",
+    "Lost": ".kept",
     "People": ".people",
     "Replay": ".decisions",
 }

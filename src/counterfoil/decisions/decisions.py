@@ -395,7 +395,7 @@ class Decisions:
                     leaf = stream.store.leaf(ticket.index)
                     path = stream.store.inclusion(ticket.index, batch.size)
                     check_ticket_leaf(data, stream.declaration, found[-1].envelope, leaf, path)
-                except (VerificationError, UnavailableError) as error:
+                except (FormatError, VerificationError, UnavailableError) as error:
                     broken.append(f"record {ticket.index}: {error}")
         finally:
             stream.close()

@@ -19,15 +19,13 @@ from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.retention import Hold
-from counterfoil.core.stream import parse_stream
 from counterfoil.core.text import shown
+from counterfoil.decisions.kept import HOLDS, open_own
 from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import ConflictError, FormatError
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.trust import heard_in
 from counterfoil.vault.seal import check_subject
 
-HOLDS: Final = "counterfoil/holds"  # no model can be called that
 HOLD_PAD_TO: Final = 16  # a batch does not tell how many holds it covers, up to this many
 HOLD_FIELDS: Final = ("kind", "about", "basis", "until", "by", "at")
 _DAYS: Final = "Give a datetime.date, as `date(2099, 1, 1)`."
@@ -162,6 +160,9 @@ class Holds:
 def open_holds(log: Log, *, write: bool) -> Iterator[Holds]:
     """Open the holds of a ledger; while they are open for writing, nobody else places one.
 
+    Of a stream that another one was declared to replace, because its newest records were lost, what
+    is left counts.
+
     Raises:
         ConflictError: somebody else places a hold, or erases.
         VerificationError: the log knows of holds that are not here.
@@ -171,12 +172,11 @@ def open_holds(log: Log, *, write: bool) -> Iterator[Holds]:
             newest = DecisionStream.open(log, HOLDS, fields=HOLD_FIELDS, pad_to=HOLD_PAD_TO)
             newest.close()
         streams = []
-        # All that were ever declared, not the newest only: a new one must not end older holds.
-        for found in heard_in(log, predicate="stream", subject=HOLDS):
-            declaration = parse_stream(found.envelope.in_toto)
-            stream = DecisionStream.reopen(log, declaration, write=write)
-            opened.callback(stream.close)
-            stream.check_history()
+        for stream, is_lost in open_own(log, HOLDS, opened, write=write):
+            if is_lost:
+                stream.check_remains()
+            else:
+                stream.check_history()
             streams.append(stream)
         yield Holds(tuple(streams))
 

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import date
 
 from counterfoil.core.canonical import JsonValue
-from counterfoil.core.record import parse_disclosure
-from counterfoil.core.stream import StreamDeclaration, parse_stream
-from counterfoil.decisions.holds import HOLDS, LegalHold, open_holds
-from counterfoil.decisions.stream import DecisionStream, streams_of
-from counterfoil.errors import FormatError, RefusedError, UnavailableError
-from counterfoil.ledger.log import Log
-from counterfoil.ledger.trust import Trust, heard_in, newest_heard
-from counterfoil.vault import Hold, HoldRule, StreamStore, check_hold
-from counterfoil.vault.erase import (
-    ERASURE_FIELDS,
-    Eraser,
-    ErasureCertificate,
-    ErasureRequest,
-    request_digest,
+from counterfoil.core.stream import StreamDeclaration
+from counterfoil.decisions.erasing import Erasing, read_records
+from counterfoil.decisions.holds import LegalHold, open_holds
+from counterfoil.decisions.kept import (
+    ERASURES,
+    HOLDS,
+    Lost,
+    find_elsewhere,
+    find_kept,
+    find_lost,
+    go_on_without,
+    require_here,
 )
-from counterfoil.vault.intent import INTENT_NOTE, MAX_ERASED
-
-ERASURES = "counterfoil/erasures"  # no model can be called that
-ERASURE_PAD_TO = 16  # a batch does not tell how many erasures it covers, up to this many
+from counterfoil.decisions.stream import DecisionStream
+from counterfoil.ledger.log import Log
+from counterfoil.vault import Hold, HoldRule
+from counterfoil.vault.erase import ErasureCertificate, ErasureRequest, request_digest
 
 
 class People:
@@ -38,6 +35,7 @@ class People:
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self._erasing = Erasing(log)
 
     def export(self, person: str) -> dict[str, list[dict[str, JsonValue]]]:
         """Give everything recorded about a person here, by system, as they may ask for it.
@@ -51,16 +49,11 @@ class People:
         found: dict[str, list[dict[str, JsonValue]]] = {}
         for declaration in self._systems():
             with closing(DecisionStream.reopen(self._log, declaration, write=False)) as stream:
-                records = _records(stream.store, stream.store.find(person))
+                records = read_records(stream.store, stream.store.find(person))
             if records:
                 found.setdefault(declaration.system, []).extend(records)
-        elsewhere = [] if found else self.elsewhere()
-        if elsewhere:
-            raise UnavailableError(
-                f"nothing is recorded about {person!r} here, and the records of "
-                f"{', '.join(elsewhere)} are elsewhere",
-                hint="Ask where the log is now, or whoever recorded them.",
-            )
+        if not found:
+            require_here(self._log, person)
         return found
 
     def erase(
@@ -69,20 +62,21 @@ class People:
         *,
         basis: str,
         approvers: tuple[str, str],
-        request: bytes = b"",
+        request: bytes | None = None,
         rules: Sequence[HoldRule] = (),
         placed: Sequence[Hold] = (),
     ) -> tuple[ErasureCertificate, ...]:
         """Erase a person from every stream, if no hold is running.
 
         Holds that were placed on the person, and the retention that the trust policy states, are
-        asked in any case, and all of them before anything is destroyed.
+        asked in any case, and all of them before anything is destroyed. So is whether the erasure
+        can be stated in the log. Of a person whose erasure was interrupted, it is finished.
 
         Args:
             person: As `data_subjects` named them.
             basis: Why, for instance "GDPR Art. 17(1)(b): consent withdrawn".
             approvers: Two people or roles who agreed.
-            request: The request as it was received; only its digest is kept.
+            request: The request as it was received, if it came in writing; its digest is kept.
             rules: Retention that applies as well.
             placed: Holds that apply as well, such as one that another archive keeps.
 
@@ -92,54 +86,31 @@ class People:
         Raises:
             ConflictError: one of the streams is written to, or a hold is being placed.
             FormatError: nothing is recorded about this person.
+            PolicyError: the trust policy lets nobody here state erasures.
             RefusedError: a hold is running; says which, who placed it, and until when. Or the log
                 holds a newer policy than was adopted here, whose retention may ask for more.
-            VerificationError: the log knows of holds that are not here.
+            UnavailableError: a key is not on this machine, the records are elsewhere, or something
+                broke down after records were destroyed. Says so, and the next call goes on.
+            VerificationError: the log knows of holds or erasures that are not here.
         """
-        wanted = ErasureRequest(basis, request_digest(request), approvers)
-        self._require_newest_policy()
-        audit = DecisionStream.open(
-            self._log, ERASURES, fields=ERASURE_FIELDS, pad_to=ERASURE_PAD_TO
-        )
-        with contextlib.ExitStack() as opened:
-            opened.callback(audit.close)
-            # Open for writing until we are done, so that nobody places a hold meanwhile.
-            holds = opened.enter_context(open_holds(self._log, write=True))
-            asked = (*placed, *(one.hold for one in holds.list(person)))
-            streams = []
-            for declaration in self._systems():
-                streams.append(DecisionStream.reopen(self._log, declaration, write=True))
-                opened.callback(streams[-1].close)
-            found: list[tuple[Eraser, list[int]]] = []
-            # Records of holds last: until then they can be asked again.
-            for stream in (*streams, *holds.streams):
-                eraser = Eraser(
-                    stream.store,
-                    audit.store,
-                    pad_to=ERASURE_PAD_TO,
-                    rules=(*Trust(self._log).retention(stream.declaration.system), *rules),
-                )
-                eraser.finish()
-                # Every record is decrypted and asked, as an index may be damaged.
-                indices = stream.store.find(person, scan=True)
-                found += [
-                    (eraser, indices[at : at + MAX_ERASED])
-                    for at in range(0, len(indices), MAX_ERASED)
-                ]
-            if not found:
-                raise FormatError(
-                    f"nothing is recorded about {person!r}",
-                    hint="Use the name that was given as data subject.",
-                )
-            # All holds before the first destruction: a person is erased everywhere or nowhere.
-            for eraser, indices in found:
-                records = _records(eraser.store, indices)
-                check_hold(records, self._log.clock(), rules=eraser.rules, placed=asked)
-            certificates = tuple(
-                eraser.erase(indices, wanted, placed=asked) for eraser, indices in found
-            )
-            audit.publish()
-        return certificates
+        digest = request_digest(request) if request else None
+        wanted = ErasureRequest(basis, digest, approvers)
+        return self._erasing.erase(person, wanted, rules, placed)
+
+    def erasures(self, request: bytes | None = None) -> tuple[ErasureCertificate, ...]:
+        """List the certificates of all erasures, oldest first; there is no name in them.
+
+        Args:
+            request: Only of this request, as it was received.
+
+        Raises:
+            UnavailableError: they are elsewhere, or their keys are not on this machine.
+        """
+        certificates = self._erasing.certificates()
+        if request is not None:
+            digest = request_digest(request)
+            certificates = [one for one in certificates if one.request == digest]
+        return tuple(certificates)
 
     def hold(self, person: str, *, basis: str, by: str, until: date | None = None) -> LegalHold:
         """Place a legal hold on a person: nothing about them is erased while it runs.
@@ -190,24 +161,46 @@ class People:
         with open_holds(self._log, write=True) as holds:
             return holds.release(person, hold, by, reason)
 
-    def finish(self) -> None:
-        """Complete erasures that were interrupted; opening a ledger does this by itself."""
-        begun = set(streams_of(self._log).with_note(INTENT_NOTE))
-        if not begun:
-            return  # without asking which streams there are: a log elsewhere would be read for it
-        interrupted = [one for one in self._declarations() if one.stream_id in begun]
-        if not interrupted:
-            return
-        with contextlib.ExitStack() as opened:
-            audit = DecisionStream.open(
-                self._log, ERASURES, fields=ERASURE_FIELDS, pad_to=ERASURE_PAD_TO
-            )
-            opened.callback(audit.close)
-            for declaration in interrupted:
-                stream = DecisionStream.reopen(self._log, declaration, write=True)
-                opened.callback(stream.close)
-                Eraser(stream.store, audit.store, pad_to=ERASURE_PAD_TO).finish()
-            audit.publish()
+    def finish(self) -> tuple[ErasureCertificate, ...]:
+        """Complete erasures that were interrupted; opening a ledger does this by itself.
+
+        Returns:
+            Their certificates.
+
+        Raises:
+            ConflictError: somebody else writes to one of the streams, or erases.
+            UnavailableError: it cannot be finished here, or not yet. Says what stands.
+        """
+        return self._erasing.finish()
+
+    def lost(self) -> tuple[Lost, ...]:
+        """Find the streams that the log knows more of than is kept here.
+
+        That is so where what is private was restored from an older copy than the log, or changed.
+        Streams that were never here are not among them, see `elsewhere`.
+        """
+        return find_lost(self._log)
+
+    def recover(self, *, despite_lost_holds: bool = False) -> tuple[Lost, ...]:
+        """Go on without what is lost of the streams of erasures and holds.
+
+        In the place of each, another one is declared, which names it and the size that it had; the
+        log keeps that. What is left of the old one still counts.
+
+        Args:
+            despite_lost_holds: Whether people may be erased although nobody knows any more who is
+                held: that the holds that are lost are placed again is then for whoever says so.
+
+        Returns:
+            What is gone on without; nothing where nothing is lost.
+
+        Raises:
+            PolicyError: the trust policy lets nobody here declare such a stream.
+            RefusedError: holds are lost, and not `despite_lost_holds`.
+            UnavailableError: a key is not on this machine.
+            VerificationError: what is left was changed.
+        """
+        return go_on_without(self._log, despite_lost_holds=despite_lost_holds)
 
     def systems(self) -> list[str]:
         """List the systems whose decisions are kept here, oldest first."""
@@ -215,45 +208,8 @@ class People:
 
     def elsewhere(self) -> list[str]:
         """List the systems that have records in the log's batches which are not kept here."""
-        kept = set(streams_of(self._log).ids())
-        missing = [
-            one.system
-            for one in self._declared()
-            if one.stream_id not in kept
-            and newest_heard(self._log, predicate="batch", subject=one.stream_id.hex())
-        ]
-        return list(dict.fromkeys(missing))
-
-    def _require_newest_policy(self) -> None:
-        later = Trust(self._log).unadopted()
-        if later is None:
-            return
-        entry, policy = later
-        reason = f"version {policy.version} (entry {entry}) may ask for records to be kept longer"
-        raise RefusedError(
-            "the log holds a newer trust policy than was adopted on this machine",
-            reasons=(reason,),
-            hint="Adopt it here, `counterfoil policy adopt FILE`, and ask again.",
-        )
+        return find_elsewhere(self._log)
 
     def _systems(self) -> list[StreamDeclaration]:
         """Find the declared streams for decisions that are kept here, older ones too."""
-        return [one for one in self._declarations() if one.system != HOLDS]
-
-    def _declarations(self) -> list[StreamDeclaration]:
-        """Find the declared streams that are kept here and can be erased from."""
-        kept = set(streams_of(self._log).ids())
-        return [one for one in self._declared() if one.system != ERASURES and one.stream_id in kept]
-
-    def _declared(self) -> list[StreamDeclaration]:
-        return [
-            parse_stream(found.envelope.in_toto)
-            for found in heard_in(self._log, predicate="stream")
-        ]
-
-
-def _records(store: StreamStore, indices: Sequence[int]) -> list[dict[str, JsonValue]]:
-    return [
-        {one.name: one.value for one in map(parse_disclosure, store.disclosures(index))}
-        for index in indices
-    ]
+        return [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]

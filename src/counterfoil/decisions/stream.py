@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.envelope import format_envelope, sign_envelope
-from counterfoil.core.merkle import EMPTY_ROOT
+from counterfoil.core.merkle import EMPTY_ROOT, Hash
 from counterfoil.core.record import SALT_BYTES, pad_row, seal_rows
 from counterfoil.core.stream import (
     Batch,
+    Replaced,
     StreamDeclaration,
     Ticket,
     check_batch,
@@ -19,6 +21,7 @@ from counterfoil.core.stream import (
     sign_ticket,
 )
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.keeping import Streams
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust, heard_in, newest_heard
@@ -30,6 +33,18 @@ DECISION_FIELDS = ("kind", "about", "inputs", "output", "reasons")
 MAX_DELAY_S = 24 * 3600  # after a ticket is due, its record must be in a batch by then
 MAX_LATE_BATCHES = 10_000  # stated at once: a week of minutes, a year of hours
 TICKET_KEY = "tickets"
+OWN_SYSTEMS = "counterfoil/"  # begins the names of our own streams: no model can be called that
+
+
+class Rooted(Protocol):
+    """A tree, or a store that has one."""
+
+    @property
+    def size(self) -> int:
+        """Records, erased ones included."""
+
+    def root(self, size: int | None = None) -> Hash:
+        """Compute the root at `size` records."""
 
 
 def streams_of(log: Log) -> Streams:
@@ -95,14 +110,14 @@ class DecisionStream:
         """Open a stream that was declared, the newest of its system or an older one.
 
         Raises:
-            UnavailableError: not `write`, and its records are not here.
+            UnavailableError: its records are not here, and it is not for us to begin it.
             As `open`.
         """
         place = streams_of(log).place(declaration.stream_id)
         is_there = place.exists()
         if write:
             log.require_writable()  # or a store would be made where none is to be
-        elif not is_there:
+        if not is_there and (not write or _is_elsewhere(log, declaration)):
             raise _not_here(log, declaration)
         keys = FileKeyStore(log.places.vault_keys)
         clock, random = log.clock, log.random
@@ -114,6 +129,22 @@ class DecisionStream:
             )
         return cls(log, declaration, store)
 
+    @classmethod
+    def replace(cls, log: Log, old: StreamDeclaration, last: Batch) -> DecisionStream:
+        """Declare a stream in the place of one whose newest records are lost, and open it.
+
+        Args:
+            log: Where both are declared.
+            old: What the lost one promised; so does this one.
+            last: The newest batch that the log has of it.
+
+        Raises:
+            PolicyError: the trust policy lets nobody here declare it; or as `open`.
+        """
+        lost = Replaced(old.stream_id, last.size, last.root)
+        made = cls._declare(log, old.system, old.fields, old.pad_to, replaces=lost)
+        return cls.reopen(log, made, write=True)
+
     @staticmethod
     def _declare(
         log: Log,
@@ -121,6 +152,8 @@ class DecisionStream:
         fields: tuple[str, ...],
         pad_to: int = 1,
         cadence_s: int | None = None,
+        *,
+        replaces: Replaced | None = None,
     ) -> StreamDeclaration:
         log.require_writable()
         declaration = StreamDeclaration(
@@ -132,6 +165,7 @@ class DecisionStream:
             pad_to=pad_to,
             cadence_s=cadence_s,
             ticket_keys=(log.principal_key(TICKET_KEY).key,),
+            replaces=replaces,
         )
         envelope = sign_envelope(format_stream(declaration), log.principal_key("operator"))
         # A stream that nobody may declare would be declared, and lost, each time it is opened.
@@ -165,8 +199,7 @@ class DecisionStream:
 
     def newest_batch(self) -> Batch | None:
         """Read the newest batch that the log holds."""
-        found = newest_heard(self.log, predicate="batch", subject=self.id.hex())
-        return None if found is None else parse_batch(found.envelope.in_toto)
+        return newest_batch(self.log, self.id)
 
     def check_history(self) -> Batch | None:
         """Check that what is stored here extends the newest batch in the log, and return that.
@@ -175,15 +208,50 @@ class DecisionStream:
             VerificationError: the log knows more of this stream than is stored here.
         """
         last = self.newest_batch()
-        if last is not None and (
-            last.size > self.store.size or self.store.root(last.size) != last.root
-        ):
+        if last is not None and not extends(self.store, last):
+            remedy = (
+                "`counterfoil person recover` goes on without them."
+                if self.declaration.system.startswith(OWN_SYSTEMS)
+                else "what is here stays readable, and the model goes on under another name, which "
+                "begins a stream of its own."
+            )
             raise VerificationError(
                 f"the stream of {self.declaration.system} in {self.store.place.name} is not the "
-                f"one whose batch of {last.size} records is in the log",
-                hint="It was restored from an older copy, or changed. Declare a new stream.",
+                f"one whose batch of {last.size} records is in the log: {self.store.size} are here",
+                hint="It was restored from an older copy, or changed. Put the newest copy back; "
+                f"where the newest records are lost, {remedy}",
             )
         return last
+
+    def check_remains(self) -> None:
+        """Check that what is left of a stream whose newest records are lost was not changed.
+
+        Raises:
+            VerificationError: it is not the beginning of what the log has batches of.
+        """
+        for found in reversed(heard_in(self.log, predicate="batch", subject=self.id.hex())):
+            batch = parse_batch(found.envelope.in_toto)
+            if batch.size <= self.store.size:
+                if not extends(self.store, batch):
+                    raise VerificationError(
+                        f"what is left of the stream of {self.declaration.system} in "
+                        f"{self.store.place.name} is not what its batches in the log say",
+                        hint="It was changed. Put a copy back that is what was recorded.",
+                    )
+                return
+
+    def require_publishable(self) -> None:
+        """Check that a batch could be stated now, with nothing written: history, keys, policy.
+
+        Raises:
+            PolicyError: nobody whose key is here may state it.
+            UnavailableError: a key is not on this machine.
+            VerificationError: as `check_history`.
+        """
+        last = self.check_history()
+        stated = self._batch(last, last.size if last else 0, int(self.log.clock())).statement
+        envelope = self.log.sign(stated.subjects, "batch", dict(stated.predicate))
+        Trust(self.log).check(envelope)
 
     def publish(self) -> Batch | None:
         """Bring the stream's new records under a batch statement in the log, when one is due.
@@ -282,6 +350,12 @@ class DecisionStream:
                 broken.append(f"the batch at entry {found.index} is none: {error}")
             else:
                 last = batch
+        if last is not None and not extends(self.store, last):
+            broken.append(
+                f"the log has a batch of {last.size} records, and the {self.store.size} in "
+                f"{self.store.place.name} are not those: an older copy was restored, or it was "
+                "changed"
+            )
         cadence_s = self.declaration.cadence_s
         if cadence_s is not None and last is not None:
             # Its period has to end, and whoever closes it has until the next one ends.
@@ -300,6 +374,24 @@ class DecisionStream:
     def close(self) -> None:
         """Release the store."""
         self.store.close()
+
+
+def newest_batch(log: Log, stream: bytes) -> Batch | None:
+    """Read the newest batch of a stream that a log holds."""
+    found = newest_heard(log, predicate="batch", subject=stream.hex())
+    return None if found is None else parse_batch(found.envelope.in_toto)
+
+
+def extends(tree: Rooted, batch: Batch) -> bool:
+    """Tell whether what is stored of a stream is, or goes on from, what a batch in the log says."""
+    return tree.size >= batch.size and tree.root(batch.size) == batch.root
+
+
+def _is_elsewhere(log: Log, declaration: StreamDeclaration) -> bool:
+    """Tell whether somebody else has begun a stream, behind the server that keeps the log."""
+    if log.engine.writers is not Writers.SERVER:
+        return False
+    return newest_batch(log, declaration.stream_id) is not None
 
 
 def _not_here(log: Log, declaration: StreamDeclaration) -> UnavailableError:

@@ -91,7 +91,7 @@ class SubjectRows(Protocol):
 class OpenPlace(Protocol):
     """A place that was opened, by the one writer of its stream or by a reader.
 
-    Beside the tree it holds two notes, each by its name, which are durable when they are written.
+    Beside the tree it holds a few notes, each by its name, which are durable when they are written.
     """
 
     @property
@@ -220,8 +220,8 @@ class Streams(Protocol):
     def ids(self) -> list[bytes]:
         """List the streams that are kept there, by their ids of 32 bytes."""
 
-    def with_note(self, name: str) -> list[bytes]:
-        """List those beside which a note lies."""
+    def with_note(self, *names: str) -> list[bytes]:
+        """List those beside which one of these notes lies."""
 
     def place(self, stream: bytes) -> StreamPlace:
         """Tell where a stream is kept, or is to be."""

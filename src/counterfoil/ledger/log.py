@@ -41,6 +41,7 @@ from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.moved import EndedError
 from counterfoil.ledger.once import check_since
+from counterfoil.ledger.policyfile import read_policy
 from counterfoil.ledger.reading import Found, LogReader
 from counterfoil.ledger.sequencer import nothing_appended
 from counterfoil.ledger.tree import Published, Tree
@@ -259,9 +260,14 @@ class Log(LogReader):
         """
         path = self.places.key(name)
         if not path.exists():
+            restore = (
+                f"Copy it, and {name}.vkey beside it, from the machine or backup that has it: "
+                "another key of that name is none that the policy names."
+            )
+            trust = self.places.trust
+            named = {one.name for one in read_policy(trust).principals} if trust.exists() else ()
             hints = {
-                Writers.ANY: f"Copy it, and {name}.vkey beside it, from the machine that has it: "
-                "another key of that name is none that a policy names.",
+                Writers.ANY: restore,
                 Writers.SERVER: "Name a principal of yours whose key is here, where that can be "
                 "said; what the operator signs is done where the ledger lives.",
             }
@@ -269,7 +275,9 @@ class Log(LogReader):
                 f"the principal {name!r} has no key on this machine: there is no {path}",
                 hint=hints.get(
                     self.engine.writers,
-                    f"`counterfoil policy key {name}` makes one, for a policy to name.",
+                    restore
+                    if name in named
+                    else f"`counterfoil policy key {name}` makes one, for a policy to name.",
                 ),
             )
         return load_key(path)

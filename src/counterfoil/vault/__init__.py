@@ -5,8 +5,9 @@ store      a stream's records, written and read    view       the reading half o
 subjects   which records are about whom            epoch      when wrapping keys change
 rotation   changing them                           hold       the check that nothing must be kept
 erase      destroying records, and recording it    intent     an erasure under way
-wipe       overwriting a file                      folder     streams in folders
-files      salts and models, plain or encrypted    carry      all of it from place to place
+wipe       overwriting a file                      plan       that of a person, in all streams
+folder     streams in folders                      carry      all of it from place to place
+files      salts and models, plain or encrypted
 """
 
 from __future__ import annotations

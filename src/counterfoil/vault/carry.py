@@ -14,6 +14,7 @@ from counterfoil.vault.files import FolderFiles, SealedFiles
 from counterfoil.vault.folder import FolderStreams
 from counterfoil.vault.intent import INTENT_NOTE
 from counterfoil.vault.keystore import FileKeyStore
+from counterfoil.vault.plan import PLAN_NOTE
 from counterfoil.vault.seal import SLOT_BYTES
 
 _MOST_BYTES = 4 << 30  # of a file: more than any of ours has
@@ -92,7 +93,7 @@ def _require_contained(new: Streams, stream: bytes, one: OpenPlace) -> None:
 
 
 def _copy(one: OpenPlace, new: Streams, stream: bytes) -> None:
-    notes = {name: one.note(name) for name in (EPOCH_NOTE, INTENT_NOTE)}
+    notes = {name: one.note(name) for name in (EPOCH_NOTE, INTENT_NOTE, PLAN_NOTE)}
     there = new.place(stream).create(EPOCH_NOTE, notes.pop(EPOCH_NOTE) or b"")
     try:
         tree = one.tree

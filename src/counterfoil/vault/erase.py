@@ -24,7 +24,7 @@ from counterfoil.core.record import SALT_BYTES, pad_row, parse_disclosure, seal_
 from counterfoil.core.retention import DEFAULT_RETENTION, Hold
 from counterfoil.core.text import parse_hex
 from counterfoil.errors import FormatError, RefusedError
-from counterfoil.vault.hold import HoldRule, check_hold
+from counterfoil.vault.hold import HoldRule, check_hold, last_first
 from counterfoil.vault.intent import (
     INTENT_EPOCH,
     MAX_ERASED,
@@ -33,6 +33,7 @@ from counterfoil.vault.intent import (
     open_details,
     seal_details,
 )
+from counterfoil.vault.seal import Random
 from counterfoil.vault.store import StreamStore
 
 ERASURE_FIELDS: Final = (
@@ -58,6 +59,7 @@ NOT_TOUCHED: Final = (
     "leaf hashes, roots and signed statements, which say nothing about the person",
 )
 _MAX_TEXT = 1000  # characters of a basis or an approver: they share one field's 48 KiB
+_MAX_HOLDS_BYTES = 47 * 1024  # they have one such field for themselves
 _ID_BYTES = 32
 OnStep = Callable[[str], None]
 
@@ -68,12 +70,12 @@ class ErasureRequest:
 
     Args:
         basis: Why, for instance "GDPR Art. 17(1)(b): consent withdrawn".
-        request: SHA-256 of the request as it was received, 32 bytes.
+        request: SHA-256 of the request as it was received, 32 bytes; None if none came in writing.
         approvers: Two different people or roles, as the organisation names them.
     """
 
     basis: str
-    request: bytes
+    request: bytes | None
     approvers: tuple[str, str]
 
 
@@ -88,6 +90,10 @@ class ErasureCertificate:
         final_by: Unix seconds; by then the epoch ends and old backups open nothing either.
         record: Index of the erasure's own record in the erasure stream.
         not_touched: What no erasure here reaches.
+        basis: Why.
+        request: SHA-256 of the request; None if none came in writing.
+        approvers: Who agreed.
+        audit: Id of the erasure stream.
     """
 
     stream: bytes
@@ -95,7 +101,11 @@ class ErasureCertificate:
     live_erased_at: int
     final_by: int
     record: int
-    not_touched: tuple[str, ...] = NOT_TOUCHED
+    not_touched: tuple[str, ...]
+    basis: str
+    request: bytes | None
+    approvers: tuple[str, ...]
+    audit: bytes
 
 
 def _ignore(step: str) -> None:
@@ -143,7 +153,8 @@ class Eraser:
                 happened, or the erasure is under way and `finish` completes it.
             VerificationError: a record does not open, so that no hold can be ruled out.
         """
-        _check_request(indices, request)
+        check_request(request)
+        _check_indices(indices)
         self.audit.require_writer()
         self.finish()
         records = [
@@ -151,17 +162,25 @@ class Eraser:
             for texts in map(self.store.disclosures, indices)
         ]
         ended = check_hold(records, self.store.clock(), rules=self.rules, placed=placed)
-        details: dict[str, JsonValue] = {
-            "approvers": list(request.approvers),
-            "basis": request.basis,
-            "hold": [{"basis": hold.basis, "ended": hold.ends} for hold in ended],
-            "id": self.store.random(_ID_BYTES).hex(),
-            "request": request.request.hex(),
-        }
+        return self.carry_out(indices, erasure_details(request, ended, self.store.random))
+
+    def carry_out(
+        self, indices: Sequence[int], details: Mapping[str, JsonValue]
+    ) -> ErasureCertificate:
+        """Do what was decided: steps 1 to 4. Nothing is asked any more.
+
+        Args:
+            indices: As `erase` takes them.
+            details: From `erasure_details`.
+
+        Raises:
+            As `erase`.
+        """
+        _check_indices(indices)
         stream = self.store.stream
         key = self.store.keystore.key(stream, INTENT_EPOCH, create=True)
         # If we stop here, a key is left that nothing was sealed with; `finish` destroys it.
-        intent = seal_details(key, stream, indices, format_json(details), self.store.random)
+        intent = seal_details(key, stream, indices, format_json({**details}), self.store.random)
         self.store.put_intent(intent)  # 1
         self.on_step("intended")
         return self._carry_out(intent)
@@ -206,15 +225,20 @@ class Eraser:
     def _record(self, intent: Intent, details: Mapping[str, JsonValue]) -> ErasureCertificate:
         """Record an erasure, unless that was done before we were interrupted."""
         identifier = str(details["id"])
-        found = self.audit.find(identifier)
-        if not found:
+        leaves = tuple(self.store.leaf(index) for index in intent.indices)
+        recorded = [
+            one
+            for one in read_certificates(self.audit, identifier)
+            if (one.stream, one.leaves) == (self.store.stream, leaves)
+        ]
+        if not recorded:
             # An epoch that should have ended would make `final_by` lie in the past.
             self.store.rotate_if_due()
             erased = int(self.store.clock())
             values: dict[str, JsonValue] = {
                 "kind": "erasure",
                 "stream": self.store.stream.hex(),
-                "leaves": [self.store.leaf(index).hex() for index in intent.indices],
+                "leaves": [leaf.hex() for leaf in leaves],
                 **{name: details[name] for name in ("basis", "request", "hold", "approvers")},
                 "live_erased_at": erased,
                 "final_by": self.store.final_by(erased),
@@ -224,8 +248,19 @@ class Eraser:
             rows = [[values[name] for name in ERASURE_FIELDS], *[pad_row(ERASURE_FIELDS)] * pads]
             salts = self.store.random(SALT_BYTES * len(ERASURE_FIELDS) * len(rows))
             sealed = seal_rows(self.audit.stream, ERASURE_FIELDS, rows, salts)
-            found = list(self.audit.append(sealed, [identifier, *[None] * pads]))
-        return read_certificate(self.audit, found[0])
+            index, *_ = self.audit.append(sealed, [identifier, *[None] * pads])
+            recorded = [read_certificate(self.audit, index)]
+        return recorded[0]
+
+
+def read_certificates(audit: StreamStore, identifier: str) -> list[ErasureCertificate]:
+    """Read what was recorded of one decision to erase: a certificate for each stream, or more.
+
+    Args:
+        audit: The erasure stream.
+        identifier: The decision's, as `erasure_details` drew it.
+    """
+    return [read_certificate(audit, index) for index in audit.find(identifier)]
 
 
 def read_certificate(audit: StreamStore, index: int) -> ErasureCertificate:
@@ -245,6 +280,9 @@ def read_certificate(audit: StreamStore, index: int) -> ErasureCertificate:
             "live_erased_at": int(erased),
             "final_by": int(final),
             "not_touched": list(untouched),
+            "basis": str(basis),
+            "request": str() | None as request,
+            "approvers": list(approvers),
         }:
             return ErasureCertificate(
                 parse_hex(stream, "erasure: stream", size=32),
@@ -253,6 +291,10 @@ def read_certificate(audit: StreamStore, index: int) -> ErasureCertificate:
                 final,
                 index,
                 tuple(map(str, untouched)),
+                basis,
+                None if request is None else parse_hex(request, "erasure: request"),
+                tuple(map(str, approvers)),
+                audit.stream,
             )
     raise FormatError(
         f"record {index} of {audit.place.name} is no erasure",
@@ -265,24 +307,69 @@ def request_digest(request: bytes) -> bytes:
     return sha256(request).digest()
 
 
-def _check_request(indices: Sequence[int], request: ErasureRequest) -> None:
+def check_request(request: ErasureRequest) -> None:
+    """Check that an erasure has a ground, and that two people approved it.
+
+    Raises:
+        FormatError: a text is empty or too long, or the digest is none.
+        RefusedError: both approvers are the same one, however written.
+    """
+    if request.request is not None:
+        as_hash(request.request, "digest of the request")
+    texts = (request.basis, *request.approvers)
+    if not all(text.strip() and len(text) <= _MAX_TEXT for text in texts):
+        raise FormatError(
+            f"basis and approvers have 1 to {_MAX_TEXT} characters each, not only spaces",
+            hint="Name the article of the law, and the approvers as your records do.",
+        )
+    # Nobody becomes two people by a capital letter or a space.
+    approved = {" ".join(name.casefold().split()) for name in request.approvers}
+    if len(approved) != 2:
+        raise RefusedError(
+            "the erasure was not approved",
+            reasons=(f"it takes two different approvers, not {len(approved)}",),
+            hint="Ask a second person.",
+        )
+
+
+def erasure_details(
+    request: ErasureRequest, ended: Sequence[Hold], random: Random
+) -> dict[str, JsonValue]:
+    """Give what an erasure's record will say, under an identifier of the decision's own.
+
+    Args:
+        request: Why, and who approved.
+        ended: The holds that have ended.
+        random: Gives that many unpredictable bytes.
+
+    Raises:
+        FormatError: the holds do not fit into a record.
+    """
+    holds: dict[str, str] = {}
+    for hold in sorted(ended, key=last_first):
+        # Each decision has its own day; of those on one ground, the last to end says it all.
+        holds.setdefault(hold.basis, hold.ends)
+    listed: list[JsonValue] = [{"basis": basis, "ended": ends} for basis, ends in holds.items()]
+    if len(format_json(listed)) > _MAX_HOLDS_BYTES:
+        # Now, and not when the records are destroyed and cannot be recorded as erased.
+        raise FormatError(
+            f"the {len(listed)} holds that have ended do not fit into the erasure's record",
+            hint="Place holds with a shorter basis: a reference to the order will do.",
+        )
+    return {
+        "approvers": list(request.approvers),
+        "basis": request.basis,
+        "hold": listed,
+        "id": random(_ID_BYTES).hex(),
+        "request": None if request.request is None else request.request.hex(),
+    }
+
+
+def _check_indices(indices: Sequence[int]) -> None:
     if not is_ascending(indices):
         raise FormatError(
             f"one erasure takes 1 to {MAX_ERASED} records, in ascending order, each once",
             hint="Erase in several calls.",
-        )
-    as_hash(request.request, "digest of the request")
-    texts = (request.basis, *request.approvers)
-    if not all(0 < len(text) <= _MAX_TEXT for text in texts):
-        raise FormatError(
-            f"basis and approvers have 1 to {_MAX_TEXT} characters each",
-            hint="Name the article of the law, and the approvers as your records do.",
-        )
-    if len(set(request.approvers)) != 2:
-        raise RefusedError(
-            "the erasure was not approved",
-            reasons=(f"it takes two different approvers, not {len(set(request.approvers))}",),
-            hint="Ask a second person.",
         )
 
 

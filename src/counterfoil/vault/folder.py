@@ -2,8 +2,9 @@
 
 index.sqlite     which records are about whom (see `subjects`); may be behind, never ahead
 tree.json, …     the tree: `entries` holds the encrypted rows, `slots` their wrapped keys
-vault.json       notes (see `epoch` and `intent`); what was in a destroyed one is overwritten
-erasing
+vault.json       notes (see `epoch`, `intent` and `plan`); what was in a destroyed one is
+erasing          overwritten
+erasing-person
 """
 
 from __future__ import annotations
@@ -145,15 +146,16 @@ class FolderStreams:
         """Look which folders hold a tree."""
         return self._holding("tree.json")
 
-    def with_note(self, name: str) -> list[bytes]:
-        """Look which folders hold that file."""
-        return self._holding(name)
+    def with_note(self, *names: str) -> list[bytes]:
+        """Look which folders hold such a file."""
+        return self._holding(*names)
 
     def place(self, stream: bytes) -> FolderPlace:
         """Name the folder."""
         return FolderPlace(self._folder / stream.hex(), random=self._random)
 
-    def _holding(self, file: str) -> list[bytes]:
+    def _holding(self, *files: str) -> list[bytes]:
         with reported(f"cannot look into {self._folder}"):
-            names = {path.parent.name for path in self._folder.glob(f"*/{file}")}
+            found = (path for file in files for path in self._folder.glob(f"*/{file}"))
+            names = {path.parent.name for path in found}
             return [bytes.fromhex(name) for name in sorted(names) if not name.startswith(".")]

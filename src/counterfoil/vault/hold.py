@@ -63,7 +63,7 @@ def check_hold(
             else:
                 if hold is not None:
                     holds.add(hold)
-    ordered = sorted(holds, key=_last_first)
+    ordered = sorted(holds, key=last_first)
     running = [hold for hold in ordered if hold.runs(now)]
     # Decisions of one day have one reason, though their holds end at different seconds.
     reasons = tuple(dict.fromkeys(f"{hold.basis}; it ends on {hold.ends}" for hold in running))
@@ -75,5 +75,6 @@ def check_hold(
     return tuple(ordered)
 
 
-def _last_first(hold: Hold) -> tuple[float, str]:
+def last_first(hold: Hold) -> tuple[float, str]:
+    """Order holds: the last to end first."""
     return (-math.inf if hold.until is None else -hold.until, hold.basis)

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from counterfoil.core.canonical import format_json, parse_canonical
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.errors import FormatError, VerificationError
-from counterfoil.ledger.keeping import OpenPlace
 from counterfoil.vault.seal import NONCE_BYTES, Random
 
 INTENT_EPOCH = 0  # epochs that wrap records count from 1
@@ -82,9 +81,7 @@ def seal_details(
     key: bytes, stream: bytes, indices: Sequence[int], details: bytes, random: Random
 ) -> Intent:
     """Make an intent whose details open under `key` alone."""
-    nonce = random(NONCE_BYTES)
-    sealed = AESGCM(key).encrypt(nonce, details, _associated(stream, indices))
-    return Intent(tuple(indices), nonce + sealed)
+    return Intent(tuple(indices), seal(key, _associated(stream, indices), details, random))
 
 
 def open_details(key: bytes, stream: bytes, intent: Intent) -> bytes:
@@ -93,19 +90,27 @@ def open_details(key: bytes, stream: bytes, intent: Intent) -> bytes:
     Raises:
         VerificationError: the note was changed, or is another stream's.
     """
-    nonce, sealed = intent.sealed[:NONCE_BYTES], intent.sealed[NONCE_BYTES:]
+    return open_sealed(key, _associated(stream, intent.indices), intent.sealed)
+
+
+def seal(key: bytes, associated: bytes, data: bytes, random: Random) -> bytes:
+    """Encrypt what waits for the end of an erasure."""
+    nonce = random(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, data, associated)
+
+
+def open_sealed(key: bytes, associated: bytes, sealed: bytes) -> bytes:
+    """Decrypt it; the inverse of `seal`.
+
+    Raises:
+        VerificationError: it was changed, or belongs to something else.
+    """
     try:
-        return AESGCM(key).decrypt(nonce, sealed, _associated(stream, intent.indices))
+        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
     except (InvalidTag, ValueError):  # ValueError: cut so short that there is no whole nonce
         raise VerificationError(
             "the erasure intent does not open under its key", hint=_HINT
         ) from None
-
-
-def read_intent(place: OpenPlace) -> Intent | None:
-    """Read the erasure under way at a stream's place, if there is one."""
-    data = place.note(INTENT_NOTE)
-    return None if data is None else parse_intent(data)
 
 
 def _associated(stream: bytes, indices: Sequence[int]) -> bytes:

@@ -17,7 +17,7 @@ from counterfoil.errors import ConflictError, FormatError
 from counterfoil.ledger.keeping import OpenPlace, StreamPlace, StreamTree, SubjectRows
 from counterfoil.vault.epoch import EPOCH_NOTE, EPOCH_S, Epoch, format_epoch
 from counterfoil.vault.folder import FolderPlace
-from counterfoil.vault.intent import INTENT_NOTE, Intent, format_intent, read_intent
+from counterfoil.vault.intent import INTENT_NOTE, Intent, format_intent, parse_intent
 from counterfoil.vault.keystore import KeyStore
 from counterfoil.vault.rotation import rewrap_slots
 from counterfoil.vault.seal import (
@@ -204,20 +204,33 @@ class StreamStore(StreamView):
             if self.place.keeps_copies:
                 self.rotate_epoch()
 
+    def note(self, name: str) -> bytes | None:
+        """Read a note beside the stream; None if it is not there."""
+        with self._lock:
+            return self._opened.note(name)
+
+    def put_note(self, name: str, data: bytes) -> None:
+        """Write a note, or replace it; it is durable on return."""
+        with self._lock:
+            self._opened.put_note(name, data)
+
+    def destroy_note(self, name: str) -> None:
+        """Take a note away, durably; doing it again is harmless."""
+        with self._lock:
+            self._opened.destroy_note(name)
+
     def intent(self) -> Intent | None:
         """Read what an erasure under way left, if there is one."""
-        with self._lock:
-            return read_intent(self._opened)
+        data = self.note(INTENT_NOTE)
+        return None if data is None else parse_intent(data)
 
     def put_intent(self, intent: Intent) -> None:
         """Make the intent of an erasure durable."""
-        with self._lock:
-            self._opened.put_note(INTENT_NOTE, format_intent(intent))
+        self.put_note(INTENT_NOTE, format_intent(intent))
 
     def remove_intent(self) -> None:
         """Take the intent away, durably; doing it again is harmless."""
-        with self._lock:
-            self._opened.destroy_note(INTENT_NOTE)
+        self.destroy_note(INTENT_NOTE)
 
     def final_by(self, erased: int) -> int:
         """Tell until when old copies may open what was destroyed at a time, Unix seconds."""

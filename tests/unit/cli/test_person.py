@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
+from hashlib import sha256
 
 import pytest
 
@@ -30,14 +32,14 @@ def test_export_to_a_file_is_for_its_owner_only(run, place):
     assert (place / "there.json").read_text() == "already"
 
 
-def test_export_of_a_stranger_is_empty(ask):
-    """About a person nobody knows, nothing is recorded; that is an answer."""
-    assert ask("person", "export", "stranger") == {
-        "person": "stranger",
-        "records": 0,
-        "systems": {},
-        "elsewhere": [],
-    }
+@pytest.mark.parametrize(
+    "words", [["person", "export", "anne"], ["decision", "list", "credit", "--person", "anne"]]
+)
+def test_a_name_that_nobody_has_is_no_answer(ask, run, place, words):
+    """Under a name with a typo nothing is found, which is said and leaves no file."""
+    assert "about 'anne'" in ask(*words, exit_code=3)["message"]
+    run("person", "export", "anne", "--out", "anne.json", exit_code=3)
+    assert not (place / "anne.json").exists()
 
 
 def test_erase_is_refused_while_a_hold_runs(ask):
@@ -50,7 +52,8 @@ def test_erase_takes_two_approvers(run):
     """One person alone erases nobody, however often named."""
     one = ["--basis", "b", "--approver", "a"]
     assert "two approvers" in run("person", "erase", "ann", *one, exit_code=3).stderr
-    run("person", "erase", "ann", *one, "--approver", "a", exit_code=9)
+    for again in ("a", "A", " a"):
+        run("person", "erase", "ann", *one, "--approver", again, exit_code=9)
 
 
 def test_erase_destroys_and_certifies(ask, run, place, monkeypatch):
@@ -68,12 +71,18 @@ def test_erase_destroys_and_certifies(ask, run, place, monkeypatch):
     assert certificate["live_erased_at"] == later
     assert certificate["final_by"] > later
     assert certificate["not_touched"]
-    assert ask("person", "export", "ann")["records"] == 0
+    assert ask("person", "erasures", "--request", "request.txt")["erasures"] == [certificate]
+    assert "GDPR Art. 17(1)(b)" in run("person", "erasures").stdout
+    again = ask("person", "erase", "ann", *APPROVED, "--request", "request.txt", exit_code=3)
+    assert "1 certificate" in again["message"]
+    assert "person erasures" in ask("person", "export", "ann", exit_code=3)["hint"]
     kinds = [one["kind"] for one in ask("decision", "list", "credit")["decisions"]]
     assert kinds[2] == kinds[4] == "erased"
     assert kinds.count("erased") == 2
     run("decision", "show", "credit", 2, exit_code=11)
+    assert certificate["request"] == sha256(b"Please erase me.").hexdigest()
     text = run("person", "erase", "bob", *APPROVED).stdout
+    assert ask("person", "erasures")["erasures"][-1]["request"] is None
     assert text.startswith("erased 1 record about bob\n")
     assert "not touched by this:" in text
 
@@ -120,3 +129,39 @@ def test_a_hold_on_a_stranger_says_so(run):
 def test_a_hold_ends_on_a_day(run, day):
     """Anything but a day as YYYY-MM-DD is a wrong command line."""
     run("person", "hold", "ann", *ORDER, "--until", day, exit_code=2)
+
+
+def test_a_restore_is_noticed_and_gone_on_from(ask, run, place, monkeypatch):
+    """What is private being set back is told by several commands, and one goes on from there."""
+    later = 1_900_000_000.0
+    monkeypatch.setattr(
+        counterfoil, "open", lambda url: counterfoil.Ledger(place / url, clock=lambda: later)
+    )
+    run("person", "erase", "bob", *APPROVED)
+    private = place / "ledger" / "private"
+    shutil.copytree(private, place / "backup")
+    run("person", "erase", "ann", *APPROVED)
+    shutil.rmtree(private)
+    shutil.copytree(place / "backup", private)
+    (lost,) = ask("log", "status")["lost"]
+    assert (lost["system"], lost["kept"], lost["stated"]) == ("counterfoil/erasures", 16, 32)
+    assert "LOST" in run("log", "status").stdout
+    assert run("decision", "reconcile", "counterfoil/erasures", exit_code=4).stdout
+    assert "an older copy was restored" in run("person", "export", "ann").stderr
+    assert "person recover" in ask("person", "erase", "ann", *APPROVED, exit_code=4)["hint"]
+    assert ask("person", "recover")["lost"] == [lost]
+    assert ask("person", "erase", "ann", *APPROVED)["records"] == 2
+    assert ask("log", "status")["lost"] == []
+    assert "nothing" in run("person", "recover").stdout
+
+
+def test_an_interrupted_erasure_says_what_stands(run, monkeypatch):
+    """Ctrl-C ends the command as ever, and says whether anything was destroyed."""
+    from counterfoil.decisions import erasing  # noqa: PLC0415 what is interrupted
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(erasing, "check_hold", interrupt)
+    stopped = run("person", "erase", "ann", *APPROVED, exit_code=130)
+    assert "interrupted: nothing was destroyed" in stopped.stderr

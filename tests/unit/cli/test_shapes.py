@@ -110,6 +110,8 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
     ),
     "person export": (["ann"], 0, {"person", "records", "systems", "elsewhere"}),
     "person erase": (["ann", *ERASURE], 9, ERROR),
+    "person erasures": ([], 0, {"erasures"}),
+    "person recover": ([], 0, {"lost"}),
     "person hold": (["ann", *ORDER], 0, HOLD | {"records"}),
     "person holds": (["ann"], 0, {"holds"}),
     "person release": (["ann", *RELEASE], 3, ERROR),
@@ -143,6 +145,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "moved",
             "policy",
             "unadopted",
+            "lost",
         },
     ),
     "log cosign": (

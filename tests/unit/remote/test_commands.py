@@ -124,3 +124,25 @@ def test_copies_are_made_and_watched(ask, site, policy, local, tmp_path):
     assert event["kind"] == "refused"
     assert event["index"] == local.size - 1
     assert (tmp_path / "figures").read_text().startswith("# HELP counterfoil_monitor_entries")
+
+
+@pytest.fixture
+def recorded(site, local, home, monkeypatch):
+    """The site of a ledger with a decision about ann, and a hold on her."""
+    with monkeypatch.context() as theirs:
+        theirs.setenv("COUNTERFOIL_HOME", str(home))
+        model = local.models.add(lambda rows: ["no"] * len(rows), name="loans")
+        model.decide([[1]], data_subjects=["ann"])
+        local.people.hold("ann", basis="an order", by="legal")
+        export_site(local, site.folder)
+    return site
+
+
+def test_people_are_erased_where_their_records_are(ask, recorded, policy):
+    """Records behind a server are said to lie elsewhere, and not to be an older copy."""
+    ask("policy", "trust", policy)
+    approved = ("--basis", "b", "--approver", "x", "--approver", "y")
+    for words in (("erase", "ann", *approved), ("hold", "ann", "--basis", "b", "--by", "x")):
+        refused = ask("person", *words, "--ledger", recorded.url, exit_code=UnavailableError.exit_code)
+        assert "elsewhere" in refused["message"] + refused["hint"] or "not in" in refused["message"]
+    assert ask("log", "status", "--ledger", recorded.url)["lost"] == []

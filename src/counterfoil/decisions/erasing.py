@@ -1,0 +1,267 @@
+"""Erasing a person from every stream: one decision, carried out as a whole.
+
+    0. nothing obliges anyone to keep the records, and it can be stated        (else: refused)
+    1. the plan is durable, beside the stream of erasures
+    2. stream by stream, records are destroyed and that is recorded            (see `vault.erase`)
+    3. the log has a batch of the stream of erasures
+    4. the plan is destroyed, and the name with it
+
+Before step 1 nothing has happened. From then on there is only forward: the next call, or the next
+opening of the ledger, on any machine, does 2 to 4 by the same code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+
+from counterfoil.core.canonical import JsonValue
+from counterfoil.core.record import parse_disclosure
+from counterfoil.core.stream import StreamDeclaration
+from counterfoil.decisions.holds import open_holds
+from counterfoil.decisions.kept import ERASURES, HOLDS, find_kept, open_own, require_here
+from counterfoil.decisions.stream import DecisionStream, streams_of
+from counterfoil.errors import (
+    ConflictError,
+    CounterfoilError,
+    FormatError,
+    RefusedError,
+    UnavailableError,
+)
+from counterfoil.ledger.log import Log
+from counterfoil.ledger.trust import Trust
+from counterfoil.vault import Hold, HoldRule, StreamStore, check_hold
+from counterfoil.vault.erase import (
+    ERASURE_FIELDS,
+    Eraser,
+    ErasureCertificate,
+    ErasureRequest,
+    check_request,
+    erasure_details,
+    read_certificate,
+    read_certificates,
+)
+from counterfoil.vault.intent import INTENT_NOTE, MAX_ERASED
+from counterfoil.vault.plan import PLAN_NOTE, Plan, put_plan, read_plan, remove_plan
+
+ERASURE_PAD_TO = 16  # a batch does not tell how many erasures it covers, up to this many
+
+Found = Iterable[tuple[StreamStore, Sequence[int]]]
+
+
+class ErasureWarning(UserWarning):
+    """An erasure that was interrupted was finished when the ledger was opened, or could not be."""
+
+
+class UnfinishedError(UnavailableError):
+    """An erasure has begun, and is not finished: says what stands. Asking again goes on with it."""
+
+
+class Erasing:
+    """What erases people from the streams of a log.
+
+    Args:
+        log: Where the streams are declared.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        # By name, for as long as this process runs: what was finished of interrupted erasures.
+        self._finished: dict[str, tuple[ErasureCertificate, ...]] = {}
+
+    def erase(
+        self, person: str, wanted: ErasureRequest, rules: Sequence[HoldRule], placed: Sequence[Hold]
+    ) -> tuple[ErasureCertificate, ...]:
+        """Erase a person; see `People.erase`."""
+        check_request(wanted)
+        self._require_newest_policy()
+        if all(one.system == ERASURES for one in find_kept(self._log)):
+            raise self._unknown(person, wanted)
+        with ExitStack() as opened:
+            with _nothing_done():
+                audit = opened.enter_context(self._open_audit())
+            self._finish(audit)
+            finished = self._finished.pop(person, ())
+            with _nothing_done():
+                found, ended = self._find(person, rules, placed, opened)
+                if not (found or finished):
+                    raise self._unknown(person, wanted)
+                details = erasure_details(wanted, ended, self._log.random)
+            if found:
+                sizes = tuple((store.stream, store.size) for store, _ in found)
+                plan = Plan(person, sizes, details)
+                put_plan(audit.store, plan)  # 1
+                finished += self._carry_out(audit, plan, found)
+        return finished
+
+    def finish(self) -> tuple[ErasureCertificate, ...]:
+        """Complete what was interrupted; see `People.finish`."""
+        begun = streams_of(self._log).with_note(PLAN_NOTE, INTENT_NOTE)
+        if not begun or not find_kept(self._log, begun):
+            return ()
+        # Who holds a stream, or the log, finishes it, or the next to open the ledger does.
+        stands = "an erasure was interrupted, and cannot be finished here yet"
+        with _begun(stands, ConflictError), self._open_audit() as audit:
+            return self._finish(audit)
+
+    def certificates(self) -> list[ErasureCertificate]:
+        """Read the certificates of all erasures, oldest first."""
+        found = []
+        with ExitStack() as opened:
+            for audit, _ in open_own(self._log, ERASURES, opened, write=False):
+                store = audit.store
+                # An erasure is about the decision that it is of; a pad is about nothing.
+                recorded = [index for index in store.live() if store.subject(index) is not None]
+                found += [read_certificate(store, index) for index in recorded]
+        return found
+
+    def _find(
+        self,
+        person: str,
+        rules: Sequence[HoldRule],
+        placed: Sequence[Hold],
+        opened: ExitStack,
+    ) -> tuple[list[tuple[StreamStore, list[int]]], list[Hold]]:
+        """Find what is recorded about a person, and the holds on it, all of which have ended.
+
+        The streams stay open for writing, so that nobody records or places a hold meanwhile.
+        """
+        holds = opened.enter_context(open_holds(self._log, write=True))
+        kept = [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]
+        streams = [self._reopen(one, opened) for one in kept]
+        asked = (*placed, *(one.hold for one in holds.list(person)))
+        found: list[tuple[StreamStore, list[int]]] = []
+        ended: list[Hold] = []
+        for stream in (*streams, *holds.streams):
+            # Every record is decrypted and asked, as an index may be damaged.
+            indices = stream.store.find(person, scan=True)
+            if indices:
+                found.append((stream.store, indices))
+                bound = (*Trust(self._log).retention(stream.declaration.system), *rules)
+                records = read_records(stream.store, indices)
+                ended += check_hold(records, self._log.clock(), rules=bound, placed=asked)
+        return found, ended
+
+    @contextlib.contextmanager
+    def _open_audit(self) -> Iterator[DecisionStream]:
+        """Open the stream of erasures, once it is sure that they can be stated in the log."""
+        # The log takes entries, its key is here, and none of them waits for witnesses.
+        self._log.append_many(())
+        audit = DecisionStream.open(
+            self._log, ERASURES, fields=ERASURE_FIELDS, pad_to=ERASURE_PAD_TO
+        )
+        with closing(audit):
+            audit.require_publishable()
+            yield audit
+
+    def _finish(self, audit: DecisionStream) -> tuple[ErasureCertificate, ...]:
+        """Complete the erasure of a person, and those of single streams."""
+        certificates: tuple[ErasureCertificate, ...] = ()
+        plan = read_plan(audit.store)
+        if plan is not None:
+            with ExitStack() as opened:
+                sizes, found = dict(plan.streams), []
+                for declaration in find_kept(self._log, sizes):
+                    store = self._reopen(declaration, opened).store
+                    indices = store.find(plan.person, scan=True)
+                    # What was recorded since then, nobody was asked about.
+                    known = [index for index in indices if index < sizes[store.stream]]
+                    found.append((store, known))
+                certificates = self._carry_out(audit, plan, found, "of an earlier erasure, ")
+            self._finished[plan.person] = certificates
+        # Those that no plan is of: `Eraser` alone, as versions before this one used it.
+        for declaration in find_kept(self._log, streams_of(self._log).with_note(INTENT_NOTE)):
+            with ExitStack() as opened:
+                store = self._reopen(declaration, opened).store
+                done = Eraser(store, audit.store, pad_to=ERASURE_PAD_TO).finish()
+                audit.publish()
+            certificates += () if done is None else (done,)
+        return certificates
+
+    def _carry_out(
+        self, audit: DecisionStream, plan: Plan, found: Found, whose: str = ""
+    ) -> tuple[ErasureCertificate, ...]:
+        """Do steps 2 to 4; each may have been done before, for some of the streams or all."""
+        with _begun(f"{whose}records are destroyed, or will be: it cannot be stopped any more"):
+            for store, indices in found:
+                eraser = Eraser(store, audit.store, pad_to=ERASURE_PAD_TO)
+                eraser.finish()
+                for at in range(0, len(indices), MAX_ERASED):
+                    eraser.carry_out(indices[at : at + MAX_ERASED], plan.details)  # 2
+        missing = "the records ARE destroyed; what is missing is the statement in the log"
+        with _begun(f"{whose}{missing}"):
+            self._log.append_many(())  # what may wait there since an attempt before this one
+            audit.publish()  # 3
+        certificates = read_certificates(audit.store, str(plan.details["id"]))
+        remove_plan(audit.store)  # 4
+        return tuple(certificates)
+
+    def _reopen(self, declaration: StreamDeclaration, opened: ExitStack) -> DecisionStream:
+        """Open a stream for writing, until `opened` is closed."""
+        stream = DecisionStream.reopen(self._log, declaration, write=True)
+        opened.callback(stream.close)
+        return stream
+
+    def _require_newest_policy(self) -> None:
+        later = Trust(self._log).unadopted()
+        if later is None:
+            return
+        entry, policy = later
+        reason = f"version {policy.version} (entry {entry}) may ask for records to be kept longer"
+        raise RefusedError(
+            "the log holds a newer trust policy than was adopted on this machine",
+            reasons=(reason,),
+            hint="Adopt it here, `counterfoil policy adopt FILE`, and ask again.",
+        )
+
+    def _unknown(self, person: str, wanted: ErasureRequest) -> FormatError:
+        """Make the error of a name that nothing is recorded under: wrong, or erased already."""
+        require_here(self._log, person)
+        message = f"nothing is recorded about {person!r}"
+        if wanted.request is not None:
+            done = sum(one.request == wanted.request for one in self.certificates())
+            if done:
+                message += f" any more, and {done} certificates say what was erased on this request"
+        return FormatError(
+            message,
+            hint="Use the name that was given as data subject. No name is kept of who was erased: "
+            "`counterfoil person erasures` lists the certificates.",
+        )
+
+
+def read_records(store: StreamStore, indices: Sequence[int]) -> list[dict[str, JsonValue]]:
+    """Read names and values of the fields of some records."""
+    return [
+        {one.name: one.value for one in map(parse_disclosure, store.disclosures(index))}
+        for index in indices
+    ]
+
+
+@contextlib.contextmanager
+def _nothing_done() -> Iterator[None]:
+    """Have whoever is interrupted here say so."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note("nothing was destroyed")
+        raise
+
+
+@contextlib.contextmanager
+def _begun(stands: str, *passed: type[CounterfoilError]) -> Iterator[None]:
+    """Have whatever fails after the plan say what stands, and that it will be finished."""
+    goes_on = (
+        "The same command again, or the next one that opens the ledger, finishes it, and the "
+        "certificate is listed by `counterfoil person erasures`."
+    )
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"{stands}. {goes_on}")
+        raise
+    except CounterfoilError as error:
+        if isinstance(error, (UnfinishedError, *passed)):
+            raise
+        hint = f"{error.hint} {goes_on}".strip()
+        raise UnfinishedError(f"{stands}: {error}", hint=hint) from error

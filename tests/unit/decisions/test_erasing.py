@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import shutil
+import time
+import warnings
+from dataclasses import replace
+
+import pytest
+
+import counterfoil as cf
+from counterfoil.core.principals import Permission
+from counterfoil.core.stream import parse_stream
+from counterfoil.decisions import erasing
+from counterfoil.decisions.erasing import ErasureWarning
+from counterfoil.decisions.kept import ERASURES, HOLDS
+from counterfoil.decisions.stream import DecisionStream
+
+APPROVED = {"basis": "GDPR Art. 17", "approvers": ("privacy", "risk")}
+SYSTEMS = ("loans", "cards", "leases")
+LATER = time.time() + 3 * 366 * 86_400  # no retention rule binds any more
+
+
+def answer(rows):
+    return ["yes" for _ in rows]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A ledger of three systems that know ann, whose streams of erasures and holds have begun."""
+    folder = tmp_path_factory.mktemp("erasing")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COUNTERFOIL_HOME", str(folder / "home"))
+        with cf.init(folder / "ledger", clock=lambda: LATER) as ledger:
+            ledger.policy.adopt(ledger.policy.show().followed_by(retention=()))
+            for name in SYSTEMS:
+                ledger.models.add(answer, name=name).decide(
+                    [[1], [2], [3]], data_subjects=["ann", "bob", "zoe"]
+                )
+            ledger.people.erase("zoe", **APPROVED)
+    return folder
+
+
+@pytest.fixture
+def place(template, tmp_path, monkeypatch):
+    """A copy of it, whose keys are where this process looks for them."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.fixture
+def opened(place):
+    """Opens the ledger of a test as every user does, on a later day."""
+    return lambda: cf.open(place / "ledger", clock=lambda: LATER)
+
+
+def known(ledger, person="ann"):
+    """The systems that know somebody."""
+    return sorted(ledger.people.export(person))
+
+
+def stated(ledger):
+    """How many erasures and pads the newest batch of erasures in the log covers."""
+    with_batch = DecisionStream.open(ledger, ERASURES, write=False)
+    with_batch.close()
+    return with_batch.newest_batch().size
+
+
+def one_file(folder, name):
+    (found,) = folder.rglob(name)
+    return found
+
+
+@pytest.mark.parametrize("key", ["operator.pem", "log.pem"])
+def test_without_a_key_nothing_is_destroyed(place, opened, key):
+    """A key that the statement needs is asked for before anything goes; with it back, it goes."""
+    path = one_file(place / "home", key)
+    path.rename(path.with_suffix(".away"))
+    with opened() as ledger, pytest.raises(cf.UnavailableError, match="key") as caught:
+        ledger.people.erase("ann", **APPROVED)
+    assert "makes one" not in caught.value.hint
+    with opened() as ledger:
+        assert known(ledger) == sorted(SYSTEMS)
+    path.with_suffix(".away").rename(path)
+    with opened() as ledger:
+        assert len(ledger.people.erase("ann", **APPROVED)) == len(SYSTEMS)
+        assert known(ledger) == []
+
+
+def test_where_nobody_may_state_it_nothing_is_destroyed(opened):
+    """A policy that lets nobody here make batches is met before anything is destroyed."""
+    with opened() as ledger:
+        policy = ledger.policy.show()
+        may = (Permission("policy", "*"), Permission("stream", "*"))
+        narrow = (replace(policy.principals[0], may=may),)
+        ledger.policy.adopt(policy.followed_by(principals=narrow))
+        with pytest.raises(cf.PolicyError, match="batch"):
+            ledger.people.erase("ann", **APPROVED)
+        assert known(ledger) == sorted(SYSTEMS)
+
+
+def test_what_fails_after_the_destruction_says_so_and_is_made_good(opened, monkeypatch):
+    """Once records are gone, an error says that they are; the same call states it and certifies."""
+
+    def break_down(*_):
+        raise cf.UnavailableError("no room (test)", hint="Make some.")
+
+    with opened() as ledger:
+        before = stated(ledger)
+        with monkeypatch.context() as patch:
+            patch.setattr(DecisionStream, "publish", break_down)
+            with pytest.raises(cf.UnavailableError) as caught:
+                ledger.people.erase("ann", **APPROVED)
+        assert "the records ARE destroyed" in str(caught.value)
+        assert "no room (test)" in str(caught.value)
+        assert "same command again" in caught.value.hint
+        assert (known(ledger), stated(ledger)) == ([], before)
+        certificates = ledger.people.erase("ann", **APPROVED)
+        assert len(certificates) == len(SYSTEMS)
+        assert stated(ledger) > before
+        assert ledger.people.erasures()[-3:] == certificates
+
+
+def test_the_next_opening_makes_it_good_and_says_so(opened, place, monkeypatch):
+    """Whoever opens the ledger next states it; asked again then, the certificate is given."""
+
+    def break_down(*_):
+        raise cf.UnavailableError("no room (test)")
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        patch.setattr(DecisionStream, "publish", break_down)
+        with pytest.raises(cf.UnavailableError):
+            ledger.people.erase("ann", **APPROVED)
+    path = one_file(place / "home", "operator.pem")
+    path.rename(path.with_suffix(".away"))
+    with pytest.warns(ErasureWarning, match="cannot be finished here yet.*operator"):
+        opened().close()
+    path.with_suffix(".away").rename(path)
+    with pytest.warns(ErasureWarning, match="finished an erasure that was interrupted: 3 records"):
+        ledger = opened()
+    with ledger:
+        assert len(ledger.people.erase("ann", **APPROVED)) == len(SYSTEMS)
+    with opened() as ledger, pytest.raises(cf.FormatError, match="nothing") as caught:
+        ledger.people.erase("ann", **APPROVED)
+    assert "person erasures" in caught.value.hint
+    assert not [*(place / "ledger").rglob("erasing*")]
+    assert not [*(place / "home").rglob("*-0.key")]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_all_systems_or_none(opened, place, monkeypatch, at):
+    """Cut off at whichever stream, the next opening erases from all; nobody else is touched."""
+
+    class Killed(BaseException):
+        pass
+
+    made = []
+
+    def die(store, intent, put=erasing.StreamStore.put_intent):
+        put(store, intent)
+        made.append(intent)
+        if len(made) == at:
+            raise Killed
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        patch.setattr(erasing.StreamStore, "put_intent", die)
+        with pytest.raises(Killed):
+            ledger.people.erase("ann", **APPROVED)
+    for path in (place / "ledger").rglob("erasing*"):
+        assert b"ann" not in path.read_bytes()
+    with pytest.warns(ErasureWarning, match="finished"):
+        ledger = opened()
+    with ledger:
+        assert (known(ledger), known(ledger, "bob")) == ([], sorted(SYSTEMS))
+        erased = [one for one in ledger.people.erasures() if one.basis == "GDPR Art. 17"]
+        assert len({one.stream for one in erased[3:]}) == len(erased[3:]) == len(SYSTEMS)
+
+
+def test_what_was_recorded_since_is_not_erased(opened, place, monkeypatch):
+    """Nobody was asked whether a decision may go that was made after the erasure was decided."""
+
+    def break_down(*_):
+        raise cf.UnavailableError("test")
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        patch.setattr(erasing.Eraser, "carry_out", break_down)
+        with pytest.raises(cf.UnavailableError, match="or will be"):
+            ledger.people.erase("ann", **APPROVED)
+    with cf.Ledger(place / "ledger", clock=lambda: LATER) as ledger:
+        ledger.models.load("cards", predictor=answer).decide([[4]], data_subjects=["ann"])
+        ledger.people.finish()
+        (newer,) = ledger.people.export("ann")["cards"]
+        assert newer["inputs"] == {"column_0": 4}
+        assert known(ledger) == ["cards"]
+
+
+def test_an_interruption_says_what_stands(opened, monkeypatch):
+    """Ctrl-C before anything is destroyed says so, and after that, that it goes on."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with opened() as ledger:
+        for owner, name, told in (
+            (erasing, "check_hold", "nothing was destroyed"),
+            (erasing.Eraser, "carry_out", "or will be"),
+        ):
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, interrupt)
+                with pytest.raises(KeyboardInterrupt) as caught:
+                    ledger.people.erase("ann", **APPROVED)
+            assert any(told in note for note in caught.value.__notes__)
+        ledger.people.erase("ann", **APPROVED)
+
+
+def test_approvers_are_two_before_anything_is_asked(opened):
+    """A capital letter or a space makes no second person, and that is said before retention."""
+    with opened() as ledger:
+        ledger.people.hold("ann", basis="an order", by="legal")
+        for second in ("Privacy", " privacy ", "PRIVACY"):
+            with pytest.raises(cf.RefusedError, match="two different approvers"):
+                ledger.people.erase("ann", basis="x", approvers=("privacy", second))
+
+
+def test_a_request_that_did_not_come_in_writing_has_no_digest(opened):
+    """Without a request there is no digest of one; with it, its erasures are found by it."""
+    with opened() as ledger:
+        assert {one.request for one in ledger.people.erase("ann", **APPROVED)} == {None}
+        done = ledger.people.erase("bob", **APPROVED, request=b"Please. Bob")
+        assert ledger.people.erasures(b"Please. Bob") == done
+        with pytest.raises(cf.FormatError, match="3 certificates"):
+            ledger.people.erase("bob", **APPROVED, request=b"Please. Bob")
+
+
+def test_holds_of_many_days_fit_the_record(opened):
+    """Retention that ended on another day for each decision takes one line of the record."""
+    with opened() as ledger:
+        rules = [cf.RetentionRule("Books", 1)]
+        days = [LATER - 86_400 * (90 + day) for day in range(700)]
+        clock, ledger.clock = ledger.clock, lambda: days.pop() if days else LATER
+        ledger.models.load("loans", predictor=answer).decide(
+            [[n] for n in range(500)], data_subjects=["ivy"] * 500
+        )
+        ledger.clock = clock
+        ledger.people.erase("ivy", **APPROVED, rules=rules)
+
+
+@pytest.fixture
+def set_back(opened, place):
+    """Erases ann, and puts what is private back as it was before; also places a hold if asked."""
+
+    def act(*, hold=False):
+        private = place / "ledger" / "private"
+        shutil.copytree(private, place / "backup")
+        with opened() as ledger:
+            ledger.people.erase("ann", **APPROVED)
+            if hold:
+                ledger.people.hold("bob", basis="District Court", by="legal")
+        shutil.rmtree(private)
+        shutil.copytree(place / "backup", private)
+
+    return act
+
+
+def test_an_erasure_is_repeated_after_a_restore(opened, set_back):
+    """Set back, the streams are named; once gone on without them, the erasure is certified."""
+    set_back()
+    with opened() as ledger:
+        assert [(one.system, one.kept, one.stated) for one in ledger.people.lost()] == [
+            (ERASURES, 48, 96)
+        ]
+        assert "96" in ledger.decisions.reconcile(ERASURES, [])[0]
+        with pytest.raises(cf.VerificationError, match="96 records") as caught:
+            ledger.people.erase("ann", **APPROVED)
+        assert "person recover" in caught.value.hint
+        assert known(ledger) == sorted(SYSTEMS)
+        (lost,) = ledger.people.recover()
+        assert ledger.people.lost() == ledger.people.recover() == ()
+        new = ledger.find(predicate="stream", subject=ERASURES)[-1]
+        replaced = parse_stream(new.envelope.in_toto).replaces
+        assert (replaced.stream, replaced.size) == (lost.stream, 96)
+        certificates = ledger.people.erase("ann", **APPROVED)
+        assert known(ledger) == []
+    with opened() as ledger:
+        # Those of before the backup are readable still.
+        assert len(ledger.people.erasures()) == 2 * len(SYSTEMS)
+        assert ledger.people.erasures()[-3:] == certificates
+
+
+def test_lost_holds_take_a_word_of_their_own(opened, set_back):
+    """Nobody is erased while holds are lost, until somebody says that they are placed again."""
+    with opened() as ledger:
+        ledger.people.hold("zac", basis="older", by="legal")
+    set_back(hold=True)
+    with opened() as ledger:
+        with pytest.raises(cf.VerificationError, match=r"32 records .* 16 are here") as caught:
+            ledger.people.holds()
+        assert "person recover" in caught.value.hint
+        with pytest.raises(cf.RefusedError, match="32 records of holds, and 16"):
+            ledger.people.recover()
+        with pytest.raises(cf.VerificationError, match="not the one"):
+            ledger.people.erase("ann", **APPROVED)
+        assert {one.system for one in ledger.people.lost()} == {ERASURES, HOLDS}
+        ledger.people.recover(despite_lost_holds=True)
+        # What is left counts; what is lost is placed again.
+        assert [one.person for one in ledger.people.holds()] == ["zac"]
+        ledger.people.hold("bob", basis="District Court", by="legal")
+        for person, order in (("zac", "older"), ("bob", "District Court")):
+            with pytest.raises(cf.RefusedError, match=order):
+                ledger.people.erase(person, **APPROVED)
+        ledger.people.erase("ann", **APPROVED)
+
+
+def test_holds_that_were_changed_are_no_older_copy(opened, set_back, place):
+    """What is left of lost holds has to be what its batches in the log say."""
+    with opened() as ledger:
+        ledger.people.hold("zac", basis="older", by="legal")
+    set_back(hold=True)
+    with opened() as ledger:
+        ledger.people.recover(despite_lost_holds=True)
+        (lost, _) = ledger.find(predicate="stream", subject=HOLDS)
+    stream = parse_stream(lost.envelope.in_toto).stream_id
+    folder = place / "ledger" / "private" / "streams" / stream.hex()
+    shutil.rmtree(folder)
+    with opened() as ledger:
+        assert ledger.people.holds() == ()  # nothing is left of it
+        made = DecisionStream.reopen(ledger, parse_stream(lost.envelope.in_toto), write=True)
+        made.append([["pad", *[None] * 5]] * 16, [None] * 16)
+        made.close()
+        with pytest.raises(cf.VerificationError, match="not what its batches"):
+            ledger.people.erase("ann", **APPROVED)
+
+
+def test_no_name_is_in_a_warning(opened, monkeypatch):
+    """Whoever opens the ledger next is not told whose erasure it was."""
+
+    def break_down(*_):
+        raise cf.UnavailableError("test")
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        patch.setattr(erasing.Eraser, "carry_out", break_down)
+        with pytest.raises(cf.UnavailableError):
+            ledger.people.erase("ann", **APPROVED)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        opened().close()
+    assert [one.category for one in told] == [ErasureWarning]
+    assert "ann" not in str(told[0].message).split()
