@@ -11,6 +11,7 @@ trust       the adopted policy                 gate          the check before an
 audit       everything hashed again            status        how a log stands
 export      the log as static files            witness       who remembers what it cosigned
 localwitness, httpwitness   asking one         countersign   asking all, for a quorum
+suspects    what a witness would not cosign
 ownwitness    one of ours, for others          swap          two who witness each other
 seat        with which account it signs anchors
 askers        many at the same time            keyfiles      private keys
