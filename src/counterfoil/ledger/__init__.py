@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from counterfoil.core.policy import format_witness as format_witness
     from counterfoil.core.policy import parse_policy as parse_policy
     from counterfoil.core.policy import policy_to_json as policy_to_json
+    from counterfoil.core.quorum import check_witness_url as check_witness_url
     from counterfoil.core.receipt import format_receipt as format_receipt
     from counterfoil.core.requirements import Mode as Mode
     from counterfoil.core.requirements import Requirement as Requirement
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.moved import MovedError as MovedError
     from counterfoil.ledger.nextkey import prepare_next_key as prepare_next_key
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
+    from counterfoil.ledger.ownwitness import Watched as Watched
     from counterfoil.ledger.places import make_principal_key as make_principal_key
     from counterfoil.ledger.reading import Found as Found
     from counterfoil.ledger.resources import BUNDLES as BUNDLES
@@ -78,6 +80,8 @@ if TYPE_CHECKING:
     from counterfoil.ledger.status import Standing as Standing
     from counterfoil.ledger.status import Status as Status
     from counterfoil.ledger.status import read_status as read_status
+    from counterfoil.ledger.suspects import Refused as Refused
+    from counterfoil.ledger.swap import check_theirs as check_theirs
     from counterfoil.ledger.swap import make_offer as make_offer
     from counterfoil.ledger.swap import offer_digest as offer_digest
     from counterfoil.ledger.swap import parse_offer as parse_offer
@@ -106,6 +110,7 @@ _HOMES = {
     "Mode": "..core.requirements",
     "MovedError": ".moved",
     "OwnWitness": ".ownwitness",
+    "Refused": ".suspects",
     "RequestChecker": ".signedrequests",
     "Requirement": "..core.requirements",
     "SIZE_TYPE": ".witness",
@@ -118,9 +123,12 @@ _HOMES = {
     "Status": ".status",
     "TAG": ".signedrequests",
     "UnpublishedError": ".countersign",
+    "Watched": ".ownwitness",
     "Witness": ".witness",
     "audit_log": ".audit:audit",
     "carry_receipt": ".sharding",
+    "check_theirs": ".swap",
+    "check_witness_url": "..core.quorum",
     "export_site": ".export",
     "format_carried": "..core.shard",
     "format_policy": "..core.policy",

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from counterfoil.core.checkpoint import Checkpoint, parse_checkpoint
-from counterfoil.core.merkle import MAX_PROOF_HASHES, Hash, as_hash, prefix_root
+from counterfoil.core.merkle import Hash, as_hash, prefix_root
 from counterfoil.core.note import MAX_NOTE_BYTES, parse_note
 from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.errors import ProofError
@@ -27,7 +27,6 @@ from counterfoil.ledger.keyfiles import make_private
 MAX_SUSPECTS = 16
 """Checkpoints kept of one log. Proof stays; of those that are suspicious, the newest."""
 
-_MAX_PROOF_BYTES = MAX_PROOF_HASHES * 45  # 32 bytes in base64, and a newline
 _ENDINGS = (".cosigned", ".proof", ".checkpoint")  # in the order they are written
 
 
@@ -131,7 +130,7 @@ class Suspects:
 
     def _read(self, path: Path, time: int) -> Refused:
         hashes = path.with_suffix(".proof")
-        lines = read_file(hashes, _MAX_PROOF_BYTES) if hashes.exists() else b""
+        lines = read_file(hashes, MAX_NOTE_BYTES) if hashes.exists() else b""
         proof = [
             as_hash(parse_base64(line, f"line of {hashes}"))
             for line in lines.decode("ascii", "replace").splitlines()

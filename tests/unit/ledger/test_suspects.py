@@ -134,7 +134,7 @@ def test_what_is_kept_is_bounded_and_proof_stays(witness, monkeypatch):
     assert [one.is_proof for one in witness.refused(ORIGIN)] == [True] * 3
 
 
-def test_what_the_log_did_not_sign_is_not_kept(witness, tmp_path):
+def test_what_the_log_did_not_sign_is_not_kept(witness):
     """A stranger's checkpoint, and strangers' lines under the log's own, leave no trace."""
     cosigned(witness, 10)
     stranger = generate_key(ORIGIN, Algorithm.ED25519)
