@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,13 @@ from counterfoil.cli import output
 from counterfoil.cli.cadence import repeat
 from counterfoil.cli.options import LEDGER, LEDGER_VARIABLE, AsJson, TrustFile
 from counterfoil.cli.run import verb
-from counterfoil.errors import UnavailableError
+from counterfoil.errors import (
+    CounterfoilError,
+    FormatError,
+    SplitViewError,
+    UnavailableError,
+    VerificationError,
+)
 
 Where = Annotated[
     str,
@@ -45,6 +52,7 @@ Every = Annotated[
     ),
 ]
 
+_MENDED_SHOWN = 5  # names of files for people; programs get them all
 
 Watched = Annotated[
     str,
@@ -114,17 +122,33 @@ def mirror(
                 "size": found.size,
                 "root": found.root.hex(),
                 "new": found.new,
+                "mended": list(found.mended),
             }
             new = output.count(found.new, "new entry", "new entries")
             output.show(
                 body,
                 f"{output.plain(str(folder))} shows {found.size:,} entries of "
                 f"{output.plain(found.origin)}, {new}",
-                output.fields({"root": found.root.hex()}),
+                output.fields({"root": found.root.hex(), "mended": _tell_mended(found.mended)}),
                 as_json=as_json,
             )
 
-        repeat(once, every)
+        def passes(error: CounterfoilError) -> bool:
+            """Tell what a server may do for a while from what is wrong with the command."""
+            if isinstance(error, UnavailableError):
+                return True
+            may_pass = isinstance(error, FormatError | VerificationError)
+            return bool(opened) and may_pass and not isinstance(error, SplitViewError)
+
+        repeat(once, every, passes)
+
+
+def _tell_mended(names: Sequence[str]) -> str | None:
+    if not names:
+        return None
+    more = len(names) - _MENDED_SHOWN
+    files = output.count(len(names), "file")
+    return f"{files}: {', '.join(names[:_MENDED_SHOWN])}" + (f" and {more} more" * (more > 0))
 
 
 def import_site(
