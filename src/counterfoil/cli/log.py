@@ -21,8 +21,8 @@ from counterfoil.cli.run import noun, verb
 from counterfoil.cli.sharding import add_to as add_shard
 from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import add_to as add_witness
-from counterfoil.cli.witnessing import tell_standing, tell_waiting, witness_body
-from counterfoil.errors import UnavailableError, VerificationError
+from counterfoil.cli.witnessing import standing_code, tell_standing, tell_waiting, witness_body
+from counterfoil.errors import ConflictError, SplitViewError, UnavailableError, VerificationError
 
 app = noun("The log: its state, audit, export and witness, and copies of it.")
 
@@ -47,6 +47,8 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
         grades, lacking = _grade(opened, found)
         unadopted = _unadopted(opened, found)
     witness, policy = found.witness, found.policy
+    refusing = {one.witness for one in found.objections}
+    silent = [name for name in found.silent if name not in refusing]
     remembered = witness.checkpoint.size if witness and witness.checkpoint else None
     output.show(
         {
@@ -60,6 +62,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "lacking": lacking,
             "cosigned": list(found.cosigned),
             "silent": list(found.silent),
+            "objections": [_objection_body(one) for one in found.objections],
             "witness": witness_body(witness),
             "next": None if found.following is None else ledgers.format_vkey(found.following),
             "stamps": [asdict(one) for one in found.stamps],
@@ -93,9 +96,14 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": _grade_line(grades, lacking),
                 "cosigned by": ", ".join(found.cosigned) or None,
-                "not by": f"{', '.join(found.silent)}; ask again: counterfoil log cosign"
-                if found.silent
+                "not by": f"{', '.join(silent)}; ask again: counterfoil log cosign"
+                if silent
                 else None,
+                "REFUSED": "; ".join(
+                    f"by {one.witness}, {output.utc(one.time)}: {one.says}"
+                    for one in found.objections
+                )
+                or None,
                 "witness": "none"
                 if witness is None
                 else f"remembers {remembered or 0:,}: {tell_standing(found)}",
@@ -113,6 +121,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             }
         ),
         as_json=as_json,
+        exit_code=_status_code(found),
     )
 
 
@@ -224,6 +233,26 @@ def _grade(opened: counterfoil.Ledger, found: ledgers.Status) -> tuple[tuple[str
         return evidences.grade_log(opened, found.policy, opened.clock()), ""
     except VerificationError as error:
         return (found.grade,), str(error)
+
+
+def _status_code(found: ledgers.Status) -> int:
+    """Give what `log status` exits with: by what witnesses here and elsewhere say of the log."""
+    differs = [one for one in found.objections if one.seen is None]
+    local = standing_code(found)
+    if differs and local != SplitViewError.exit_code:
+        return VerificationError.exit_code
+    return local or (ConflictError.exit_code if found.objections else 0)
+
+
+def _objection_body(one: ledgers.Objection) -> dict[str, Any]:
+    return {
+        "witness": one.witness,
+        "size": one.size,
+        "root": one.root.hex(),
+        "seen": one.seen,
+        "time": one.time,
+        "says": one.says,
+    }
 
 
 def _unadopted(opened: counterfoil.Ledger, found: ledgers.Status) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ trust       the adopted policy                 gate          the check before an
 audit       everything hashed again            status        how a log stands
 export      the log as static files            witness       who remembers what it cosigned
 localwitness, httpwitness   asking one         countersign   asking all, for a quorum
-suspects    what a witness would not cosign
+suspects    what a witness would not cosign    objections    what others would not
 ownwitness    one of ours, for others          swap          two who witness each other
 seat        with which account it signs anchors
 askers        many at the same time            keyfiles      private keys
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.moved import EndedError as EndedError
     from counterfoil.ledger.moved import MovedError as MovedError
     from counterfoil.ledger.nextkey import prepare_next_key as prepare_next_key
+    from counterfoil.ledger.objections import Objection as Objection
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
     from counterfoil.ledger.ownwitness import Watched as Watched
     from counterfoil.ledger.places import make_principal_key as make_principal_key
@@ -109,6 +110,7 @@ _HOMES = {
     "Memory": ".status",
     "Mode": "..core.requirements",
     "MovedError": ".moved",
+    "Objection": ".objections",
     "OwnWitness": ".ownwitness",
     "Refused": ".suspects",
     "RequestChecker": ".signedrequests",

@@ -97,7 +97,8 @@ def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
     assert shown["witness"]["standing"] == "behind"
     assert shown["proves"] is None
     assert "proves" not in run("log", "witness", "--ledger", "snapshot", exit_code=10).stdout
-    assert ask("log", "status", "--ledger", "snapshot")["witness"]["standing"] == "behind"
+    status = ask("log", "status", "--ledger", "snapshot", exit_code=10)
+    assert status["witness"]["standing"] == "behind"
 
 
 def test_statements_are_found_by_subject_kind_and_key(ask, run):
@@ -300,3 +301,70 @@ def test_a_witness_without_tls_is_for_this_machine(run):
     refused = run("log", "witness", "--listen", "0.0.0.0:8101", exit_code=9)
     assert "--behind-proxy" in refused.stderr
     run("log", "witness", "--behind-proxy", exit_code=3)
+
+
+@pytest.fixture
+def outside(serve_asgi):
+    """A witness that others run, which the ledger's policy names and asks."""
+    own = OwnWitness.make("outside.example/w")
+    port = serve_asgi("from counterfoil.http.witness import own_app\napp = own_app()\n")
+    with counterfoil.open("ledger") as ledger:
+        own.know(ledger.key)
+        policy = ledger.policy.show()
+        listed = replace(own.listed("Outside", f"http://127.0.0.1:{port}"), name="outside")
+        ledger.policy.adopt(policy.followed_by(witnesses=(*policy.witnesses, listed)))
+    return own
+
+
+@pytest.fixture
+def restored(place, outside, home, monkeypatch):  # noqa: ARG001 asked before
+    """Calls a function as if on a machine that was restored from a backup of now."""
+    shutil.copytree(place / "ledger", place / "old")
+    shutil.copytree(home, place / "old-home", ignore=shutil.ignore_patterns("witnessing"))
+
+    def there(act, *words, **more):
+        with monkeypatch.context() as patch:
+            patch.setenv("COUNTERFOIL_HOME", str(place / "old-home"))
+            return act(*words, "--ledger", "old", **more)
+
+    return there
+
+
+def test_a_set_back_log_remembers_that_its_witness_said_so(ask, run, restored, outside):
+    """Lines from before do not hide it: status says who refused, when, and exits with 10."""
+    with counterfoil.open("ledger") as ledger:
+        ledger.append(b"newer")
+        newer = ledger.size
+    assert restored(ask, "log", "status")["objections"] == []
+    restored(run, "log", "cosign", exit_code=10)
+    status = restored(ask, "log", "status", exit_code=10)
+    (one,) = status["objections"]
+    assert (one["witness"], one["size"], one["seen"]) == ("outside", newer - 1, newer)
+    assert abs(one["time"] - time.time()) < 60
+    assert "outside" in status["cosigned"]
+    said = " ".join(restored(run, "log", "status", exit_code=10).stdout.split())
+    assert "REFUSED by outside, 20" in said
+    assert ask("log", "status")["objections"] == []
+    # The witness erred, and cosigns again: nothing is left of it.
+    next(outside.folder.glob("*.checkpoint")).unlink()
+    restored(run, "log", "cosign")
+    assert restored(ask, "log", "status")["objections"] == []
+
+
+def test_a_fork_remembers_that_its_witness_said_so(ask, run, restored, outside):
+    """Status exits with 4 in the fork alone, and does not say to ask again."""
+    (known,) = (one for one in outside.folder.glob("*.vkey") if one.stem != "key")
+    known.rename(known.with_suffix(".away"))
+    restored(run, "policy", "enforce")  # an entry that the witness does not see
+    known.with_suffix(".away").rename(known)
+    run("log", "cosign")
+    with counterfoil.open("ledger") as ledger:
+        ledger.append(b"another entry")
+    restored(run, "log", "cosign", exit_code=4)
+    (one,) = restored(ask, "log", "status", exit_code=4)["objections"]
+    assert (one["witness"], one["seen"]) == ("outside", None)
+    said = restored(run, "log", "status", exit_code=4).stdout
+    assert "another history" in said
+    assert "ask again" not in said
+    assert ask("log", "status")["objections"] == []
+    assert [kept.is_proof for kept in outside.watched()[0].refused] == [True]

@@ -122,6 +122,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "lacking",
             "cosigned",
             "silent",
+            "objections",
             "witness",
             "next",
             "stamps",
