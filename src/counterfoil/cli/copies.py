@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -199,36 +198,38 @@ def monitor(
     as_json: AsJson = False,
 ) -> None:
     """Follow a log for ever: check it, judge what is new, and tell."""
-    rules = () if watch is None else remote.read_rules(watch)
-    watching = remote.Monitor(
-        lambda: counterfoil.open(ledger, trust=trust),
-        rules,
-        origin=remote.origin_at(ledger),
-        state=state,
-        metrics=metrics,
-        stale_after_s=stale_after,
-        from_now=from_now,
-        report=lambda event: _print_event(event, as_json=as_json),
-        undelivered=lambda rule, why: output.remark(
-            "warning", f'rule "{rule}": {why}; it is told again at the next look'
-        ),
-    )
     try:
+        rules = () if watch is None else remote.read_rules(watch)
+        watching = remote.Monitor(
+            lambda: counterfoil.open(ledger, trust=trust),
+            rules,
+            origin=remote.origin_at(ledger),
+            state=state,
+            metrics=metrics,
+            stale_after_s=stale_after,
+            from_now=from_now,
+            report=lambda event: _print_event(event, as_json=as_json),
+            undelivered=lambda rule, why: output.remark(
+                "warning", f'rule "{rule}": {why}; it is told again at the next look'
+            ),
+        )
+        with contextlib.closing(watching):
 
-        def look() -> None:
-            found = watching.step()
-            if found.error is not None and (once or isinstance(found.error, UnavailableError)):
-                raise found.error
+            def look() -> None:
+                found = watching.step()
+                if found.error is not None and (once or isinstance(found.error, UnavailableError)):
+                    raise found.error
 
-        repeat(look, None if once else every)
-    finally:
-        watching.close()
+            repeat(look, None if once else every)
+    except CounterfoilError as error:
+        # Where each line is an object, so is the last one.
+        raise typer.Exit(output.fail(error, as_json=as_json, indent=None)) from error
 
 
 def _print_event(event: dict[str, Any], *, as_json: bool) -> None:
     """Print one event: as a line of JSON, or for people."""
     if as_json:
-        output.write(json.dumps(event) + "\n")
+        output.write(remote.format_event(event) + "\n")
         return
     about = ", ".join(one["name"] for one in event.get("subjects", ()))
     place = f"entry {event['index']}" if "index" in event else f"size {event['size']}"

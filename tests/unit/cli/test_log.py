@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -368,3 +369,10 @@ def test_a_fork_remembers_that_its_witness_said_so(ask, run, restored, outside):
     assert "ask again" not in said
     assert ask("log", "status")["objections"] == []
     assert [kept.is_proof for kept in outside.watched()[0].refused] == [True]
+
+
+def test_a_monitors_last_word_is_one_line_too(run):
+    """Whoever reads its objects line by line reads the error that ends it likewise."""
+    said = run("log", "monitor", "nowhere", "--once", "--json", exit_code=3).stdout
+    (line,) = said.splitlines()
+    assert json.loads(line)["exit_code"] == 3
