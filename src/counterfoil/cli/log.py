@@ -170,6 +170,12 @@ def export(
 ) -> None:
     """Write the log as static files for any web server (tlog-tiles)."""
     with counterfoil.open(ledger) as opened:
+        # Readers of the site who have seen more would take it for a set-back, or a fork.
+        ledgers.check_memory(opened)
+        for one in ledgers.read_status(opened).objections:
+            output.remark(
+                "warning", f"{one.witness} refused this when it was asked last: {one.says}"
+            )
         with output.progress("writing entries") as progress:
             site = ledgers.export_site(opened, folder, progress)
         pruned = None if prune is None else ledgers.prune_site(opened, folder, prune)

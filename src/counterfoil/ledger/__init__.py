@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.status import Memory as Memory
     from counterfoil.ledger.status import Standing as Standing
     from counterfoil.ledger.status import Status as Status
+    from counterfoil.ledger.status import check_memory as check_memory
     from counterfoil.ledger.status import read_status as read_status
     from counterfoil.ledger.suspects import Refused as Refused
     from counterfoil.ledger.swap import check_theirs as check_theirs
@@ -129,6 +130,7 @@ _HOMES = {
     "Witness": ".witness",
     "audit_log": ".audit:audit",
     "carry_receipt": ".sharding",
+    "check_memory": ".status",
     "check_theirs": ".swap",
     "check_witness_url": "..core.quorum",
     "export_site": ".export",

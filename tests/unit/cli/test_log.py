@@ -98,6 +98,9 @@ def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
     assert shown["witness"]["standing"] == "behind"
     assert shown["proves"] is None
     assert "proves" not in run("log", "witness", "--ledger", "snapshot", exit_code=10).stdout
+    refused = run("log", "export", "site", "--ledger", "snapshot", exit_code=4)
+    assert "restored snapshot" in refused.stderr
+    assert not (place / "site").exists()
     status = ask("log", "status", "--ledger", "snapshot", exit_code=10)
     assert status["witness"]["standing"] == "behind"
 
@@ -345,6 +348,7 @@ def test_a_set_back_log_remembers_that_its_witness_said_so(ask, run, restored, o
     assert "outside" in status["cosigned"]
     said = " ".join(restored(run, "log", "status", exit_code=10).stdout.split())
     assert "REFUSED by outside, 20" in said
+    assert "outside refused this" in restored(run, "log", "export", "site").stderr
     assert ask("log", "status")["objections"] == []
     # The witness erred, and cosigns again: nothing is left of it.
     next(outside.folder.glob("*.checkpoint")).unlink()
