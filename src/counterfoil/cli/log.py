@@ -21,8 +21,8 @@ from counterfoil.cli.run import noun, verb
 from counterfoil.cli.sharding import add_to as add_shard
 from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import add_to as add_witness
-from counterfoil.cli.witnessing import standing_code, tell_standing, tell_waiting, witness_body
-from counterfoil.errors import ConflictError, SplitViewError, UnavailableError, VerificationError
+from counterfoil.cli.witnessing import tell_standing, tell_waiting, witness_body
+from counterfoil.errors import ConflictError, UnavailableError, VerificationError
 
 app = noun("The log: its state, audit, export and witness, and copies of it.")
 
@@ -242,12 +242,10 @@ def _grade(opened: counterfoil.Ledger, found: ledgers.Status) -> tuple[tuple[str
 
 
 def _status_code(found: ledgers.Status) -> int:
-    """Give what `log status` exits with: by what witnesses here and elsewhere say of the log."""
-    differs = [one for one in found.objections if one.seen is None]
-    local = standing_code(found)
-    if differs and local != SplitViewError.exit_code:
+    """Give what `log status` exits with; for what the local witness says, `log witness` does."""
+    if any(one.seen is None for one in found.objections):
         return VerificationError.exit_code
-    return local or (ConflictError.exit_code if found.objections else 0)
+    return ConflictError.exit_code if found.objections else 0
 
 
 def _objection_body(one: ledgers.Objection) -> dict[str, Any]:

@@ -361,13 +361,6 @@ def tell_standing(found: ledgers.Status) -> str:
     return _STANDINGS[found.witness.standing][0]
 
 
-def standing_code(found: ledgers.Status) -> int:
-    """Give the exit code for what the local witness remembers, likewise; 0 without one."""
-    if found.witness is None or (found.moved and found.witness.standing.value == "behind"):
-        return 0
-    return _STANDINGS[found.witness.standing][1]
-
-
 def witness_body(memory: ledgers.Memory | None) -> dict[str, Any] | None:
     """Give what the local witness remembers, for programs."""
     if memory is None:
