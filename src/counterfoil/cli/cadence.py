@@ -10,7 +10,7 @@ import counterfoil
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.run import until_stopped
-from counterfoil.errors import UnavailableError
+from counterfoil.errors import CounterfoilError, UnavailableError
 
 
 def confirm(
@@ -52,23 +52,43 @@ def confirm(
         output.remark("note", ended)
 
 
-def repeat(once: Callable[[], Any], every: float | None) -> None:
-    """Do something once, or until stopped; what is unavailable is tried again.
+def _is_outage(error: CounterfoilError) -> bool:
+    return isinstance(error, UnavailableError)
+
+
+def repeat(
+    once: Callable[[], Any],
+    every: float | None,
+    passes: Callable[[CounterfoilError], bool] = _is_outage,
+) -> None:
+    """Do something once, or until stopped; what may pass is told once, and tried again.
 
     Args:
-        once: Raises what is not true, and ends it.
+        once: Raises what is wrong.
         every: Seconds between; None for once.
+        passes: Whether an error is of the kind that may have passed by the next time. Any other
+            ends it.
     """
     if every is None:
         once()
         return
     until_stopped()
+    wrong: type[CounterfoilError] | None = None
     try:
         while True:
             try:
                 once()
-            except UnavailableError as error:
-                output.remark("warning", str(error))
+            except CounterfoilError as error:
+                if not passes(error):
+                    raise
+                # Its words may differ each time, in sizes or in seconds; what is wrong does not.
+                if type(error) is not wrong:
+                    output.remark("warning", f"{error}; it is tried again every {every:g} s")
+                wrong = type(error)
+            else:
+                if wrong is not None:
+                    output.remark("note", "that has passed")
+                wrong = None
             time.sleep(every)
     except KeyboardInterrupt:
         output.remark("note", "stopped; the next run goes on from here")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,13 @@ from counterfoil.cli import output
 from counterfoil.cli.cadence import repeat
 from counterfoil.cli.options import LEDGER, LEDGER_VARIABLE, AsJson, TrustFile
 from counterfoil.cli.run import verb
-from counterfoil.errors import UnavailableError
+from counterfoil.errors import (
+    CounterfoilError,
+    FormatError,
+    SplitViewError,
+    UnavailableError,
+    VerificationError,
+)
 
 Where = Annotated[
     str,
@@ -45,6 +51,7 @@ Every = Annotated[
     ),
 ]
 
+_MENDED_SHOWN = 5  # names of files for people; programs get them all
 
 Watched = Annotated[
     str,
@@ -114,17 +121,33 @@ def mirror(
                 "size": found.size,
                 "root": found.root.hex(),
                 "new": found.new,
+                "mended": list(found.mended),
             }
             new = output.count(found.new, "new entry", "new entries")
             output.show(
                 body,
                 f"{output.plain(str(folder))} shows {found.size:,} entries of "
                 f"{output.plain(found.origin)}, {new}",
-                output.fields({"root": found.root.hex()}),
+                output.fields({"root": found.root.hex(), "mended": _tell_mended(found.mended)}),
                 as_json=as_json,
             )
 
-        repeat(once, every)
+        def passes(error: CounterfoilError) -> bool:
+            """Tell what a server may do for a while from what is wrong with the command."""
+            if isinstance(error, UnavailableError):
+                return True
+            may_pass = isinstance(error, FormatError | VerificationError)
+            return bool(opened) and may_pass and not isinstance(error, SplitViewError)
+
+        repeat(once, every, passes)
+
+
+def _tell_mended(names: Sequence[str]) -> str | None:
+    if not names:
+        return None
+    more = len(names) - _MENDED_SHOWN
+    files = output.count(len(names), "file")
+    return f"{files}: {', '.join(names[:_MENDED_SHOWN])}" + (f" and {more} more" * (more > 0))
 
 
 def import_site(
@@ -175,36 +198,38 @@ def monitor(
     as_json: AsJson = False,
 ) -> None:
     """Follow a log for ever: check it, judge what is new, and tell."""
-    rules = () if watch is None else remote.read_rules(watch)
-    watching = remote.Monitor(
-        lambda: counterfoil.open(ledger, trust=trust),
-        rules,
-        origin=remote.origin_at(ledger),
-        state=state,
-        metrics=metrics,
-        stale_after_s=stale_after,
-        from_now=from_now,
-        report=lambda event: _print_event(event, as_json=as_json),
-        undelivered=lambda rule, why: output.remark(
-            "warning", f'rule "{rule}": {why}; it is told again at the next look'
-        ),
-    )
     try:
+        rules = () if watch is None else remote.read_rules(watch)
+        watching = remote.Monitor(
+            lambda: counterfoil.open(ledger, trust=trust),
+            rules,
+            origin=remote.origin_at(ledger),
+            state=state,
+            metrics=metrics,
+            stale_after_s=stale_after,
+            from_now=from_now,
+            report=lambda event: _print_event(event, as_json=as_json),
+            undelivered=lambda rule, why: output.remark(
+                "warning", f'rule "{rule}": {why}; it is told again at the next look'
+            ),
+        )
+        with contextlib.closing(watching):
 
-        def look() -> None:
-            found = watching.step()
-            if found.error is not None and (once or isinstance(found.error, UnavailableError)):
-                raise found.error
+            def look() -> None:
+                found = watching.step()
+                if found.error is not None and (once or isinstance(found.error, UnavailableError)):
+                    raise found.error
 
-        repeat(look, None if once else every)
-    finally:
-        watching.close()
+            repeat(look, None if once else every)
+    except CounterfoilError as error:
+        # Where each line is an object, so is the last one.
+        raise typer.Exit(output.fail(error, as_json=as_json, indent=None)) from error
 
 
 def _print_event(event: dict[str, Any], *, as_json: bool) -> None:
     """Print one event: as a line of JSON, or for people."""
     if as_json:
-        output.write(json.dumps(event) + "\n")
+        output.write(remote.format_event(event) + "\n")
         return
     about = ", ".join(one["name"] for one in event.get("subjects", ()))
     place = f"entry {event['index']}" if "index" in event else f"size {event['size']}"

@@ -18,17 +18,11 @@ from counterfoil.cli.finding import add_to as add_find
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.rotating import add_to as add_rotate
 from counterfoil.cli.run import noun, verb
-from counterfoil.cli.serve import serve_witness
 from counterfoil.cli.sharding import add_to as add_shard
 from counterfoil.cli.stamping import add_to as add_stamp
-from counterfoil.cli.witnessing import introduce, operator_of, take_offer, write_offer
-from counterfoil.errors import (
-    ConflictError,
-    FormatError,
-    SplitViewError,
-    UnavailableError,
-    VerificationError,
-)
+from counterfoil.cli.witnessing import add_to as add_witness
+from counterfoil.cli.witnessing import tell_standing, tell_waiting, witness_body
+from counterfoil.errors import ConflictError, UnavailableError, VerificationError
 
 app = noun("The log: its state, audit, export and witness, and copies of it.")
 
@@ -43,71 +37,6 @@ Prune = Annotated[
         help="Take partial tiles away that a full one replaced, and that are older than that.",
     ),
 ]
-Know = Annotated[
-    list[str] | None,
-    typer.Option(metavar="VKEY", help="Witness the log with this key; repeat it for more."),
-]
-Following = Annotated[
-    str | None,
-    typer.Option(
-        "--next", metavar="VKEY", help="Be told the key that a log goes on with, by its operator."
-    ),
-]
-OfferFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--offer", metavar="FILE", help="Write what another organisation needs to witness us."
-    ),
-]
-SwapFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--swap", metavar="FILE", help="Take the other's offer: witness their log, be told theirs."
-    ),
-]
-WitnessName = Annotated[
-    str | None,
-    typer.Option(
-        "--name", metavar="NAME", help="Our witness, made if missing. [default: the only one]"
-    ),
-]
-Operator = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="The organisation that runs it. [default: the ledger's]"),
-]
-Url = Annotated[
-    str, typer.Option("--url", metavar="URL", help="Where others reach it: https://host/path.")
-]
-Listen = Annotated[
-    str | None,
-    typer.Option("--listen", metavar="HOST:PORT", help="Serve our witness there, until stopped."),
-]
-PostQuantum = Annotated[bool, typer.Option("--post-quantum", help="Cosign with ML-DSA-44, too.")]
-
-# What `Standing` means, in words, and what the command exits with.
-_STANDINGS = {
-    "fresh": ("it has cosigned nothing yet", 0),
-    "same": ("it cosigned the log as it is", 0),
-    "ahead": ("it has not cosigned the newest entries; the next append asks it again", 0),
-    "waiting": ("it cosigned the entries that wait, too", 0),
-    "behind": (
-        "this folder is BEHIND what it cosigned: a restored snapshot, or a copy",
-        ConflictError.exit_code,
-    ),
-    "contradicts": (
-        "this folder has ANOTHER HISTORY than it cosigned: entries were rewritten",
-        SplitViewError.exit_code,
-    ),
-}
-_PROVES = (
-    "No entry that it cosigned was set back, rewritten, or continued in two copies by anyone who "
-    "can write only in the ledger's folder."
-)
-_HELD = {"same", "ahead", "waiting"}  # elsewhere it proves nothing, or the contrary
-_PROVES_NOT = (
-    "Anything against whoever controls this user's account, and so the witness too. Verdicts "
-    "grade what it signs as self-witnessed; ask a witness outside your organisation for more."
-)
 
 
 @verb(app, "status", "counterfoil log status")
@@ -119,6 +48,8 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
         unadopted = _unadopted(opened, found)
         lost = opened.people.lost()
     witness, policy = found.witness, found.policy
+    refusing = {one.witness for one in found.objections}
+    silent = [name for name in found.silent if name not in refusing]
     remembered = witness.checkpoint.size if witness and witness.checkpoint else None
     output.show(
         {
@@ -132,7 +63,8 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             "lacking": lacking,
             "cosigned": list(found.cosigned),
             "silent": list(found.silent),
-            "witness": _witness_body(witness),
+            "objections": [_objection_body(one) for one in found.objections],
+            "witness": witness_body(witness),
             "next": None if found.following is None else ledgers.format_vkey(found.following),
             "stamps": [asdict(one) for one in found.stamps],
             "writer": found.writer,
@@ -156,7 +88,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             {
                 "origin": found.origin,
                 "size": output.count(found.size, "entry", "entries"),
-                "waiting": _waiting_line(found.waiting),
+                "waiting": tell_waiting(found.waiting),
                 "SET BACK": None
                 if found.set_back_from is None
                 else f"its store shows {found.set_back_from:,} entries; do not append here",
@@ -171,12 +103,17 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": _grade_line(grades, lacking),
                 "cosigned by": ", ".join(found.cosigned) or None,
-                "not by": f"{', '.join(found.silent)}; ask again: counterfoil log cosign"
-                if found.silent
+                "not by": f"{', '.join(silent)}; ask again: counterfoil log cosign"
+                if silent
                 else None,
+                "REFUSED": "; ".join(
+                    f"by {one.witness}, {output.utc(one.time)}: {one.says}"
+                    for one in found.objections
+                )
+                or None,
                 "witness": "none"
                 if witness is None
-                else f"remembers {remembered or 0:,}: {_standing(found)}",
+                else f"remembers {remembered or 0:,}: {tell_standing(found)}",
                 "stamps": "; ".join(
                     f"{one.size:,} entries by {output.utc(one.time)}, says {one.authority}"
                     for one in found.stamps
@@ -191,6 +128,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             }
         ),
         as_json=as_json,
+        exit_code=_status_code(found),
     )
 
 
@@ -239,6 +177,12 @@ def export(
 ) -> None:
     """Write the log as static files for any web server (tlog-tiles)."""
     with counterfoil.open(ledger) as opened:
+        # Readers of the site who have seen more would take it for a set-back, or a fork.
+        ledgers.check_memory(opened)
+        for one in ledgers.read_status(opened).objections:
+            output.remark(
+                "warning", f"{one.witness} refused this when it was asked last: {one.says}"
+            )
         with output.progress("writing entries") as progress:
             site = ledgers.export_site(opened, folder, progress)
         pruned = None if prune is None else ledgers.prune_site(opened, folder, prune)
@@ -293,84 +237,7 @@ add_rotate(app)
 add_shard(app)
 
 
-@verb(app, "witness", "counterfoil log witness --swap theirs.json")
-def witness(
-    *,
-    know: Know = None,
-    following: Following = None,
-    offer: OfferFile = None,
-    swap: SwapFile = None,
-    name: WitnessName = None,
-    operator: Operator = None,
-    url: Url = "",
-    post_quantum: PostQuantum = False,
-    listen: Listen = None,
-    ledger: Ledger = LEDGER,
-    as_json: AsJson = False,
-) -> None:
-    """Show the local witness, and what it proves; or be a witness of other logs."""
-    if offer is not None and swap is not None:
-        raise FormatError("two things at once", hint="First --offer, then --swap.")
-    if listen is not None:
-        if offer or swap or know or following or post_quantum or url:
-            raise FormatError("two things at once", hint="--listen goes with --name alone.")
-        serve_witness(ledgers.OwnWitness.open(name), listen, as_json=as_json)
-        return
-    if not (offer or swap or name or know or following or post_quantum):
-        _show_local(ledger, as_json=as_json)
-        return
-    if offer is None and swap is None:
-        # A log's policy is to list it, and says who runs it; showing it takes less.
-        operator = operator_of(operator, ledger, needed=bool(know or url))
-    own = ledgers.OwnWitness.make(name or ledgers.OwnWitness.open().name, post_quantum=post_quantum)
-    if following is not None:
-        own.know_next(ledgers.parse_vkey(following))
-    if offer is None and swap is None:
-        introduce(own, operator, url, know or [], as_json=as_json)
-        return
-    with counterfoil.open(ledger) as opened:
-        if offer is not None:
-            by = operator or opened.policy.show().log.operator
-            write_offer(offer, opened, own, by, url, as_json=as_json)
-        elif swap is not None:
-            take_offer(swap, opened, own, as_json=as_json)
-
-
-def _show_local(ledger: str, *, as_json: bool) -> None:
-    with counterfoil.open(ledger) as opened:
-        found = ledgers.read_status(opened)
-    memory = found.witness
-    if memory is None:
-        output.show({"witness": None}, "this ledger has no local witness here", as_json=as_json)
-        return
-    says, code = _standing(found), _STANDINGS[memory.standing][1]
-    proves = _PROVES if memory.standing in _HELD else None
-    checkpoint = memory.checkpoint
-    output.show(
-        {
-            "witness": _witness_body(memory),
-            "waiting": found.waiting,
-            "checkpoint": memory.note.decode(),
-            "proves": proves,
-            "does_not_prove": _PROVES_NOT,
-        },
-        output.fields(
-            {
-                "key": memory.key,
-                "memory": memory.folder,
-                "cosigned": "nothing yet"
-                if checkpoint is None
-                else output.count(checkpoint.size, "entry", "entries"),
-                "root": None if checkpoint is None else checkpoint.root.hex(),
-                "standing": says,
-                "waiting": _waiting_line(found.waiting),
-                "proves": proves,
-                "not proven": _PROVES_NOT,
-            }
-        ),
-        as_json=as_json,
-        exit_code=code,
-    )
+add_witness(app)
 
 
 def _grade(opened: counterfoil.Ledger, found: ledgers.Status) -> tuple[tuple[str, ...], str]:
@@ -379,6 +246,24 @@ def _grade(opened: counterfoil.Ledger, found: ledgers.Status) -> tuple[tuple[str
         return evidences.grade_log(opened, found.policy, opened.clock()), ""
     except VerificationError as error:
         return (found.grade,), str(error)
+
+
+def _status_code(found: ledgers.Status) -> int:
+    """Give what `log status` exits with; for what the local witness says, `log witness` does."""
+    if any(one.seen is None for one in found.objections):
+        return VerificationError.exit_code
+    return ConflictError.exit_code if found.objections else 0
+
+
+def _objection_body(one: ledgers.Objection) -> dict[str, Any]:
+    return {
+        "witness": one.witness,
+        "size": one.size,
+        "root": one.root.hex(),
+        "seen": one.seen,
+        "time": one.time,
+        "says": one.says,
+    }
 
 
 def _unadopted(opened: counterfoil.Ledger, found: ledgers.Status) -> dict[str, Any] | None:
@@ -407,15 +292,6 @@ def _grade_line(grades: Sequence[str], lacking: str) -> str:
     return "; ".join(filter(None, (", ".join(grades), lacking)))
 
 
-def _waiting_line(count: int) -> str | None:
-    if not count:
-        return None
-    return (
-        f"{output.count(count, 'entry', 'entries')} more, durable and not published: just now "
-        "under way, or too few witnesses have cosigned; ask again: counterfoil log cosign"
-    )
-
-
 def _writer_line(found: ledgers.Status) -> str:
     match found.writers.value:
         case "nobody":
@@ -425,29 +301,6 @@ def _writer_line(found: ledgers.Status) -> str:
         case "any":
             return "any number of processes may"
     return "nobody now" if found.writer is None else f"process {found.writer}"
-
-
-def _standing(found: ledgers.Status) -> str:
-    """Say what the witness's memory means; a place that the log has left is behind by right."""
-    assert found.witness is not None  # noqa: S101 asked for where there is one
-    if found.moved and found.witness.standing.value == "behind":
-        return f"the log went on where it was moved to, {found.moved}"
-    if found.witness.standing.value == "ahead" and found.writers.value == "any":
-        return "others have published since; the next process to lead on this machine asks it"
-    return _STANDINGS[found.witness.standing][0]
-
-
-def _witness_body(memory: ledgers.Memory | None) -> dict[str, Any] | None:
-    if memory is None:
-        return None
-    checkpoint = memory.checkpoint
-    return {
-        "key": memory.key,
-        "folder": str(memory.folder),
-        "size": 0 if checkpoint is None else checkpoint.size,
-        "root": None if checkpoint is None else checkpoint.root.hex(),
-        "standing": memory.standing.value,
-    }
 
 
 copies.add_to(app)

@@ -44,7 +44,11 @@ class Progress(Protocol):
 
 
 def show(
-    body: Mapping[str, Any], *parts: RenderableType, as_json: bool, exit_code: int = 0
+    body: Mapping[str, Any],
+    *parts: RenderableType,
+    as_json: bool,
+    exit_code: int = 0,
+    indent: int | None = 2,
 ) -> None:
     """Print what a command found.
 
@@ -53,10 +57,11 @@ def show(
         parts: The same for people: lines, `fields` and `table`.
         as_json: Which of them.
         exit_code: What to exit with where it is not 0.
+        indent: Of the object; None for one line, among others of that kind.
     """
     if as_json:
         # ASCII, so that no locale and no terminal can make something else of it.
-        write(json.dumps(body, indent=2, allow_nan=False) + "\n")
+        write(json.dumps(body, indent=indent, allow_nan=False) + "\n")
     else:
         write(_render(parts))
     if exit_code:
@@ -91,7 +96,12 @@ def hush() -> None:
 
 
 def fail(
-    error: CounterfoilError, *, as_json: bool, kind: str = "", exit_code: int | None = None
+    error: CounterfoilError,
+    *,
+    as_json: bool,
+    kind: str = "",
+    exit_code: int | None = None,
+    indent: int | None = 2,
 ) -> int:
     """Print an error: one line, each further reason, and a hint; return the exit code.
 
@@ -100,6 +110,7 @@ def fail(
         as_json: Whether standard output gets it as an object, too.
         kind: Its name, where that is not its class's.
         exit_code: Where it is not its class's.
+        indent: As `show` has it.
     """
     reasons: tuple[str, ...] = getattr(error, "reasons", ())
     message, code = str(error), error.exit_code if exit_code is None else exit_code
@@ -119,7 +130,7 @@ def fail(
             "reasons": list(reasons),
         }
         with contextlib.suppress(BrokenPipeError, UnavailableError):  # the exit code still tells
-            show(body, as_json=True)
+            show(body, as_json=True, indent=indent)
     return code
 
 

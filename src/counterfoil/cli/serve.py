@@ -12,7 +12,7 @@ from counterfoil import ledger as ledgers
 from counterfoil.cli import output
 from counterfoil.cli.options import LEDGER, AsJson, Ledger
 from counterfoil.cli.run import verb
-from counterfoil.errors import CounterfoilError, FormatError
+from counterfoil.errors import CounterfoilError, FormatError, RefusedError
 
 if TYPE_CHECKING:
     from counterfoil.http import Settings
@@ -101,13 +101,21 @@ def serve(
     http.serve_ledger(settings, lambda: _say(body, as_json=as_json))
 
 
-def serve_witness(own: ledgers.OwnWitness, listen: str, *, as_json: bool) -> None:
-    """Serve a witness until stopped."""
+def serve_witness(
+    own: ledgers.OwnWitness, listen: str, *, behind_proxy: bool, as_json: bool
+) -> None:
+    """Serve a witness until stopped; it has no TLS of its own, so others reach it by a proxy."""
     from counterfoil import http  # noqa: PLC0415 its libraries are an extra
 
     # A request to a witness counts by the signature in it, and no address is in that.
     url = "http://witness.invalid"
     settings = http.make_settings("", listen=listen, url=url, behind_proxy=True)
+    if not (settings.is_loopback or behind_proxy):
+        raise RefusedError(
+            f"others would reach {settings.host} without TLS",
+            reasons=(),
+            hint="Give --behind-proxy, if only a proxy that has TLS reaches it.",
+        )
     body = {
         "serving": listen,
         "witness": own.name,

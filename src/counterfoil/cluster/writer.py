@@ -124,7 +124,7 @@ class ClusterWriter:
             indices = self._waiting.wait(pending, PATIENCE_S)
         if since is not None:
             self._require_there(entries, indices)
-        self._witnesses.warn_of_silence(stacklevel=4)
+        self._witnesses.warn_of_silence()
         return indices
 
     def require_writable(self) -> None:

@@ -321,25 +321,36 @@ def check_range(
         draft-ietf-plants-merkle-tree-certs-05, section 4.4.3.
     """
     _check_widths(leaves_root, root, *proof)
-    # The range's last subtree that is complete, or that ends the tree, is where the ways to both
-    # roots begin. From there the proof has the two halves of an inclusion proof of that subtree.
-    first, last, edge = leaves[0], leaves[-1], size - 1
-    while first != last and (last & 1 or last == edge):
-        first, last, edge = first >> 1, last >> 1, edge >> 1
-    hashes = [leaves_root, *proof] if first == last else proof
-    inner = (last ^ edge).bit_length()
-    if len(hashes) != 1 + inner + (last >> inner).bit_count():
-        raise ProofError(
-            f"the proof of entries {leaves[0]} to {leaves[-1]} in a tree of {size} has the wrong "
-            f"length, {len(proof)}"
-        )
-    seed, *siblings = hashes
-    left = last | -1 << inner
-    # What stands on the right of the way is not in the range, nor what lies left of its first leaf.
-    own = [sibling for place, sibling in enumerate(siblings) if left >> place & 1]
-    own = own[: (first ^ last).bit_count()]
-    if _climb(seed, own, -1) != leaves_root or _climb(seed, siblings, left) != root:
+    if _climb_twice(leaves, leaves_root, size, proof) != (leaves_root, root):
         raise ProofError(f"the proof of entries {leaves[0]} to {leaves[-1]} leads to another root")
+
+
+def prefix_root(old_size: int, size: int, root: Hash, proof: Sequence[Hash]) -> Hash:
+    """Give the root of a tree's first entries, as a consistency proof shows it.
+
+    Where that is not the root which was seen before, the proof shows another history: its hashes
+    lead to `root`, so they are in that tree, and it begins otherwise. A proof from an `old_size`
+    that is a power of two, and less than `size`, lacks the root that is asked for.
+
+    Args:
+        old_size: How many, at least 1.
+        size: Leaves of the tree, and so on: as `check_consistency` has them.
+        root: Likewise.
+        proof: Likewise.
+
+    Raises:
+        ProofError: it shows none.
+
+    Source:
+        RFC 9162, section 2.1.4.2: `fr`, where `sr` is the root.
+    """
+    if not 1 <= old_size <= size <= MAX_SIZE:
+        raise ProofError(f"a tree of {size} has no first {old_size} entries")
+    _check_widths(root, *proof)
+    old_root, climbed = _climb_twice(range(old_size), root, size, proof)
+    if climbed != root:
+        raise ProofError(f"the proof of entries 0 to {old_size - 1} leads to another root")
+    return old_root
 
 
 def check_extension(
@@ -364,6 +375,34 @@ def check_extension(
         raise ProofError("nothing has to be proven to extend the empty tree")
     if old_root != EMPTY_ROOT or (size == 0 and root != EMPTY_ROOT):
         raise ProofError("the empty tree has another root")
+
+
+def _climb_twice(
+    leaves: range, leaves_root: Hash, size: int, proof: Sequence[Hash]
+) -> tuple[Hash, Hash]:
+    """Compute both roots that a proof of `prove_range` leads to: of the range, and of the tree.
+
+    Raises:
+        ProofError: it has the wrong length.
+    """
+    # The range's last subtree that is complete, or that ends the tree, is where the ways to both
+    # roots begin. From there the proof has the two halves of an inclusion proof of that subtree.
+    first, last, edge = leaves[0], leaves[-1], size - 1
+    while first != last and (last & 1 or last == edge):
+        first, last, edge = first >> 1, last >> 1, edge >> 1
+    hashes = [leaves_root, *proof] if first == last else proof
+    inner = (last ^ edge).bit_length()
+    if len(hashes) != 1 + inner + (last >> inner).bit_count():
+        raise ProofError(
+            f"the proof of entries {leaves[0]} to {leaves[-1]} in a tree of {size} has the wrong "
+            f"length, {len(proof)}"
+        )
+    seed, *siblings = hashes
+    left = last | -1 << inner
+    # What stands on the right of the way is not in the range, nor what lies left of its first leaf.
+    own = [sibling for place, sibling in enumerate(siblings) if left >> place & 1]
+    own = own[: (first ^ last).bit_count()]
+    return _climb(seed, own, -1), _climb(seed, siblings, left)
 
 
 def _climb(node: bytes, siblings: Sequence[bytes], left: int) -> Hash:

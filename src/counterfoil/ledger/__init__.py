@@ -11,6 +11,7 @@ trust       the adopted policy                 gate          the check before an
 audit       everything hashed again            status        how a log stands
 export      the log as static files            witness       who remembers what it cosigned
 localwitness, httpwitness   asking one         countersign   asking all, for a quorum
+suspects    what a witness would not cosign    objections    what others would not
 ownwitness    one of ours, for others          swap          two who witness each other
 seat        with which account it signs anchors
 askers        many at the same time            keyfiles      private keys
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from counterfoil.core.policy import format_witness as format_witness
     from counterfoil.core.policy import parse_policy as parse_policy
     from counterfoil.core.policy import policy_to_json as policy_to_json
+    from counterfoil.core.quorum import check_witness_url as check_witness_url
     from counterfoil.core.receipt import format_receipt as format_receipt
     from counterfoil.core.requirements import Mode as Mode
     from counterfoil.core.requirements import Requirement as Requirement
@@ -57,7 +59,9 @@ if TYPE_CHECKING:
     from counterfoil.ledger.moved import EndedError as EndedError
     from counterfoil.ledger.moved import MovedError as MovedError
     from counterfoil.ledger.nextkey import prepare_next_key as prepare_next_key
+    from counterfoil.ledger.objections import Objection as Objection
     from counterfoil.ledger.ownwitness import OwnWitness as OwnWitness
+    from counterfoil.ledger.ownwitness import Watched as Watched
     from counterfoil.ledger.places import make_principal_key as make_principal_key
     from counterfoil.ledger.reading import Found as Found
     from counterfoil.ledger.resources import BUNDLES as BUNDLES
@@ -76,7 +80,10 @@ if TYPE_CHECKING:
     from counterfoil.ledger.status import Memory as Memory
     from counterfoil.ledger.status import Standing as Standing
     from counterfoil.ledger.status import Status as Status
+    from counterfoil.ledger.status import check_memory as check_memory
     from counterfoil.ledger.status import read_status as read_status
+    from counterfoil.ledger.suspects import Refused as Refused
+    from counterfoil.ledger.swap import check_theirs as check_theirs
     from counterfoil.ledger.swap import make_offer as make_offer
     from counterfoil.ledger.swap import offer_digest as offer_digest
     from counterfoil.ledger.swap import parse_offer as parse_offer
@@ -104,7 +111,9 @@ _HOMES = {
     "Memory": ".status",
     "Mode": "..core.requirements",
     "MovedError": ".moved",
+    "Objection": ".objections",
     "OwnWitness": ".ownwitness",
+    "Refused": ".suspects",
     "RequestChecker": ".signedrequests",
     "Requirement": "..core.requirements",
     "SIZE_TYPE": ".witness",
@@ -117,9 +126,13 @@ _HOMES = {
     "Status": ".status",
     "TAG": ".signedrequests",
     "UnpublishedError": ".countersign",
+    "Watched": ".ownwitness",
     "Witness": ".witness",
     "audit_log": ".audit:audit",
     "carry_receipt": ".sharding",
+    "check_memory": ".status",
+    "check_theirs": ".swap",
+    "check_witness_url": "..core.quorum",
     "export_site": ".export",
     "format_carried": "..core.shard",
     "format_policy": "..core.policy",

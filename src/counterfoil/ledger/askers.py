@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from counterfoil.core.checkpoint import Checkpoint
 from counterfoil.core.merkle import Hash
 from counterfoil.core.note import NoteSignature
-from counterfoil.errors import ConflictError, CounterfoilError, ProofError, VerificationError
+from counterfoil.errors import CounterfoilError, ProofError, VerificationError
 from counterfoil.ledger.httpwitness import HttpWitness
 from counterfoil.ledger.localwitness import RememberedError
+from counterfoil.ledger.objections import Objection
 from counterfoil.ledger.tree import Tree
 
 COSIGNED_WITHIN_S = 5.0
@@ -83,6 +84,15 @@ class Asker:
         self._is_closed = False
         # A daemon: a program that ends does not wait for somebody else's server.
         threading.Thread(target=self._talk, name=f"witness {name}", daemon=True).start()
+
+    def objection(self, checkpoint: Checkpoint) -> Objection | None:
+        """Give its objection to the checkpoint that it was asked about, to be remembered."""
+        said = self.suspicion
+        if said is None:
+            return None
+        seen = said.size if isinstance(said, RememberedError) else None
+        size, root, now = checkpoint.size, checkpoint.root, int(time.time())
+        return Objection(self.name, size, root, seen, now, str(said))
 
     @property
     def lines(self) -> Lines:
@@ -220,8 +230,9 @@ _HINT = (
 )
 
 
-def _ahead(name: str, seen: int, question: Question) -> ConflictError:
-    return ConflictError(
+def _ahead(name: str, seen: int, question: Question) -> RememberedError:
+    return RememberedError(
+        seen,
         f"{question.tree.name} has {question.checkpoint.size} entries, and the witness {name} says "
         f"that it has cosigned {seen}: this is a restored snapshot or a copy of a ledger that went "
         "on, or the witness errs",

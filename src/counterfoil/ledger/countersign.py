@@ -12,6 +12,7 @@ go by.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from counterfoil.ledger.askers import Asker, Lines, Question, ask_all
 from counterfoil.ledger.httpwitness import HttpWitness, lines_that_hold
 from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness, RememberedError, WitnessClient
+from counterfoil.ledger.objections import note_objections
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
 from counterfoil.ledger.tree import Tree
@@ -176,11 +178,10 @@ class Witnesses:
             ) from lacking
         return countersigned
 
-    def warn_of_silence(self, stacklevel: int) -> None:
+    def warn_of_silence(self) -> None:
         """Say once of a witness that it is silent: the entries are in, and lack its line.
 
-        Args:
-            stacklevel: How many calls above this one the warning is about.
+        The warning is about the line that called this package.
         """
         with self._warning:
             silences = self.silences
@@ -188,7 +189,7 @@ class Witnesses:
             self._warned = set(silences)
         for name in news:
             says = tell_silence(name, silences[name])
-            warnings.warn(says, SilentWitnessWarning, stacklevel=stacklevel + 1)
+            warnings.warn(says, SilentWitnessWarning, stacklevel=_callers_level())
 
     def close(self) -> None:
         """End the local witness's process, and ask nobody any more."""
@@ -252,7 +253,14 @@ class Witnesses:
             checkpoint = open_checkpoint(note, self.log_keys)
             question = Question(tree, checkpoint, opened.text, bare)
             askers = list(self._askers.values())
-            new = ask_all(askers, question, self._news, lambda come: lacking(come) is None)
+            try:
+                new = ask_all(askers, question, self._news, lambda come: lacking(come) is None)
+            finally:
+                note_objections(
+                    self._places,
+                    filter(None, (one.objection(checkpoint) for one in askers)),
+                    (one.name for one in askers if one.lines),
+                )
         else:
             new = ()
         self._note_silences()
@@ -342,6 +350,15 @@ def _compare_with_memory(tree: Tree, note: bytes, kept: bytes, keys: LogKeys) ->
             b=kept,
             hint="Keep both checkpoints, they are the evidence.",
         )
+
+
+def _callers_level() -> int:
+    """Count the calls from whoever calls this up to the first that is none of this package."""
+    package = __name__.partition(".")[0]
+    frame, level = sys._getframe(1), 1  # noqa: SLF001 `inspect` would be imported for this alone
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def tell_silence(name: str, why: str) -> str:

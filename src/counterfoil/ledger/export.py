@@ -28,6 +28,7 @@ from counterfoil.core.note import parse_note
 from counterfoil.core.tile import (
     TILE_LEVELS,
     TILE_WIDTH,
+    Tile,
     bundle_path,
     format_bundle,
     parse_tile_path,
@@ -111,12 +112,25 @@ def prune_site(log: Log, folder: Path, older_than_s: float, now: float | None = 
 
 def _is_replaced(name: str, size: int) -> bool:
     """Whether a file is a partial tile in whose place a log of that size has a full one."""
+    tile = _tile_at(name)
+    return tile is not None and tile.width < _width_at(tile, size) == TILE_WIDTH
+
+
+def _is_called_for(name: str, size: int) -> bool:
+    """Whether a file is a tile that a log of that size has."""
+    tile = _tile_at(name)
+    return tile is not None and tile.width == _width_at(tile, size)
+
+
+def _tile_at(name: str) -> Tile | None:
     try:
-        tile = parse_tile_path(name)
+        return parse_tile_path(name)
     except FormatError:
-        return False
-    is_partial = tile.width < TILE_WIDTH
-    return is_partial and tile_width(size, tile.level or 0, tile.index) == TILE_WIDTH
+        return None
+
+
+def _width_at(tile: Tile, size: int) -> int:
+    return tile_width(size, tile.level or 0, tile.index)
 
 
 def export_site(log: Log, folder: Path, progress: Progress | None = None) -> Site:
@@ -204,10 +218,16 @@ class TileWriter:
         folder: Of the site.
         size: Entries whose tiles are there.
         rows: Of each level the hashes at the right edge of that size, which fill no tile yet.
+        shows: Entries that the site shows already; `mended` names files of those that were
+            missing or wrong.
     """
 
-    def __init__(self, folder: Path, size: int = 0, rows: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self, folder: Path, size: int = 0, rows: Sequence[bytes] = (), *, shows: int = 0
+    ) -> None:
         self.files = 0
+        self.mended: list[str] = []
+        self._shows = shows
         self._folder = folder
         # Full tiles of each level, and hashes that wait for one.
         self._written = [size >> TILE_LEVELS * (level + 1) for level in range(len(rows))]
@@ -231,19 +251,23 @@ class TileWriter:
             if hashes:
                 self._write_waiting(level)
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes) -> bool:
         """Put a file in place whole; readers of an older one see no mix.
 
-        One that is there with these bytes is left alone.
+        Returns:
+            False if it is there with these bytes, and was left alone.
         """
         path = self._folder / name
         if path.is_file() and path.read_bytes() == data:
-            return
+            return False
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.new")
         unfinished.write_bytes(data)
         unfinished.replace(path)
         self.files += 1
+        if _is_called_for(name, self._shows):
+            self.mended.append(name)
+        return True
 
     def _write_waiting(self, level: int) -> None:
         hashes = self._waiting[level]

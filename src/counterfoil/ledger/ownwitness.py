@@ -3,7 +3,7 @@
     home()/witnessing/<slug>/key.pem, key.vkey                      its Ed25519 key, type 04
                              post-quantum.pem, post-quantum.vkey    its ML-DSA-44 key, if it has one
                              anchor.json                            its seat, if it signs anchors
-                             <id>.vkey, <id>.checkpoint             as `witness` has them
+                             <id>.vkey, <id>.checkpoint, <id>.refused   as `witness` has them
 
 It is not the local witness of a ledger here: that one watches us, this one watches others.
 """
@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
+from counterfoil.core.checkpoint import Checkpoint, parse_checkpoint
+from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.keys import Algorithm, VerifierKey
 from counterfoil.core.merkle import Hash
-from counterfoil.core.note import NoteSignature
+from counterfoil.core.note import NoteSignature, parse_note
 from counterfoil.core.quorum import Witness as Listed
 from counterfoil.errors import ConflictError, FormatError
 from counterfoil.ledger.disk import reported
@@ -24,9 +28,27 @@ from counterfoil.ledger.keyfiles import generate_key, home, load_key, load_vkey,
 from counterfoil.ledger.localwitness import format_add_checkpoint, read_reply
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.seat import Seat, read_seat, write_seat
+from counterfoil.ledger.suspects import Refused
 from counterfoil.ledger.witness import Witness
 
 _KEY, _POST_QUANTUM = "key", "post-quantum"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A log that a witness of ours knows.
+
+    Args:
+        origin: The log.
+        cosigned: What was cosigned of it last; None if nothing was.
+        time: When, Unix seconds; 0 if nothing was.
+        refused: What the log signed and was not cosigned, oldest first.
+    """
+
+    origin: str
+    cosigned: Checkpoint | None
+    time: int
+    refused: tuple[Refused, ...]
 
 
 class OwnWitness:
@@ -134,6 +156,24 @@ class OwnWitness:
         names = (path for path in paths if path.stem not in {_KEY, _POST_QUANTUM})
         keys = (load_vkey(path) for path in names if "." not in path.stem)
         return tuple(sorted(keys, key=lambda key: key.name))
+
+    def watched(self) -> tuple[Watched, ...]:
+        """Tell how far each log is that it witnesses, and what it refused to cosign.
+
+        Raises:
+            FormatError: what it remembers is damaged; so `SignatureError`.
+            UnavailableError: it cannot be read.
+        """
+        return tuple(self._watched(key.name) for key in self.known())
+
+    def _watched(self, origin: str) -> Watched:
+        refused = self.witness.refused(origin)
+        kept = self.witness.cosigned(sha256(origin.encode()).hexdigest())
+        if kept is None:
+            return Watched(origin, None, 0, refused)
+        note = parse_note(kept)
+        times = [time for _, time in find_cosignatures(note, [one.key for one in self.signers])]
+        return Watched(origin, parse_checkpoint(note.text), max(times, default=0), refused)
 
     def listed(self, operator: str, url: str = "") -> Listed:
         """Give it as a trust policy lists it.

@@ -4,6 +4,7 @@
       keys/<slug>/              private keys of the log and of local principals
       vault/<slug>/             wrapping keys of the vault
       witness/<slug>/           the local witness: its key and what it cosigned last
+      objections/<slug>.json    what witnesses of others said when they refused
       anchoring/<slug>/         what is being anchored, and who has signed it so far
       cluster/<slug>/           what is private of a log on PostgreSQL, on this machine
       index/<slug>.sqlite       which entries say what; made again when it is missing
@@ -63,6 +64,11 @@ class Places:
     def witness(self) -> Path:
         """The local witness."""
         return home() / "witness" / self.slug
+
+    @property
+    def objections(self) -> Path:
+        """What witnesses of others object to, until they cosign again."""
+        return home() / "objections" / f"{self.slug}.json"
 
     @property
     def anchoring(self) -> Path:

@@ -97,7 +97,7 @@ class Sequencer:
                     self._turn.notify_all()
         if pending.error is not None:
             raise pending.error
-        self._witnesses.warn_of_silence(stacklevel=4)
+        self._witnesses.warn_of_silence()
         return pending.indices
 
     def require_writable(self) -> None:

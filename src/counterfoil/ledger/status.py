@@ -33,6 +33,7 @@ from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.objections import Objection, read_objections
 from counterfoil.ledger.sharding import shard_after
 from counterfoil.ledger.stamps import kept_stamps, read_stamp
 from counterfoil.ledger.trust import Trust
@@ -103,6 +104,8 @@ class Status:
         lacking: Why it is worth nothing, where the policy's quorum is not met.
         cosigned: Names of the policy's witnesses who have cosigned the newest checkpoint.
         silent: Names of the others; those with an address, and a local one, can be asked again.
+        objections: What witnesses of the policy said when they refused this log as it is, and have
+            not cosigned since.
         writer: Number of the process that writes here; None if nobody does, or it cannot be told.
         is_shared: Whether several processes may append at a time; then `writer` is None.
         writers: Who may append here.
@@ -133,6 +136,7 @@ class Status:
     policy: TrustPolicy | None
     witness: Memory | None
     stamps: tuple[KeptStamp, ...] = ()
+    objections: tuple[Objection, ...] = ()
     following: VerifierKey | None = None
     set_back_from: int | None = None
     split_view: SplitViewError | None = None
@@ -172,6 +176,11 @@ def read_status(log: Log) -> Status:
         policy=policy,
         witness=_read_memory(log),
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
+        objections=tuple(
+            one
+            for one in read_objections(log.places)
+            if any(one.witness == each.name for each in witnesses) and _is_about(one, log)
+        ),
         following=shard_after(log),
         set_back_from=_set_back_from(log),
         split_view=log.engine.split_view(),
@@ -262,6 +271,15 @@ def _grade(policy: TrustPolicy | None, found: Sequence[tuple[VerifierKey, int]])
     except PolicyError as error:
         return Grade.SELF_WITNESSED.label, str(error)
     return grade.label, ""
+
+
+def _is_about(one: Objection, log: Log) -> bool:
+    """Whether a witness objects to a log as it is: it may have been another copy of the folder."""
+    if one.seen is not None and log.size >= one.seen:
+        return False
+    if log.size < one.size:
+        return log.unpublished() == Checkpoint(log.origin, one.size, one.root)
+    return log.root_at(one.size) == one.root
 
 
 def _read_stamps(log: Log, policy: TrustPolicy) -> Iterator[KeptStamp]:

@@ -147,13 +147,21 @@ def take_offer(offer: Offer, own: OwnWitness, log: VerifierKey) -> Witness:
         ConflictError: our witness knows their log by another key.
         FormatError: the offer is our own.
     """
-    ours = {log.public, *(signer.key.public for signer in own.signers)}
-    if ours & {key.public for key in offer.keys}:
+    check_theirs(offer, log, *(signer.key for signer in own.signers))
+    own.know(offer.log)
+    return offer.witness
+
+
+def check_theirs(offer: Offer, *ours: VerifierKey) -> None:
+    """Check that an offer names no key of ours.
+
+    Raises:
+        FormatError: it does, so it is our own.
+    """
+    if {key.public for key in ours} & {key.public for key in offer.keys}:
         raise FormatError(
             "this offer is our own, or names a key of ours", hint="Take the file of the other side."
         )
-    own.know(offer.log)
-    return offer.witness
 
 
 def _body(offer: Offer) -> dict[str, JsonValue]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import struct
@@ -38,6 +39,7 @@ from counterfoil.errors import (
 )
 from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.ledger.keyfiles import load_key, load_vkey
+from counterfoil.ledger.suspects import Refused, Suspects
 
 MAX_REQUEST_BYTES = 64 << 10  # 63 proof lines and a checkpoint with many signatures
 REQUEST = struct.Struct(">I")  # length of the request
@@ -48,6 +50,7 @@ _SLUG_DIGITS = 32  # of the hash of a log's origin, in the names of its files
 _ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
 _NEXT = ".next.vkey"  # ends the file with the key that a log goes on with
 SIZE_TYPE = "text/x.tlog.size"  # Content-Type of a conflict, whose body is what is remembered
+_LOG = logging.getLogger("counterfoil.witness")
 
 
 class _NotCosigned(Exception):  # noqa: N818 an answer of the protocol, not an error of ours
@@ -63,8 +66,8 @@ class Witness:
     """The decision, and a folder that remembers it.
 
     Args:
-        folder: Holds `<log>.vkey`, the logs it knows, and `<log>.checkpoint`, the last one
-            cosigned of each, with its cosignatures.
+        folder: Holds `<log>.vkey`, the logs it knows, `<log>.checkpoint`, the last one cosigned
+            of each, with its cosignatures, and `<log>.refused`, what it would not cosign.
         signers: Its cosignature keys (type 04 or 06), at least one; all of them sign.
         clock: POSIX time in seconds.
         disk: How to write and sync.
@@ -123,9 +126,19 @@ class Witness:
     def add_checkpoint(self, request: bytes) -> tuple[int, bytes]:
         """Answer a request of tlog-witness: HTTP status and body.
 
-        Nothing that is not a verified signature of the log is remembered.
+        Nothing that is not a verified signature of the log is remembered. What the log signed and
+        does not follow from what was cosigned is kept, as it may prove that the log forked.
         """
         return _answer(self._cosign, request)
+
+    def refused(self, origin: str) -> tuple[Refused, ...]:
+        """List what a log signed and this would not cosign, oldest first; see `suspects`.
+
+        Raises:
+            FormatError: what is kept is damaged.
+            UnavailableError: it cannot be read.
+        """
+        return self._suspects(origin).read()
 
     def cosigned(self, origin_hash: str) -> bytes | None:
         """Give the last checkpoint cosigned of a log, with the log's signature and our own.
@@ -195,23 +208,43 @@ class Witness:
             if old_size > checkpoint.size:
                 raise FormatError("old size is larger than the checkpoint's")
             known_size, known_root = self._remembered(origin, keys)
+            # Unverified lines are dropped: kept, one could make the memory unreadable.
+            own = tuple(s for s in note.signatures if any(map(s.is_named_by, keys)))
+            signed = format_note(Note(note.text, own))
             if old_size != known_size:
+                if checkpoint.size == known_size and checkpoint.root != known_root:
+                    self._suspect(origin, signed, ())
                 raise _NotCosigned(STATUS_CONFLICT, str(known_size))
             try:
                 check_extension(known_size, known_root, checkpoint.size, checkpoint.root, proof)
             except ProofError as error:
+                if known_size:
+                    self._suspect(origin, signed, proof)
                 raise _NotCosigned(STATUS_UNPROVEN, str(error)) from error
             now = int(self._clock())
             lines = tuple(cosign(note.text, now, signer) for signer in self._signers)
-            # Unverified lines are dropped: kept, one could make the memory unreadable.
-            own = tuple(s for s in note.signatures if any(map(s.is_named_by, keys)))
             kept = format_note(Note(note.text, own + lines))
             self._disk.replace(self._folder, f"{_slug(origin)}.checkpoint", kept)
+            # If we stop before this, a checkpoint that was suspected stays so.
+            with _never_in_the_way(origin):
+                self._suspects(origin).settle(kept)
             # Signed by both it is the hand-over, which the log may still be stopped at.
             if all(s.is_named_by(keys[-1]) for s in own):
                 self._settle_key(origin, keys[-1])
         # If we stop here, the log asks again with the size we now remember, and gets its answer.
         return _format_lines(lines)
+
+    def _suspects(self, origin: str) -> Suspects:
+        return Suspects(self._folder / f"{_slug(origin)}.refused", self._disk)
+
+    def _suspect(self, origin: str, note: bytes, proof: Sequence[Hash]) -> None:
+        """Keep what is refused, beside what was cosigned, and tell the operator the first time."""
+        with _never_in_the_way(origin):
+            cosigned = read_file(self._folder / f"{_slug(origin)}.checkpoint", MAX_REQUEST_BYTES)
+            new = self._suspects(origin).keep(note, proof, cosigned)
+            if new is not None:
+                level = logging.ERROR if new.is_proof else logging.WARNING
+                _LOG.log(level, "%s. It is kept: %s", new, new.path)
 
     def _log_key(self, origin: str) -> VerifierKey | None:
         path = self._folder / f"{_slug(origin)}.vkey"
@@ -246,6 +279,15 @@ class Witness:
             yield
         finally:
             os.close(fd)
+
+
+@contextlib.contextmanager
+def _never_in_the_way(origin: str) -> Iterator[None]:
+    """Have what concerns evidence fail by itself: the answer does not depend on it."""
+    try:
+        yield
+    except (CounterfoilError, OSError):
+        _LOG.exception("what was refused of %s cannot be kept", origin)
 
 
 def _answer(decide: Callable[[bytes], bytes], request: bytes) -> tuple[int, bytes]:
@@ -336,6 +378,7 @@ def _parse_proof(lines: list[str], most: int = MAX_PROOF_HASHES) -> tuple[Hash, 
 
 def _serve(folder: Path, pipe_in: BinaryIO, pipe_out: BinaryIO) -> None:
     """Answer requests until the input ends."""
+    _LOG.addHandler(logging.NullHandler())  # whoever asks is on this machine, and tells it
     witness = Witness(folder, load_key(folder / "key.pem"), clock=time.time)
     while head := pipe_in.read(REQUEST.size):
         (length,) = REQUEST.unpack(head)

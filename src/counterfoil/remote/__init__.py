@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from counterfoil.lazy import offer
 
 if TYPE_CHECKING:
+    from counterfoil.remote.deliver import format_event as format_event
     from counterfoil.remote.engine import Remote as Remote
     from counterfoil.remote.engine import is_site as is_site
     from counterfoil.remote.engine import origin_at as origin_at
@@ -40,6 +41,7 @@ _HOMES = {
     "Remote": ".engine",
     "Rule": ".watch",
     "Step": ".monitor",
+    "format_event": ".deliver",
     "import_site": ".importing",
     "is_site": ".engine",
     "origin_at": ".engine",

@@ -43,7 +43,7 @@ class Courier:
         Raises:
             UnavailableError: it was not taken.
         """
-        data = json.dumps(event, separators=(",", ":")).encode()
+        data = format_event(event).encode()
         if rule.webhook:
             self._post(rule, data)
         else:
@@ -86,6 +86,11 @@ class Courier:
                 process.communicate()
         if process.returncode:
             raise _not_taken(rule, f"it ended with {process.returncode}")
+
+
+def format_event(event: Event) -> str:
+    """Write an event on one line: the same one always with the same bytes, also after a restart."""
+    return json.dumps(event, sort_keys=True, separators=(",", ":"))
 
 
 def _not_taken(rule: Rule, why: str) -> UnavailableError:

@@ -29,7 +29,7 @@ from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.merkle import Frontier, Hash, leaf_hashes
 from counterfoil.core.note import MAX_NOTE_BYTES
 from counterfoil.core.tile import TILE_WIDTH, bundle_path, format_bundle, tile_path
-from counterfoil.errors import SplitViewError, VerificationError
+from counterfoil.errors import FormatError, SignatureError, SplitViewError, VerificationError
 from counterfoil.ledger.audit import Progress
 from counterfoil.ledger.blobs import REFERENCE
 from counterfoil.ledger.disk import Disk, WriterLock, read_file, reported
@@ -52,12 +52,14 @@ class Mirrored:
         size: Entries the mirror shows now.
         root: The root over them.
         new: How many of them came with this update.
+        mended: Files that were missing or wrong although the mirror should have had them.
     """
 
     origin: str
     size: int
     root: Hash
     new: int
+    mended: tuple[str, ...] = ()
 
 
 class Mirror:
@@ -96,7 +98,8 @@ class Mirror:
         """Bring the mirror up to the newest checkpoint.
 
         What is new is proven and written, and so is the right edge, even where nothing is new: the
-        newest bundle with its blobs, and the tiles above it. Older files are left as they are.
+        newest bundle with its blobs, and the tiles above it. Older files are left as they are,
+        unless the mirror's own checkpoint is damaged: then nothing counts as proven.
 
         Args:
             progress: Called with entries done and entries in all.
@@ -111,19 +114,20 @@ class Mirror:
         """
         log = self._log
         log.refresh()
-        shown = self._shown()
+        shown, mended = self._shown()
         size, root, note = log.size, log.root, log.checkpoint
         with reported(f"cannot mirror into {self.folder}"):
             # From the beginning of a bundle: what lies there of it is proven and written like new.
             start = 0 if whole else max(0, min(shown.size, size - 1)) // TILE_WIDTH * TILE_WIDTH
-            writer = TileWriter(self.folder, start, self._rows(start))
+            writer = TileWriter(self.folder, start, self._rows(start), shows=shown.size)
             frontier = Frontier.at(start, self._engine.tree.node)
             for number, entries in self._bundles(start, size):
                 writer.write(bundle_path(number, len(entries)), format_bundle(entries))
-                self._copy_blobs(entries, writer)
+                first = number * TILE_WIDTH
+                mended += self._copy_blobs(entries, writer, shown.size - first)
                 writer.extend(frontier.extend(leaf_hashes(entries)))
                 if progress is not None:
-                    progress(number * TILE_WIDTH + len(entries), size)
+                    progress(first + len(entries), size)
             if frontier.root() != root:
                 raise VerificationError(
                     f"the {size} entries of {log.origin} lead to another root than its checkpoint",
@@ -132,21 +136,26 @@ class Mirror:
             writer.finish()
             self._publish(note, writer.files)
             self._drop_partial(shown.size, size)
-        return Mirrored(log.origin, size, root, size - shown.size)
+        return Mirrored(log.origin, size, root, size - shown.size, (*mended, *writer.mended))
 
     def close(self) -> None:
         """Let the next process in."""
         self._held.close()
 
-    def _shown(self) -> Checkpoint:
-        """Read what the mirror shows, and hold it against the log."""
+    def _shown(self) -> tuple[Checkpoint, list[str]]:
+        """Read what the mirror shows, and hold it against the log; name it if it is damaged."""
         log = self._log
         path = self.folder / CHECKPOINT
+        nothing = Checkpoint(log.origin, 0, log.root_at(0))
         if not path.exists():
-            return Checkpoint(log.origin, 0, log.root_at(0))
-        note = read_file(path, MAX_NOTE_BYTES)
-        check_same_log(self.folder, note, log)
-        shown = open_checkpoint(note, log.keys)
+            return nothing, []
+        try:
+            note = read_file(path, MAX_NOTE_BYTES)
+            check_same_log(self.folder, note, log)
+            shown = open_checkpoint(note, log.keys)
+        except (FormatError, SignatureError):
+            # No log has signed this, so it is no evidence, and everything is proven again.
+            return nothing, [CHECKPOINT]
         if shown.size > log.size:
             raise VerificationError(
                 f"{self.folder} shows {shown.size} entries of {log.origin}, and {log.size} are "
@@ -161,7 +170,7 @@ class Mirror:
                 b=log.checkpoint,
                 hint=f"Both checkpoints are kept in {folder}; the mirror stays as it is.",
             )
-        return shown
+        return shown, []
 
     def _rows(self, size: int) -> list[bytes]:
         """Give the hashes at the right edge of a size, as the log has proven them."""
@@ -178,17 +187,23 @@ class Mirror:
             for at in range(0, len(entries), TILE_WIDTH):
                 yield (start + at) // TILE_WIDTH, entries[at : at + TILE_WIDTH]
 
-    def _copy_blobs(self, entries: list[bytes], writer: TileWriter) -> None:
-        """Write what entries only refer to; it was checked by its digest."""
-        for entry in entries:
+    def _copy_blobs(self, entries: list[bytes], writer: TileWriter, shown: int) -> Iterator[str]:
+        """Write what entries only refer to; it was checked by its digest.
+
+        Returns:
+            What was written for the first `shown` of them, whose blobs should have been there.
+        """
+        for place, entry in enumerate(entries):
             if entry.startswith(REFERENCE) and (data := self._log.resolve(entry)) != entry:
-                writer.write(f"{BLOBS}/{sha256(data).hexdigest()}", data)
+                name = f"{BLOBS}/{sha256(data).hexdigest()}"
+                if writer.write(name, data) and place < shown:
+                    yield name
 
     def _publish(self, note: bytes, files: int) -> None:
         if files:
             os.sync()  # thousands of small files: all at once
         path = self.folder / CHECKPOINT
-        if path.exists() and read_file(path, MAX_NOTE_BYTES) == note:
+        if path.exists() and path.stat().st_size == len(note) and path.read_bytes() == note:
             return
         # If we stop before this, the mirror still shows what it showed before.
         self._disk.replace(self.folder, CHECKPOINT, note)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from counterfoil.core.note import MAX_NOTE_BYTES
+from counterfoil.core.checkpoint import parse_checkpoint
+from counterfoil.core.note import MAX_NOTE_BYTES, parse_note
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import read_file
 from counterfoil.remote.client import Client
@@ -112,9 +113,10 @@ class FallbackSource:
 
 
 def read_checkpoint(source: Source) -> bytes:
-    """Read the newest checkpoint; nothing about it is checked.
+    """Read the newest checkpoint; nothing of what it says is checked.
 
     Raises:
+        FormatError: it is none.
         UnavailableError: there is none.
     """
     note = source.read(CHECKPOINT, MAX_NOTE_BYTES, fresh=True)
@@ -123,4 +125,9 @@ def read_checkpoint(source: Source) -> bytes:
             f"{source.name} has no checkpoint",
             hint="Is this the address of a log? Its site begins where `checkpoint` lies.",
         )
+    try:
+        parse_checkpoint(parse_note(note).text)
+    except FormatError as error:
+        where = f"{source.name.rstrip('/')}/{CHECKPOINT}"
+        raise FormatError(f"{where}: {error}", hint=error.hint) from error
     return note

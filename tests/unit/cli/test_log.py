@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import time
 from dataclasses import replace
 from hashlib import sha256
 
 import pytest
+from typer.testing import CliRunner
 
 import counterfoil
+from counterfoil.cli import app
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm, format_vkey
+from counterfoil.core.merkle import Hash
 from counterfoil.errors import ConflictError, FormatError, ProofError
-from counterfoil.ledger.keyfiles import generate_key
+from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.ownwitness import OwnWitness
+from counterfoil.ledger.places import Places
 
 
 def test_status_says_how_the_log_stands(ask, run):
@@ -91,6 +98,9 @@ def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
     assert shown["witness"]["standing"] == "behind"
     assert shown["proves"] is None
     assert "proves" not in run("log", "witness", "--ledger", "snapshot", exit_code=10).stdout
+    refused = run("log", "export", "site", "--ledger", "snapshot", exit_code=4)
+    assert "restored snapshot" in refused.stderr
+    assert not (place / "site").exists()
     assert ask("log", "status", "--ledger", "snapshot")["witness"]["standing"] == "behind"
 
 
@@ -221,3 +231,151 @@ def test_a_witness_on_a_machine_without_a_ledger_is_shown_and_told_the_next_key(
     assert "--operator" in run(*words, "--name", "south.example/witness").stdout
     listed = ask(*words, "--name", "south.example/witness", "--operator", "South")
     assert listed["witness"]["operator"] == "South"
+
+
+def test_a_witness_that_was_shown_a_fork_says_so(ask, run, home):
+    """Its operator sees the proof with exit code 8, and how far each log is."""
+    signer = load_key(home / "keys" / Places(ask("log", "status")["origin"]).slug / "log.pem")
+    own = OwnWitness.make("outside.example/w")
+    with counterfoil.open("ledger") as ledger:
+        own.know(ledger.key)
+        own.add_checkpoint(0, (), ledger.checkpoint)
+        origin, size, root = ledger.origin, ledger.size, ledger.root.hex()
+    shown = ask("log", "witness", "--name", own.name)
+    ((remembered,), refused) = shown["remembered"], shown["refused"]
+    assert (remembered["log"], remembered["size"], remembered["root"]) == (origin, size, root)
+    assert abs(remembered["time"] - time.time()) < 60
+    assert refused == []
+    text = run("log", "witness", "--name", own.name).stdout
+    assert f"{origin} ({size} entries cosigned, 20" in text
+    # What proves nothing is told, and is no reason for another exit code.
+    later = sign_checkpoint(Checkpoint(origin, size + 1, Hash(bytes(32))), signer)
+    with pytest.raises(ProofError):
+        own.add_checkpoint(size, (), later)
+    (one,) = ask("log", "witness", "--name", own.name)["refused"]
+    assert (one["size"], one["proof"]) == (size + 1, False)
+    assert "may be a fork" in run("log", "witness", "--name", own.name).stdout
+    other = sign_checkpoint(Checkpoint(origin, size, Hash(bytes(32))), signer)
+    with pytest.raises(ProofError):
+        own.add_checkpoint(size, (), other)
+    _, proof = ask("log", "witness", "--name", own.name, exit_code=8)["refused"]
+    assert (proof["log"], proof["size"], proof["proof"]) == (origin, size, True)
+    assert proof["cosigned"] == {"size": size, "root": root}
+    text = run("log", "witness", "--name", own.name, exit_code=8).stdout
+    assert "SPLIT VIEW" in text
+    assert proof["file"] in text
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["--offer", "x.json", "--url", "http://bad/"], "http://bad/"),
+        (["--offer", "train.csv", "--url", "https://w.example"], "train.csv"),
+        (["--swap", "train.csv"], "the offer"),
+        (["--know", "foo"], "foo"),
+        (["--know", "foo", "--ledger", "none"], "foo"),
+        (["--next", "foo"], "foo"),
+        (["--url", "bad"], "bad"),
+    ],
+)
+def test_a_refused_command_makes_no_witness(words, names, home):
+    """Whatever is wrong is found before the witness is made, and named."""
+    result = CliRunner().invoke(app, ["log", "witness", "--name", "w.example/w", *words])
+    assert result.exit_code in {3, 10}
+    assert names in result.stderr.splitlines()[0]
+    assert not (home / "witnessing").exists()
+
+
+def test_the_next_key_of_a_log_makes_no_witness(run, ask, home):
+    """Only a witness that knows the log can be told; the offer of our own log is no other's."""
+    key = ask("log", "status")["key"]
+    run("log", "witness", "--name", "w.example/w", "--next", key, exit_code=3)
+    assert not (home / "witnessing").exists()
+    words = ("--name", "w.example/w", "--url", "https://w.example")
+    run("log", "witness", "--offer", "ours.json", *words)
+    run("log", "witness", "--swap", "ours.json", "--name", "w.example/other", exit_code=3)
+    assert len(list((home / "witnessing").iterdir())) == 1
+
+
+def test_a_witness_without_tls_is_for_this_machine(run):
+    """Others reach it through a proxy, and whoever starts it says that there is one."""
+    OwnWitness.make("outside.example/w")
+    refused = run("log", "witness", "--listen", "0.0.0.0:8101", exit_code=9)
+    assert "--behind-proxy" in refused.stderr
+    run("log", "witness", "--behind-proxy", exit_code=3)
+
+
+@pytest.fixture
+def outside(serve_asgi):
+    """A witness that others run, which the ledger's policy names and asks."""
+    own = OwnWitness.make("outside.example/w")
+    port = serve_asgi("from counterfoil.http.witness import own_app\napp = own_app()\n")
+    with counterfoil.open("ledger") as ledger:
+        own.know(ledger.key)
+        policy = ledger.policy.show()
+        listed = replace(own.listed("Outside", f"http://127.0.0.1:{port}"), name="outside")
+        ledger.policy.adopt(policy.followed_by(witnesses=(*policy.witnesses, listed)))
+    return own
+
+
+@pytest.fixture
+def restored(place, outside, home, monkeypatch):  # noqa: ARG001 asked before
+    """Calls a function as if on a machine that was restored from a backup of now."""
+    shutil.copytree(place / "ledger", place / "old")
+    shutil.copytree(home, place / "old-home", ignore=shutil.ignore_patterns("witnessing"))
+
+    def there(act, *words, **more):
+        with monkeypatch.context() as patch:
+            patch.setenv("COUNTERFOIL_HOME", str(place / "old-home"))
+            return act(*words, "--ledger", "old", **more)
+
+    return there
+
+
+def test_a_set_back_log_remembers_that_its_witness_said_so(ask, run, restored, outside):
+    """Lines from before do not hide it: status says who refused, when, and exits with 10."""
+    with counterfoil.open("ledger") as ledger:
+        ledger.append(b"newer")
+        newer = ledger.size
+    assert restored(ask, "log", "status")["objections"] == []
+    restored(run, "log", "cosign", exit_code=10)
+    status = restored(ask, "log", "status", exit_code=10)
+    (one,) = status["objections"]
+    assert (one["witness"], one["size"], one["seen"]) == ("outside", newer - 1, newer)
+    assert abs(one["time"] - time.time()) < 60
+    assert "outside" in status["cosigned"]
+    said = " ".join(restored(run, "log", "status", exit_code=10).stdout.split())
+    assert "REFUSED by outside, 20" in said
+    assert "outside refused this" in restored(run, "log", "export", "site").stderr
+    assert ask("log", "status")["objections"] == []
+    # The witness erred, and cosigns again: nothing is left of it.
+    next(outside.folder.glob("*.checkpoint")).unlink()
+    restored(run, "log", "cosign")
+    assert restored(ask, "log", "status")["objections"] == []
+
+
+def test_a_fork_remembers_that_its_witness_said_so(ask, run, restored, outside):
+    """Status exits with 4 in the fork alone, and does not say to ask again."""
+    (known,) = (one for one in outside.folder.glob("*.vkey") if one.stem != "key")
+    known.rename(known.with_suffix(".away"))
+    restored(run, "policy", "enforce")  # an entry that the witness does not see
+    known.with_suffix(".away").rename(known)
+    run("log", "cosign")
+    with counterfoil.open("ledger") as ledger:
+        ledger.append(b"another entry")
+    restored(run, "log", "cosign", exit_code=4)
+    (one,) = restored(ask, "log", "status", exit_code=4)["objections"]
+    assert (one["witness"], one["seen"]) == ("outside", None)
+    said = restored(run, "log", "status", exit_code=4).stdout
+    assert "another history" in said
+    assert "ask again" not in said
+    assert ask("log", "status")["objections"] == []
+    assert [kept.is_proof for kept in outside.watched()[0].refused] == [True]
+
+
+def test_a_monitors_last_word_is_one_line_too(run):
+    """Whoever reads its objects line by line reads the error that ends it likewise."""
+    said = run("log", "monitor", "nowhere", "--once", "--json", exit_code=3).stdout
+    (line,) = said.splitlines()
+    assert json.loads(line)["exit_code"] == 3

@@ -136,6 +136,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "lacking",
             "cosigned",
             "silent",
+            "objections",
             "witness",
             "next",
             "stamps",

@@ -23,12 +23,14 @@ import counterfoil as cf
 from counterfoil.cli import app
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm
-from counterfoil.core.merkle import EMPTY_ROOT
+from counterfoil.core.merkle import EMPTY_ROOT, leaf_hash
 from counterfoil.core.receipt import check_receipt, parse_receipt
+from counterfoil.errors import ProofError
 from counterfoil.front import move_log
 from counterfoil.http import make_settings
 from counterfoil.http import run as running
 from counterfoil.ledger import OwnWitness
+from counterfoil.ledger.httpwitness import HttpWitness
 from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.ledger.localwitness import format_add_checkpoint
 
@@ -396,7 +398,7 @@ def test_a_private_key_that_others_may_read_is_refused(tmp_path):
 
 
 def test_a_witness_is_served_until_it_is_stopped(tmp_path):
-    """`log witness --listen` says what it serves, cosigns, and ends with SIGTERM."""
+    """`log witness --listen` says what it serves, cosigns, logs a fork, and ends with SIGTERM."""
     home, port = tmp_path / "home", free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COUNTERFOIL_HOME", str(home))
@@ -412,6 +414,7 @@ def test_a_witness_is_served_until_it_is_stopped(tmp_path):
         [sys.executable, "-m", "counterfoil", *words],
         env=environment,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
         start_new_session=True,
@@ -433,7 +436,17 @@ def test_a_witness_is_served_until_it_is_stopped(tmp_path):
                 time.sleep(0.05)
             finally:
                 connection.close()
+        client = HttpWitness(f"http://127.0.0.1:{port}", [own.signers[0].key])
+        one, other = (Checkpoint("example.org/log", 1, leaf_hash(name)) for name in (b"1", b"2"))
+        client.add_checkpoint(0, (), sign_checkpoint(one, log))
+        with pytest.raises(ProofError):
+            client.add_checkpoint(1, (), sign_checkpoint(other, log))
+        client.close()
         process.terminate()
+        told = [json.loads(line) for line in process.stderr.read().splitlines()]
+        (fork,) = (line for line in told if line["logger"] == "counterfoil.witness")
+        assert fork["level"] == "error"
+        assert "signed two histories" in fork["message"]
         said = json.loads(process.stdout.read())
         assert said["witness"] == "ada.example/w"
         assert said["logs"] == ["example.org/log"]
@@ -442,6 +455,7 @@ def test_a_witness_is_served_until_it_is_stopped(tmp_path):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.stdout.close()
+        process.stderr.close()
 
 
 def test_readers_can_be_many_processes(place):

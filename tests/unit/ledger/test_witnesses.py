@@ -23,6 +23,7 @@ from counterfoil.core.merkle import EMPTY_ROOT
 from counterfoil.core.note import Note, format_note, parse_note
 from counterfoil.core.quorum import Witness
 from counterfoil.core.receipt import check_receipt
+from counterfoil.core.statement import Subject
 from counterfoil.core.succession import policy_history
 from counterfoil.errors import (
     ConflictError,
@@ -32,6 +33,7 @@ from counterfoil.errors import (
     VerificationError,
 )
 from counterfoil.ledger import askers
+from counterfoil.ledger.countersign import SilentWitnessWarning
 from counterfoil.ledger.httpwitness import HttpWitness
 from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.localwitness import RememberedError
@@ -628,3 +630,18 @@ def test_a_silence_is_said_once_however_many_append(ledger, servers):
         go_on.set()
         other.join()
         ledger.append(b"z")
+
+
+def test_a_silent_witness_is_warned_of_where_the_caller_stands(ledger, servers):
+    """The warning names the caller's line, however many of ours are in between."""
+    adopt(ledger, servers[:1], 0)
+    servers[0].behave = refused
+    with pytest.warns(SilentWitnessWarning) as warned:
+        ledger.append(b"x")
+    assert [one.filename for one in warned] == [__file__]
+    servers[0].behave = servers[0].honest
+    ledger.append(b"y")
+    servers[0].behave = refused
+    with pytest.warns(SilentWitnessWarning) as warned:
+        ledger.attest([Subject("x", {"sha256": "00" * 32})], "revocation", {"reason": "x"})
+    assert [one.filename for one in warned] == [__file__]

@@ -17,7 +17,13 @@ from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.merkle import leaf_hashes
 from counterfoil.core.statement import Subject
 from counterfoil.core.tile import bundle_path, tile_path
-from counterfoil.errors import ConflictError, RefusedError, SplitViewError, VerificationError
+from counterfoil.errors import (
+    ConflictError,
+    FormatError,
+    RefusedError,
+    SplitViewError,
+    VerificationError,
+)
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import load_key
 from counterfoil.ledger.treestore import TreeStore
@@ -92,8 +98,10 @@ def test_a_damaged_edge_is_mended_though_nothing_is_new(size, is_open, local, si
     for name in sorted(edge):
         for spoil in (Path.unlink, lambda path: path.write_bytes(b"")):
             spoil(mirror.folder / name)
-            assert mirror.update().new == 0
+            found = mirror.update()
+            assert (found.new, found.mended) == (0, (name,))
             assert files(mirror.folder) == whole, name
+            assert mirror.update().mended == ()
     mirror.close()
 
 
@@ -115,9 +123,40 @@ def test_older_files_are_mended_where_that_is_asked_for(local, site, mirror):
     (mirror.folder / "tile" / "0" / "001").write_bytes(b"x" * 8192)
     mirror.update()
     assert files(mirror.folder) != whole
-    del site.heard[:]
-    assert mirror.update(whole=True).new == 0
+    found = mirror.update(whole=True)
+    assert found.new == 0
+    assert sorted(found.mended) == ["tile/0/001", "tile/entries/000"]
     assert files(mirror.folder) == whole
+
+
+@pytest.mark.parametrize("how", ["short", "empty", "flipped", "huge"])
+def test_a_damaged_checkpoint_of_the_mirror_is_mended(how, local, site, mirror):
+    """It is told, and all files are proven again, as nothing says which were."""
+    grow(local, site, 600)
+    mirror.update()
+    whole = files(mirror.folder)
+    shown = mirror.folder / "checkpoint"
+    note = shown.read_bytes()
+    spoilt = {
+        "short": note[:10],
+        "empty": b"",
+        "flipped": note.replace(b"\n600\n", b"\n601\n"),
+        "huge": b"x" * 2_000_000,
+    }
+    shown.write_bytes(spoilt[how])
+    (mirror.folder / "tile" / "0" / "000").unlink()
+    found = mirror.update()
+    assert (found.size, found.mended) == (600, ("checkpoint",))
+    assert files(mirror.folder) == whole
+
+
+def test_a_server_with_a_damaged_checkpoint_is_named(local, site, mirror):
+    """Whoever reads the error knows which file it is about."""
+    grow(local, site, 3)
+    mirror.update()
+    site.lies["checkpoint"] = (200, {}, b"torn")
+    with pytest.raises(FormatError, match=f"^{site.url}/checkpoint: "):
+        mirror.update()
 
 
 def test_a_mirror_opens_as_a_ledger(local, site, mirror):
@@ -145,7 +184,7 @@ def test_large_statements_are_copied(local, site, mirror):
     mirror.update()
     assert (mirror.folder / "blobs" / digest).read_bytes() == blob.read_bytes()
     (mirror.folder / "blobs" / digest).write_bytes(b"torn")
-    mirror.update()
+    assert mirror.update().mended == (f"blobs/{digest}",)
     assert (mirror.folder / "blobs" / digest).read_bytes() == blob.read_bytes()
     with counterfoil.open(mirror.folder) as copy:
         assert copy.envelope(said.index) == said.envelope
@@ -312,3 +351,37 @@ def test_a_killed_mirror_is_whole_after_the_next_run(local, site, policy, tmp_pa
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     with counterfoil.open(folder) as copy:
         assert copy.audit() == local.audit()
+
+
+def test_a_mirror_that_goes_on_outlives_what_passes(local, site, policy, tmp_path):
+    """Garbage and a set-back are told once each, and when they have passed; a fork ends it."""
+    grow(local, site, 300)
+    older = tmp_path / "older"
+    shutil.copytree(site.folder, older)
+    newer = site.folder
+    grow(local, site, 310)
+    folder = tmp_path / "mirror"
+    command = [sys.executable, "-m", "counterfoil", "log", "mirror", site.url, str(folder)]
+    process = subprocess.Popen(
+        [*command, "--trust", str(policy), "--every", "0.1"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        while not (folder / "checkpoint").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        site.lies["checkpoint"] = (200, {}, b"<html>down for maintenance</html>")
+        assert "not a signed note" in process.stderr.readline()
+        time.sleep(0.5)  # several more times, of which nothing is told
+        del site.lies["checkpoint"]
+        assert "that has passed" in process.stderr.readline()
+        site.folder = older
+        assert "set back" in process.stderr.readline()
+        site.folder = newer
+        assert "that has passed" in process.stderr.readline()
+        site.folder = _fork(local, tmp_path, 320)
+        assert "another history" in process.stderr.readline()
+        assert process.wait(60) == 8
