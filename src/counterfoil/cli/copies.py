@@ -123,6 +123,10 @@ def mirror(
                 output.fields({"root": found.root.hex()}),
                 as_json=as_json,
             )
+            if found.split_view is not None:
+                if every is None:
+                    raise found.split_view
+                output.remark("warning", str(found.split_view))
 
         repeat(once, every)
 

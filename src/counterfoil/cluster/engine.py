@@ -94,9 +94,6 @@ class Cluster:
         with self._asking("looking where the log is") as (_, connection):
             return state.read_moved(connection)
 
-    def split_view(self) -> None:
-        """Have none: the local witness remembers this log."""
-
     def require_writable(self) -> None:
         """Refuse where the log was moved, or has ended."""
         with self._asking("looking where the log is") as (database, connection):

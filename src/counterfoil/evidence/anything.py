@@ -9,7 +9,9 @@ from pathlib import Path
 
 from counterfoil import cluster
 from counterfoil.core.canonical import parse_json
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.judgement import evaluate_data, evaluate_stage, find_revocation
+from counterfoil.core.keys import VerifierKey, parse_vkey
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
@@ -33,6 +35,7 @@ from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
 from counterfoil.ledger.reading import Found
+from counterfoil.ledger.splitview import kept_split_view
 from counterfoil.ledger.status import check_memory, count_waiting
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
@@ -96,8 +99,21 @@ def verify(
     if what.startswith(CARRIED_HEAD):
         return _verify_carried(what, entry, trust)
     _refuse_entry(entry)
-    policy = _trust(trust, _origin_of(what))
+    claimed = _claimed_key(what)
+    policy = _trust(trust, claimed.name)
+    _require_one_history(LogKeys(claimed) if policy is None else policy.log.keys)
     return verify_evidence(what, policy, rpc, now=now)
+
+
+def _require_one_history(keys: LogKeys) -> None:
+    """Refuse where this machine has the proof that the log showed two: which of them is this of?
+
+    Raises:
+        SplitViewError: it has.
+    """
+    split = kept_split_view(keys)
+    if split is not None:
+        raise split
 
 
 def _refuse_entry(entry: object) -> None:
@@ -290,7 +306,7 @@ def _stands_by_itself(path: Path) -> bool:
     if data.startswith((_RECEIPT_HEAD, CARRIED_HEAD)):
         return True
     with suppress(FormatError):
-        return bool(_origin_of(data))
+        return bool(_claimed_key(data))
     return False
 
 
@@ -302,6 +318,7 @@ def _verify_receipt(
     receipt = parse_receipt(data)
     origin = parse_note(receipt.checkpoint).text.split("\n", 1)[0]
     policy, held = _needed(entry, trust, origin)
+    _require_one_history(policy.log.keys)
     checkpoint = check_receipt(held, receipt, policy.log.keys)
     confirmed = confirm_checkpoint(receipt.checkpoint, policy)
     return Verdict(
@@ -331,6 +348,7 @@ def _verify_carried(
     newest = parse_receipt(carried.takeovers[-1][1])
     origin = parse_note(newest.checkpoint).text.split("\n", 1)[0]
     policy, held = _needed(entry, trust, origin)
+    _require_one_history(policy.log.keys)
     receipt = parse_receipt(carried.receipt)
     covering = check_carried(held, carried, policy.log.keys)
     confirmed = confirm_checkpoint(newest.checkpoint, policy)
@@ -385,8 +403,8 @@ def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy |
     return read_policy(path)
 
 
-def _origin_of(data: bytes) -> str:
-    """Read which log the evidence claims to be of: only to choose among one's own policies."""
+def _claimed_key(data: bytes) -> VerifierKey:
+    """Read whose log the evidence claims to be of: only to choose among what lies here."""
     if data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] not in {b"<", b"{"}:
         raise FormatError(
             "this is no evidence file, no receipt and no ledger",
@@ -395,8 +413,8 @@ def _origin_of(data: bytes) -> str:
     is_page = data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
     evidence = parse_page(data) if is_page else parse_json(data, what="the evidence file")
     match evidence:
-        case {"log": {"origin": str(origin)}}:
-            return origin
+        case {"log": {"key": str(vkey)}}:
+            return parse_vkey(vkey)
     raise FormatError("this is no evidence file", hint="It does not name its log.")
 
 

@@ -15,6 +15,7 @@ from counterfoil.errors import VerificationError
 from counterfoil.ledger.blobs import REFERENCE
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.run import Run
+from counterfoil.ledger.splitview import kept_split_view
 
 _CHUNK_ENTRIES = 1 << 12
 
@@ -49,7 +50,7 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
         VerificationError: names the first entry or stored hash that is not what the signed
             checkpoint says.
     """
-    split = log.engine.split_view()
+    split = kept_split_view(log.keys)
     if split is not None:
         raise split
     size = log.size

@@ -65,9 +65,6 @@ class Embedded:
         """Read the mark."""
         return read_moved(self._ledger)
 
-    def split_view(self) -> None:
-        """Have none: the local witness remembers this log."""
-
     def require_writable(self) -> None:
         """Refuse where the log was moved."""
         require_here(self.name, self.moved_to())

@@ -34,6 +34,7 @@ from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.sharding import shard_after
+from counterfoil.ledger.splitview import kept_split_view
 from counterfoil.ledger.stamps import kept_stamps, read_stamp
 from counterfoil.ledger.trust import Trust
 
@@ -171,7 +172,7 @@ def read_status(log: Log) -> Status:
         witness=_read_memory(log),
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
         following=shard_after(log),
-        split_view=log.engine.split_view(),
+        split_view=kept_split_view(log.keys),
     )
 
 
@@ -194,7 +195,7 @@ def check_memory(log: Log) -> None:
         SplitViewError: it has another history, or showed two.
         VerificationError: it is behind.
     """
-    split = log.engine.split_view()
+    split = kept_split_view(log.keys)
     if split is not None:
         raise split
     memory = _read_memory(log)

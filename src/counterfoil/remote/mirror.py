@@ -35,6 +35,7 @@ from counterfoil.ledger.blobs import REFERENCE
 from counterfoil.ledger.disk import Disk, WriterLock, read_file, reported
 from counterfoil.ledger.export import TileWriter, check_same_log, check_site_folder
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.splitview import kept_split_view
 from counterfoil.remote.beside import BLOBS
 from counterfoil.remote.edge import edge_tiles
 from counterfoil.remote.engine import SiteEngine, open_site
@@ -52,12 +53,15 @@ class Mirrored:
         size: Entries the mirror shows now.
         root: The root over them.
         new: How many of them came with this update.
+        split_view: The proof, kept on this machine, that the log showed two histories; None
+            without one. The mirror goes on with the one that was proven first.
     """
 
     origin: str
     size: int
     root: Hash
     new: int
+    split_view: SplitViewError | None
 
 
 class Mirror:
@@ -70,6 +74,7 @@ class Mirror:
 
     Raises:
         ConflictError: another process writes this mirror, or something else than a site lies there.
+        SplitViewError: the log shows another history than the mirror, or than was seen elsewhere.
         As `SiteEngine`.
     """
 
@@ -104,8 +109,8 @@ class Mirror:
 
         Raises:
             ConflictError: the folder is the mirror of another log.
-            SplitViewError: the log shows another history than the mirror; both checkpoints are
-                kept, and the mirror stays as it is.
+            SplitViewError: the log shows another history than before; both checkpoints are kept,
+                and the mirror stays as it is.
             UnavailableError: the server does not answer, or the disk refuses; try again.
             VerificationError: what is served is not true, or was set back.
         """
@@ -132,7 +137,7 @@ class Mirror:
             writer.finish()
             self._publish(note, writer.files)
             self._drop_partial(shown.size, size)
-        return Mirrored(log.origin, size, root, size - shown.size)
+        return Mirrored(log.origin, size, root, size - shown.size, kept_split_view(log.keys))
 
     def close(self) -> None:
         """Let the next process in."""
@@ -153,15 +158,7 @@ class Mirror:
                 "served: the log was set back, or this is a copy that is behind",
                 hint="The mirror stays as it is; its checkpoint is the evidence.",
             )
-        if log.root_at(shown.size) != shown.root:
-            folder = self._engine.keep_evidence(note, log.checkpoint)
-            raise SplitViewError(
-                f"{self.folder} shows another history of {log.origin} than is served now",
-                a=note,
-                b=log.checkpoint,
-                hint=f"Both checkpoints are kept in {folder}; the mirror stays as it is.",
-            )
-        return shown
+        return shown  # the beginning of the log: that was compared when it was opened
 
     def _rows(self, size: int) -> list[bytes]:
         """Give the hashes at the right edge of a size, as the log has proven them."""
