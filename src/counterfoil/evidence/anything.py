@@ -28,7 +28,7 @@ from counterfoil.evidence.evidence import EvidenceFile
 from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
-from counterfoil.ledger.audit import Progress, audit
+from counterfoil.ledger.audit import Progress, audit, unaudited
 from counterfoil.ledger.disk import as_path, is_url, read_file, reported
 from counterfoil.ledger.identity import no_ledger
 from counterfoil.ledger.log import Log
@@ -147,6 +147,7 @@ def _verify_ledger(
         confirmed = confirm_log(log, policy, newest_said(log), now)
         waiting = count_waiting(log)
         moved = log.engine.moved_to()
+    is_confirmed = bool({Grade.WITNESSED, Grade.ANCHORED} & {*confirmed.grades})
     return Verdict(
         what=f"ledger {report.origin}",
         grade=confirmed.labels[-1],
@@ -161,11 +162,10 @@ def _verify_ledger(
             *((f"What came after: the log was moved to {moved}.",) if moved else ()),
             "The signatures inside the entries; gates and evidence check those they rest on.",
             *((_unpublished(waiting),) if waiting else ()),
-            *(
-                ()
-                if {Grade.WITNESSED, Grade.ANCHORED} & {*confirmed.grades}
-                else ("Whether others were shown another log.",)
-            ),
+            *(f"{one[0].upper()}{one[1:]}." for one in unaudited(log)),
+            f"Whether the log went on since: others may have seen more than {report.size} entries.",
+            "Whether others were shown another log"
+            + (", confirmed by nobody named here." if is_confirmed else "."),
             *confirmed.not_checked,
         ),
         trust=confirmed.trust(policy),
@@ -327,15 +327,17 @@ def _verify_receipt(
         grades=confirmed.labels,
         trusted=True,
         policy=policy.digest.hex(),
-        proved=(f"The entry is number {receipt.index} of {checkpoint.size} in the log {origin}.",),
+        proved=(
+            f"The entry is number {receipt.index} of {checkpoint.size} in the log {origin}.",
+            *confirmed.proved,
+        ),
         not_checked=(
             "What the entry says, and who signed it.",
+            f"What came after the {checkpoint.size} entries of its checkpoint.",
             "Time-stamps and anchors: a receipt carries none.",
+            *confirmed.not_checked,
         ),
-        trust=(
-            "Whoever gave you the trust policy, for the log's key.",
-            *confirmed.trust(policy),
-        ),
+        trust=confirmed.trust(policy),
         facts={"index": receipt.index, "size": checkpoint.size},
     )
 
@@ -363,16 +365,15 @@ def _verify_carried(
         proved=(
             f"The entry is number {receipt.index} of {own.size} in {own.origin}, now ended.",
             f"The end of that log is the beginning of {since}, which both logs have signed.",
+            *confirmed.proved,
         ),
         not_checked=(
             "What the entry says, and who signed it.",
             "Who had cosigned the older log: its policy says who had to.",
             "Time-stamps and anchors: a receipt carries none.",
+            *confirmed.not_checked,
         ),
-        trust=(
-            "Whoever gave you the trust policy, for the log's key.",
-            *confirmed.trust(policy),
-        ),
+        trust=confirmed.trust(policy),
         facts={"index": receipt.index, "size": own.size, "log": own.origin},
     )
 

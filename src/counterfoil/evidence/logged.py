@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.checkpoint import Checkpoint, LogKeys, check_same_history
-from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.envelope import Envelope, parse_envelope
-from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.core.quorum import Grade, check_quorum
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.core.statement import Statement, parse_statement
 from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import parse_base64
 from counterfoil.errors import FormatError, VerificationError
+from counterfoil.evidence.cosigned import check_cosigned
+from counterfoil.evidence.finding import Finding
 from counterfoil.ledger.blobs import is_reference
 
 MAX_STATEMENTS = 256  # of one decision; each costs a signature check
@@ -32,7 +31,7 @@ class Logged:
     statement: Statement
     checkpoint: Checkpoint
     note: bytes
-    grade: Grade
+    cosigned: Finding
 
 
 def read_logged(
@@ -94,11 +93,10 @@ def _logged(entry: JsonValue, log_keys: LogKeys, policy: TrustPolicy | None) -> 
             f"a statement listed as {role} is of the type {statement.predicate_type}",
             hint="The list was put together wrongly, or changed.",
         )
-    grade = Grade.SELF_WITNESSED
-    if policy is not None:
-        found = find_cosignatures(parse_note(receipt.checkpoint), policy.witness_keys)
-        grade = check_quorum(policy, found)
-    return Logged(role, receipt.index, envelope, statement, checkpoint, receipt.checkpoint, grade)
+    cosigned = check_cosigned(receipt.checkpoint, policy)
+    return Logged(
+        role, receipt.index, envelope, statement, checkpoint, receipt.checkpoint, cosigned
+    )
 
 
 def malformed(part: str) -> FormatError:

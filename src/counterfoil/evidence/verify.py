@@ -116,8 +116,9 @@ def verify_evidence(
         check_page(data, evidence, facts)  # 8
     findings = _findings(evidence, logged, log_keys, policy, rpc=rpc, now=now)
     # What was said after the decision carries nothing of it, and is not graded.
-    cosigned = [one.grade for one in logged if one.index <= stated.index]
-    grades = reached(cosigned, stated.index, findings)
+    cosigned = {one.cosigned for one in logged if one.index <= stated.index}
+    grades = reached((one.grade for one in cosigned), stated.index, findings)
+    findings += sorted(cosigned, key=lambda one: one.size)
     withheld = [name for name in declaration.fields if name not in facts]
     system = named(declaration.system)
     return Verdict(

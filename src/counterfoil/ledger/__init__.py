@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.admission import Admission as Admission
     from counterfoil.ledger.admission import Admitted as Admitted
     from counterfoil.ledger.audit import audit
+    from counterfoil.ledger.audit import unaudited as unaudited
     from counterfoil.ledger.cadence import keep_confirming as keep_confirming
     from counterfoil.ledger.countersign import SilentWitnessWarning as SilentWitnessWarning
     from counterfoil.ledger.countersign import UnpublishedError as UnpublishedError
@@ -120,6 +121,7 @@ _HOMES = {
     "UnpublishedError": ".countersign",
     "Witness": ".witness",
     "audit_log": ".audit:audit",
+    "unaudited": ".audit",
     "carry_receipt": ".sharding",
     "export_site": ".export",
     "format_carried": "..core.shard",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, split_hashes
 from counterfoil.errors import VerificationError
 from counterfoil.ledger.blobs import REFERENCE
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.run import Run
 from counterfoil.ledger.splitview import kept_split_view
@@ -75,6 +76,19 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
             hint="A stored hash between them was changed; restore the folder from a backup.",
         )
     return AuditReport(log.origin, size, log.root)
+
+
+def unaudited(log: Log) -> tuple[str, ...]:
+    """Name what lies where the log does and is not looked at, neither here nor by a verdict."""
+    match log.engine.writers:
+        case Writers.ONE:
+            return (
+                "the folder `private`, the journal and the copies of the log's head",
+                "whatever lies in its files beyond the last entry: it is no part of the log",
+            )
+        case Writers.ANY:
+            return ("what is private in the database",)
+    return ()
 
 
 def _resolve(log: Log, run: Run) -> None:

@@ -34,6 +34,7 @@ from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.rotation import rotate_key
 from counterfoil.ledger.status import read_status
 from counterfoil.ledger.treestore import TreeStore
+from counterfoil.ledger.waits import waited_for
 from counterfoil.remote.client import READ_WITHIN_S, REFUSED_WITHIN_S, Client
 from counterfoil.remote.engine import Remote
 from counterfoil.remote.follow import SetBackError
@@ -358,6 +359,25 @@ def forked(local, tmp_path, size):
         return tmp_path / f"fork-site{size}", tree.head
 
 
+def test_waiting_for_a_cache_is_told(hostile, local, tmp_path):
+    """Whoever sits before a terminal is told what the silence is about."""
+    _, note = forked(local, tmp_path, 12)
+    hostile.lies["tile/0/000"] = (404, {}, b"")
+    hostile.lies["checkpoint"] = (200, {}, note)
+
+    def open_it():
+        with pytest.raises(SetBackError):
+            opened(hostile, None, settle_within_s=2.0)
+
+    opening = threading.Thread(target=open_it)
+    opening.start()
+    told = set()
+    while opening.is_alive():
+        told |= waited_for(0.5)
+        time.sleep(0.1)
+    assert f"{hostile.url} to show as many entries as were seen there before" in told
+
+
 def kept(tmp_path):
     """What the reader keeps as evidence of a split view."""
     return {path.read_bytes() for path in tmp_path.glob("reader-home/split-view/*/*")}
@@ -581,6 +601,24 @@ def test_a_server_that_does_not_serve_is_no_answer(path, lie, error, hostile):
         remote.entry(300)
     assert "secret" not in str(refused.value)
     assert time.monotonic() - began < 15
+
+
+def test_a_missing_tile_is_said_to_be_missing(hostile):
+    """Also where the server says so with a page that is longer than the tile."""
+    page = (404, {}, b"<html>" + bytes(5_000))
+    hostile.lies["tile/1/000.p/2"] = hostile.lies["tile/1/000"] = page
+    with pytest.raises(UnavailableError, match=r"has no tile/1/000\.p/2"):
+        opened(hostile, None)
+
+
+def test_a_very_short_tile_may_come_compressed(hostile, local):
+    """Compressed, it is longer than the tile."""
+    tile = (hostile.folder / "tile/1/000.p/2").read_bytes()
+    packed = gzip.compress(tile)
+    assert len(packed) > len(tile)
+    hostile.lies["tile/1/000.p/2"] = (200, {"Content-Encoding": "gzip"}, packed)
+    with opened(hostile, None) as remote:
+        assert remote.root == local.root
 
 
 def test_an_address_where_nothing_runs_is_an_error_soon():
