@@ -38,7 +38,16 @@ def audit(
         with output.progress("hashing entries") as progress:
             report = ledgers.audit_log(opened, progress)
         anchors = _audit_anchors(opened, rpc) if anchor else None
-    others = "whether others see another log"
+        unaudited = ledgers.unaudited(opened)
+        if opened.places.witness.exists():
+            unaudited += (
+                "what the local witness remembers, which `verify` and `log witness` compare",
+            )
+    others = (
+        "whether others see another log, or a newer one"
+        if anchors is None
+        else "that the node tells the truth about the chain"
+    )
     output.show(
         {
             "origin": report.origin,
@@ -52,10 +61,7 @@ def audit(
                 "origin": report.origin,
                 "root": report.root.hex(),
                 "anchors": None if anchors is None else _anchors_line(anchors),
-                "not checked": "signatures inside entries; the folder `private`; the journal and "
-                "the copies of the log's head; what the local witness remembers, which `verify` "
-                "and `log witness` compare; "
-                + (others if anchors is None else "that the node tells the truth about the chain"),
+                "not checked": "; ".join(("signatures inside entries", *unaudited, others)),
             }
         ),
         as_json=as_json,

@@ -115,6 +115,10 @@ def mirror(
                 opened.append(copy)
             with output.progress("verifying entries") as progress:
                 found = opened[0].update(progress, whole=whole)
+            if found.split_view is not None:
+                if every is None:
+                    raise found.split_view
+                output.remark("warning", str(found.split_view))
             body = {
                 "folder": str(folder),
                 "origin": found.origin,

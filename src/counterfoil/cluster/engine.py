@@ -98,9 +98,6 @@ class Cluster:
         """Read the checkpoint in the object store."""
         return read_shown(self.objects)
 
-    def split_view(self) -> None:
-        """Have none: the local witness remembers this log."""
-
     def require_writable(self) -> None:
         """Refuse where the log was moved, or has ended."""
         with self._asking("looking where the log is") as (database, connection):

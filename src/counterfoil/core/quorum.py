@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -230,10 +230,14 @@ def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, 
     signed = [witness for witness in policy.witnesses if keys.issuperset(witness.keys)]
     if len(signed) < policy.quorum:
         missing = [witness.name for witness in policy.witnesses if witness not in signed]
+        halves = [
+            f"; {witness.name} counts only with a cosignature by {lacking}, too"
+            for witness, lacking in half_signed(policy, keys)
+        ]
         raise PolicyError(
             f"{len(signed)} {'witness' if len(signed) == 1 else 'witnesses'} cosigned this "
             "checkpoint, the policy asks for "
-            f"{policy.quorum}",
+            f"{policy.quorum}{''.join(halves)}",
             have=", ".join(witness.name for witness in signed) or "none",
             need=f"{policy.quorum} of {len(policy.witnesses)} witnesses",
             hint=f"Ask for a cosignature of {' or '.join(missing)}. What was made before "
@@ -243,6 +247,25 @@ def check_quorum(policy: TrustPolicy, cosignatures: Iterable[tuple[VerifierKey, 
     if is_outside(policy, (witness.operator for witness in signed)):
         return Grade.WITNESSED
     return Grade.SELF_WITNESSED
+
+
+def half_signed(
+    policy: TrustPolicy, keys: Collection[VerifierKey]
+) -> Iterator[tuple[Witness, str]]:
+    """Find witnesses that signed with one of two keys, so that they count for nothing.
+
+    Args:
+        policy: Names the witnesses.
+        keys: Those whose cosignatures hold.
+
+    Yields:
+        The witness, and the kind of signature that is missing.
+    """
+    for witness in policy.witnesses:
+        missing = [key for key in witness.keys if key not in keys]
+        if 0 < len(missing) < len(witness.keys):
+            is_classic = missing[0].algorithm is Algorithm.COSIGNATURE_ED25519
+            yield witness, "Ed25519" if is_classic else "ML-DSA-44"
 
 
 def is_outside(policy: TrustPolicy, operators: Iterable[str]) -> bool:

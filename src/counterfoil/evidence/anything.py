@@ -9,7 +9,9 @@ from pathlib import Path
 
 from counterfoil import cluster
 from counterfoil.core.canonical import parse_json
+from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.judgement import evaluate_data, evaluate_stage, find_revocation
+from counterfoil.core.keys import VerifierKey, parse_vkey
 from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
@@ -26,13 +28,14 @@ from counterfoil.evidence.evidence import EvidenceFile
 from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
-from counterfoil.ledger.audit import Progress, audit
+from counterfoil.ledger.audit import Progress, audit, unaudited
 from counterfoil.ledger.disk import as_path, is_url, read_file, reported
 from counterfoil.ledger.identity import no_ledger
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
 from counterfoil.ledger.reading import Found
+from counterfoil.ledger.splitview import kept_split_view
 from counterfoil.ledger.status import check_memory, count_waiting
 from counterfoil.ledger.trust import heard_in
 from counterfoil.models.formats import read_model
@@ -96,8 +99,21 @@ def verify(
     if what.startswith(CARRIED_HEAD):
         return _verify_carried(what, entry, trust)
     _refuse_entry(entry)
-    policy = _trust(trust, _origin_of(what))
+    claimed = _claimed_key(what)
+    policy = _trust(trust, claimed.name)
+    _require_one_history(LogKeys(claimed) if policy is None else policy.log.keys)
     return verify_evidence(what, policy, rpc, now=now)
+
+
+def _require_one_history(keys: LogKeys) -> None:
+    """Refuse where this machine has the proof that the log showed two: which of them is this of?
+
+    Raises:
+        SplitViewError: it has.
+    """
+    split = kept_split_view(keys)
+    if split is not None:
+        raise split
 
 
 def _refuse_entry(entry: object) -> None:
@@ -131,6 +147,7 @@ def _verify_ledger(
         confirmed = confirm_log(log, policy, newest_said(log), now)
         waiting = count_waiting(log)
         moved = log.engine.moved_to()
+    is_confirmed = bool({Grade.WITNESSED, Grade.ANCHORED} & {*confirmed.grades})
     return Verdict(
         what=f"ledger {report.origin}",
         grade=confirmed.labels[-1],
@@ -145,11 +162,10 @@ def _verify_ledger(
             *((f"What came after: the log was moved to {moved}.",) if moved else ()),
             "The signatures inside the entries; gates and evidence check those they rest on.",
             *((_unpublished(waiting),) if waiting else ()),
-            *(
-                ()
-                if {Grade.WITNESSED, Grade.ANCHORED} & {*confirmed.grades}
-                else ("Whether others were shown another log.",)
-            ),
+            *(f"{one[0].upper()}{one[1:]}." for one in unaudited(log)),
+            f"Whether the log went on since: others may have seen more than {report.size} entries.",
+            "Whether others were shown another log"
+            + (", confirmed by nobody named here." if is_confirmed else "."),
             *confirmed.not_checked,
         ),
         trust=confirmed.trust(policy),
@@ -290,7 +306,7 @@ def _stands_by_itself(path: Path) -> bool:
     if data.startswith((_RECEIPT_HEAD, CARRIED_HEAD)):
         return True
     with suppress(FormatError):
-        return bool(_origin_of(data))
+        return bool(_claimed_key(data))
     return False
 
 
@@ -302,6 +318,7 @@ def _verify_receipt(
     receipt = parse_receipt(data)
     origin = parse_note(receipt.checkpoint).text.split("\n", 1)[0]
     policy, held = _needed(entry, trust, origin)
+    _require_one_history(policy.log.keys)
     checkpoint = check_receipt(held, receipt, policy.log.keys)
     confirmed = confirm_checkpoint(receipt.checkpoint, policy)
     return Verdict(
@@ -310,15 +327,17 @@ def _verify_receipt(
         grades=confirmed.labels,
         trusted=True,
         policy=policy.digest.hex(),
-        proved=(f"The entry is number {receipt.index} of {checkpoint.size} in the log {origin}.",),
+        proved=(
+            f"The entry is number {receipt.index} of {checkpoint.size} in the log {origin}.",
+            *confirmed.proved,
+        ),
         not_checked=(
             "What the entry says, and who signed it.",
+            f"What came after the {checkpoint.size} entries of its checkpoint.",
             "Time-stamps and anchors: a receipt carries none.",
+            *confirmed.not_checked,
         ),
-        trust=(
-            "Whoever gave you the trust policy, for the log's key.",
-            *confirmed.trust(policy),
-        ),
+        trust=confirmed.trust(policy),
         facts={"index": receipt.index, "size": checkpoint.size},
     )
 
@@ -331,6 +350,7 @@ def _verify_carried(
     newest = parse_receipt(carried.takeovers[-1][1])
     origin = parse_note(newest.checkpoint).text.split("\n", 1)[0]
     policy, held = _needed(entry, trust, origin)
+    _require_one_history(policy.log.keys)
     receipt = parse_receipt(carried.receipt)
     covering = check_carried(held, carried, policy.log.keys)
     confirmed = confirm_checkpoint(newest.checkpoint, policy)
@@ -345,16 +365,15 @@ def _verify_carried(
         proved=(
             f"The entry is number {receipt.index} of {own.size} in {own.origin}, now ended.",
             f"The end of that log is the beginning of {since}, which both logs have signed.",
+            *confirmed.proved,
         ),
         not_checked=(
             "What the entry says, and who signed it.",
             "Who had cosigned the older log: its policy says who had to.",
             "Time-stamps and anchors: a receipt carries none.",
+            *confirmed.not_checked,
         ),
-        trust=(
-            "Whoever gave you the trust policy, for the log's key.",
-            *confirmed.trust(policy),
-        ),
+        trust=confirmed.trust(policy),
         facts={"index": receipt.index, "size": own.size, "log": own.origin},
     )
 
@@ -385,8 +404,8 @@ def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy |
     return read_policy(path)
 
 
-def _origin_of(data: bytes) -> str:
-    """Read which log the evidence claims to be of: only to choose among one's own policies."""
+def _claimed_key(data: bytes) -> VerifierKey:
+    """Read whose log the evidence claims to be of: only to choose among what lies here."""
     if data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] not in {b"<", b"{"}:
         raise FormatError(
             "this is no evidence file, no receipt and no ledger",
@@ -395,8 +414,8 @@ def _origin_of(data: bytes) -> str:
     is_page = data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
     evidence = parse_page(data) if is_page else parse_json(data, what="the evidence file")
     match evidence:
-        case {"newest": {"origin": str(origin)}} | {"log": {"origin": str(origin)}}:
-            return origin
+        case {"newest": {"key": str(vkey)}} | {"log": {"key": str(vkey)}}:
+            return parse_vkey(vkey)
     raise FormatError("this is no evidence file", hint="It does not name its log.")
 
 

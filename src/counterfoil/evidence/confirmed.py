@@ -9,7 +9,8 @@ from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.quorum import Grade
 from counterfoil.core.testimony import is_confirmation
 from counterfoil.evidence.anchor import check_anchor, collect_anchor
-from counterfoil.evidence.finding import Finding, reached, views, weigh_cosignatures
+from counterfoil.evidence.cosigned import check_cosigned
+from counterfoil.evidence.finding import Finding, reached, views
 from counterfoil.evidence.stamp import check_stamps, collect_stamps
 from counterfoil.ledger.log import Log
 
@@ -20,11 +21,11 @@ class Confirmation:
 
     Args:
         grades: What that entry and all before it reach, lowest first.
-        findings: What stamps and anchors are worth.
+        findings: What cosignatures, stamps and anchors are worth.
     """
 
     grades: tuple[Grade, ...]
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -33,7 +34,7 @@ class Confirmation:
 
     @property
     def proved(self) -> tuple[str, ...]:
-        """What stamps and anchors prove."""
+        """What they prove."""
         return tuple(said for found in self.findings for said in found.proved)
 
     @property
@@ -43,8 +44,9 @@ class Confirmation:
 
     def trust(self, policy: TrustPolicy | None) -> tuple[str, ...]:
         """Whom one still has to trust for the log."""
+        source = ("Whoever gave you the trust policy, for the log's key.",) if policy else ()
         said = (said for found in self.findings for said in found.trust)
-        return (*views(policy, self.grades), *said)
+        return (*source, *views(policy, self.grades), *said)
 
 
 def confirm_checkpoint(note: bytes, policy: TrustPolicy | None) -> Confirmation:
@@ -54,7 +56,8 @@ def confirm_checkpoint(note: bytes, policy: TrustPolicy | None) -> Confirmation:
         PolicyError: fewer than the policy's quorum.
         SignatureError: a line in the name of a witness is false.
     """
-    return Confirmation(reached((weigh_cosignatures(note, policy),), 0, ()))
+    cosigned = check_cosigned(note, policy)
+    return Confirmation(reached((cosigned.grade,), 0, ()), (cosigned,))
 
 
 def confirm_log(log: Log, policy: TrustPolicy | None, index: int, now: float) -> Confirmation:
@@ -69,9 +72,9 @@ def confirm_log(log: Log, policy: TrustPolicy | None, index: int, now: float) ->
     Raises:
         As `confirm_checkpoint`, `check_stamps` and `check_anchor`.
     """
-    grade = weigh_cosignatures(log.checkpoint, policy)
+    cosigned = check_cosigned(log.checkpoint, policy)
     if policy is None:
-        return Confirmation(reached((grade,), index, ()))
+        return Confirmation((cosigned.grade,), ())
     checkpoint = open_checkpoint(log.checkpoint, policy.log.keys)
     findings: list[Finding] = []
     stamps = collect_stamps(log, policy, index)
@@ -84,7 +87,8 @@ def confirm_log(log: Log, policy: TrustPolicy | None, index: int, now: float) ->
         findings.append(check_anchor(anchor, checkpoint, policy, None))
     elif policy.chain is not None:
         findings.append(Finding(not_checked=("The chain: no anchor here covers this.",)))
-    return Confirmation(reached((grade,), index, findings), tuple(findings))
+    grades = reached((cosigned.grade,), index, findings)
+    return Confirmation(grades, (cosigned, *findings))
 
 
 def grade_log(log: Log, policy: TrustPolicy | None, now: float) -> tuple[str, ...]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from counterfoil.core.cosignature import find_cosignatures
-from counterfoil.core.note import parse_note
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.core.quorum import Grade, check_quorum
+from counterfoil.core.quorum import Grade
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What an anchor or a time-stamp is worth.
+    """What cosignatures, an anchor or a time-stamp are worth.
 
     Args:
         size: Entries that it covers.
@@ -28,18 +26,6 @@ class Finding:
     proved: tuple[str, ...] = ()
     not_checked: tuple[str, ...] = ()
     trust: tuple[str, ...] = ()
-
-
-def weigh_cosignatures(note: bytes, policy: TrustPolicy | None) -> Grade:
-    """Tell what the cosignatures under a checkpoint are worth.
-
-    Raises:
-        PolicyError: they are fewer than the policy asks for.
-        SignatureError: a line in the name of a witness is false.
-    """
-    if policy is None:
-        return Grade.SELF_WITNESSED
-    return check_quorum(policy, find_cosignatures(parse_note(note), policy.witness_keys))
 
 
 def reached(
@@ -62,19 +48,17 @@ def reached(
 
 
 def views(policy: TrustPolicy | None, grades: Sequence[Grade]) -> tuple[str, ...]:
-    """Say whom one has to trust that this is the log everybody sees, and about times.
+    """Say whether one has to trust the operator that this is the log everybody sees.
 
-    Who vouches for an anchor or a time-stamp is for its finding to say.
+    Whom else, and for what, is for the findings to say.
     """
     if policy is None:
         return ("The operator, that this is the log everybody sees.",)
     same = "that you were shown the same log as everybody else"
-    outside = "no witness outside of it that the policy names has signed"
+    outside = "no witness outside of it that the policy names counts"
     operator = policy.log.operator
-    if Grade.ANCHORED in grades:
-        return ()  # the chain shows everybody the same
-    if Grade.WITNESSED in grades:
-        return (f"The witnesses the policy names, {same}.",)
+    if {Grade.ANCHORED, Grade.WITNESSED} & {*grades}:
+        return ()
     if Grade.TIME_STAMPED in grades:
         return (f"{operator}, {same}: {outside}.",)
     return (f"{operator}, {same}, and about every time: {outside}.",)

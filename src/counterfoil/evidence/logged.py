@@ -9,14 +9,14 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.checkpoint import Checkpoint, check_same_history
 from counterfoil.core.envelope import Envelope, parse_envelope
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.core.quorum import Grade
 from counterfoil.core.receipt import check_receipt, parse_receipt
 from counterfoil.core.shard import Shard
 from counterfoil.core.statement import Statement, parse_statement
 from counterfoil.core.testimony import short_predicate
 from counterfoil.core.text import parse_base64, shown
 from counterfoil.errors import FormatError, ProofError, VerificationError
-from counterfoil.evidence.finding import weigh_cosignatures
+from counterfoil.evidence.cosigned import check_cosigned
+from counterfoil.evidence.finding import Finding
 from counterfoil.evidence.logs import Logs, malformed
 from counterfoil.ledger.blobs import is_reference
 
@@ -36,7 +36,7 @@ class Logged:
     statement: Statement
     checkpoint: Checkpoint
     note: bytes
-    grade: Grade
+    cosigned: Finding
 
 
 def read_logged(
@@ -116,7 +116,7 @@ def _logged(entry: JsonValue, logs: Logs, policy: TrustPolicy | None) -> Logged:
         statement,
         checkpoint,
         receipt.checkpoint,
-        weigh_cosignatures(note, policy),
+        check_cosigned(note, policy),
     )
 
 

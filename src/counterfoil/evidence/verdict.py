@@ -29,9 +29,9 @@ _WIDTH = 88
 
 _GRADES = {
     "self-witnessed": "Nobody outside the log's operator counts as confirming the log.",
-    "witnessed": "Independent witnesses confirmed that the log shows everybody the same.",
+    "witnessed": "Somebody other than the log's operator cosigned, having seen no other history.",
     "time-stamped": "An authority outside the log's operator says by when the log was so.",
-    "anchored": "The log is confirmed on a chain that its operator cannot rewrite.",
+    "anchored": "A chain that the log's operator does not run alone holds a root of this log.",
 }
 
 _COMPARE = "Compare this digest with one that you got from elsewhere than the evidence."

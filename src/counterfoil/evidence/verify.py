@@ -48,7 +48,8 @@ from counterfoil.core.text import named, parse_base64
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.anchor import check_anchor, no_anchor
 from counterfoil.evidence.clearance import check_model
-from counterfoil.evidence.finding import Finding, reached, views, weigh_cosignatures
+from counterfoil.evidence.cosigned import check_cosigned
+from counterfoil.evidence.finding import Finding, reached, views
 from counterfoil.evidence.logged import Logged, common_checkpoint, read_logged
 from counterfoil.evidence.logs import Logs, malformed, read_logs
 from counterfoil.evidence.page import check_page, parse_page
@@ -124,13 +125,14 @@ def verify_evidence(
         check_page(data, evidence, facts)  # 8
     findings = _findings(evidence, logged, logs, policy, rpc=rpc, now=now)
     # What was said after the decision carries nothing of it, and is not graded.
-    cosigned = [one.grade for one in logged if one.index <= stated.index]
+    cosigned = {one.cosigned for one in logged if one.index <= stated.index}
     if logs.note:
         findings.append(tell_shards(logs, everything, judges, facts))
-        cosigned.append(weigh_cosignatures(logs.note, policy))
+        cosigned.add(check_cosigned(logs.note, policy))
     # What confirms the beginning of the newest log confirms the ends of those before it.
     place = stated.index if logs.own is logs.newest else 0
-    grades = reached(cosigned, place, findings)
+    grades = reached((one.grade for one in cosigned), place, findings)
+    findings += sorted(cosigned, key=lambda one: one.size)
     withheld = [name for name in declaration.fields if name not in facts]
     system = named(declaration.system)
     return Verdict(

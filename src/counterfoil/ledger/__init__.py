@@ -22,6 +22,7 @@ cadence     again and again
 timestamps  an authority, asked and checked    stamps        time-stamps kept with the ledger
 stamping    a checkpoint stamped               sharding      a log goes on as another one
 rotation    a log goes on with a new key       nextkey       that key, before and while
+splitview   two histories of a log, proven
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from counterfoil.ledger.admission import Admission as Admission
     from counterfoil.ledger.admission import Admitted as Admitted
     from counterfoil.ledger.audit import audit
+    from counterfoil.ledger.audit import unaudited as unaudited
     from counterfoil.ledger.cadence import keep_confirming as keep_confirming
     from counterfoil.ledger.countersign import SilentWitnessWarning as SilentWitnessWarning
     from counterfoil.ledger.countersign import UnpublishedError as UnpublishedError
@@ -129,6 +131,7 @@ _HOMES = {
     "Watched": ".ownwitness",
     "Witness": ".witness",
     "audit_log": ".audit:audit",
+    "unaudited": ".audit",
     "carry_receipt": ".sharding",
     "check_memory": ".status",
     "check_theirs": ".swap",

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from counterfoil.core.merkle import HASH_BYTES, Frontier, Hash, split_hashes
 from counterfoil.errors import VerificationError
 from counterfoil.ledger.blobs import REFERENCE
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.run import Run
+from counterfoil.ledger.splitview import kept_split_view
 
 _CHUNK_ENTRIES = 1 << 12
 
@@ -49,7 +51,7 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
         VerificationError: names the first entry or stored hash that is not what the signed
             checkpoint says.
     """
-    split = log.engine.split_view()
+    split = kept_split_view(log.keys)
     if split is not None:
         raise split
     size = log.size
@@ -74,6 +76,19 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
             hint="A stored hash between them was changed; restore the folder from a backup.",
         )
     return AuditReport(log.origin, size, log.root)
+
+
+def unaudited(log: Log) -> tuple[str, ...]:
+    """Name what lies where the log does and is not looked at, neither here nor by a verdict."""
+    match log.engine.writers:
+        case Writers.ONE:
+            return (
+                "the folder `private`, the journal and the copies of the log's head",
+                "whatever lies in its files beyond the last entry: it is no part of the log",
+            )
+        case Writers.ANY:
+            return ("what is private in the database",)
+    return ()
 
 
 def _resolve(log: Log, run: Run) -> None:

@@ -69,9 +69,6 @@ class Embedded:
         """Keep none: the local witness remembers what was shown."""
         return b""
 
-    def split_view(self) -> None:
-        """Have none: the local witness remembers this log."""
-
     def require_writable(self) -> None:
         """Refuse where the log was moved."""
         require_here(self.name, self.moved_to())

@@ -11,7 +11,6 @@ from typing import Protocol
 
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import Signer, VerifierKey
-from counterfoil.errors import SplitViewError
 from counterfoil.ledger.blobs import Blobs
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.index import Read, Resolve, Root
@@ -148,9 +147,6 @@ class Engine(Protocol):
 
         What `read` gives from then on has as many entries, unless the place was set back.
         """
-
-    def split_view(self) -> SplitViewError | None:
-        """Give the proof, kept on this machine, of two histories of the log; None without one."""
 
     def require_writable(self) -> None:
         """Refuse at once where nobody can append, before anything is kept that goes with it.

@@ -9,6 +9,7 @@
       cluster/<slug>/           what is private of a log on PostgreSQL, on this machine
       index/<slug>.sqlite       which entries say what; made again when it is missing
       trust/<slug>.toml         the trust policy this user adopted for that log
+      split-view/<slug>/        checkpoints of that log that cannot all be honest
       remote/<address>/         what was seen of ledgers elsewhere, and what is private to us there
       monitor/<slug>.json       how far a monitor is, and what it has still to tell
       accounts/, chain/         on EVM chains: keys of accounts, transactions under way
@@ -27,7 +28,7 @@ from pathlib import Path
 from counterfoil.core.keys import Algorithm, VerifierKey
 from counterfoil.core.principals import check_name
 from counterfoil.errors import FormatError
-from counterfoil.ledger.keyfiles import generate_key, home, save_key
+from counterfoil.ledger.keyfiles import generate_key, home, home_path, save_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,15 @@ class Places:
     def trust(self) -> Path:
         """The adopted trust policy."""
         return home() / "trust" / f"{self.slug}.toml"
+
+    @property
+    def split_view(self) -> Path:
+        """Checkpoints of the log that cannot all be honest; whoever looks for them makes no home.
+
+        Raises:
+            UnavailableError: this user has no home directory.
+        """
+        return home_path() / "split-view" / self.slug
 
 
 def make_principal_key(places: Places, name: str) -> VerifierKey:

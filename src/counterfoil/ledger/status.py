@@ -35,6 +35,7 @@ from counterfoil.ledger.localwitness import LocalWitness
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.objections import Objection, read_objections
 from counterfoil.ledger.sharding import shard_after
+from counterfoil.ledger.splitview import kept_split_view
 from counterfoil.ledger.stamps import kept_stamps, read_stamp
 from counterfoil.ledger.trust import Trust
 
@@ -183,7 +184,7 @@ def read_status(log: Log) -> Status:
         ),
         following=shard_after(log),
         set_back_from=_set_back_from(log),
-        split_view=log.engine.split_view(),
+        split_view=kept_split_view(log.keys),
     )
 
 
@@ -206,7 +207,7 @@ def check_memory(log: Log) -> None:
         SplitViewError: it has another history, or showed two.
         VerificationError: it is behind.
     """
-    split = log.engine.split_view()
+    split = kept_split_view(log.keys)
     if split is not None:
         raise split
     shown = _set_back_from(log)

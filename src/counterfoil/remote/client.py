@@ -40,6 +40,9 @@ REFUSED_WITHIN_S = 1.5
 """The same where connections are refused, or not taken in time, and the server was not heard yet:
 the address is wrong, or nothing runs there. One that was heard may be starting again."""
 
+MAX_PAGE_BYTES = 64 << 10
+"""Longest page with which a server says that it has no such file, however short that would be."""
+
 CERTIFICATE_VARIABLE, KEY_VARIABLE = "COUNTERFOIL_CLIENT_CERT", "COUNTERFOIL_CLIENT_KEY"
 """Environment variables that name our certificate, for servers that ask for one, and its key."""
 
@@ -124,7 +127,8 @@ class Client:
         headers = {"Accept-Encoding": "gzip, identity"}
         if fresh:
             headers["Cache-Control"] = "no-cache"
-        question = _Question("GET", path, b"", headers, doing, most)
+        # What is not there may come as a page, and gzip adds to what is very short.
+        question = _Question("GET", path, b"", headers, doing, max(most, MAX_PAGE_BYTES))
         answer = self._ask(self._peer, question, self._read_within_s)
         if answer.status == _WHO and self._sign is not None and not self._sign_reads:
             self._sign_reads = True
@@ -205,6 +209,8 @@ class Client:
         """Give the file itself: logs may serve it compressed, asked or not (C2SP tlog-tiles)."""
         coding = answer.headers.get("content-encoding", "identity").strip().lower()
         if coding == "identity":
+            if len(answer.body) > most:
+                raise self._peer.unavailable(doing, f"more than {most} bytes of answer")
             return answer.body
         if coding != "gzip":
             raise self._peer.unavailable(doing, f"it is encoded as {coding}")

@@ -12,7 +12,6 @@ from pathlib import Path
 from counterfoil.core.checkpoint import LogKeys
 from counterfoil.core.keys import Algorithm, Signer
 from counterfoil.core.policy import TrustPolicy
-from counterfoil.errors import SplitViewError
 from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.engine import Writer, Writers
@@ -50,6 +49,8 @@ class SiteEngine:
         source: Where its files come from.
         folder: Of this machine: what is remembered of it, and what is private to its user here.
         address: Where it is, as the memory notes it.
+        first: A mirror of the site: what it has and holds is not asked for again, and what it
+            shows is compared.
         trust: The user's policy; None for the adopted one.
         adopts: Whether that policy is adopted once the log has proven to be the one it names.
         disk: How to write and sync.
@@ -66,11 +67,14 @@ class SiteEngine:
         folder: Path,
         address: str,
         *,
+        first: Path | None = None,
         trust: str | Path | TrustPolicy | None = None,
         adopts: bool = True,
         disk: Disk | None = None,
         settle_within_s: float = SETTLE_WITHIN_S,
     ) -> None:
+        if first is not None:
+            source = FallbackSource(FolderSource(first), source)
         self.folder = folder
         self._source, self._address, self._disk = source, address, disk or Disk()
         self._memory = Memory(folder, self._disk)
@@ -85,7 +89,7 @@ class SiteEngine:
         self.witnesses = Witnesses(self.keys, self._trusted.places)
         self._tree = SiteTree(source, folder, TileCache(None))
         self._follower = Follower(
-            source, self._memory, self._policy, settle_within_s=settle_within_s
+            source, self._memory, self._policy, settle_within_s=settle_within_s, mirror=first
         )
 
     is_shared = True
@@ -120,10 +124,6 @@ class SiteEngine:
         self._tree = tree
         return tree
 
-    def keep_evidence(self, *notes: bytes) -> Path:
-        """Keep checkpoints that contradict each other; give their folder."""
-        return self._memory.keep_evidence(*notes)
-
     def shared_index(self, read: Read, resolve: Resolve, root: Root) -> None:
         """Have none: what a server finds, it may have left something out of."""
 
@@ -134,20 +134,6 @@ class SiteEngine:
     def shown(self) -> bytes:
         """Keep none besides: what was seen last is compared with each new checkpoint."""
         return b""
-
-    def split_view(self) -> SplitViewError | None:
-        """Give what was kept when another history was shown, until it is moved away."""
-        notes = self._memory.evidence()
-        if not notes:
-            return None
-        return SplitViewError(
-            f"two histories of {self.keys.key.name} were shown at {self.name}: the log signed "
-            "both, and can be trusted no more",
-            a=notes[0],
-            b=notes[min(1, len(notes) - 1)],
-            hint=f"The checkpoints are in {self._memory.evidence_folder}. Show them to whoever "
-            "runs the log, and to its other readers; once that is settled, move that folder away.",
-        )
 
     def require_writable(self) -> None:
         """Refuse: a copy is read."""
@@ -166,8 +152,7 @@ class Remote(SiteEngine):
 
     Args:
         url: `https://…`, or `http://` to this machine.
-        first: A folder with files of the site that were fetched before; what holds is not asked
-            for again.
+        first: As `SiteEngine` has it.
         trust: A trust policy from the user, for the first time; None for the adopted one.
         adopts: As `SiteEngine` has it.
         disk: How to write and sync.
@@ -204,11 +189,11 @@ class Remote(SiteEngine):
             read_within_s=read_within_s,
             append_within_s=append_within_s,
         )
-        source: Source = HttpSource(self._client)
         super().__init__(
-            source if first is None else FallbackSource(FolderSource(first), source),
+            HttpSource(self._client),
             folder_of(url),
             url,
+            first=first,
             trust=trust,
             adopts=adopts,
             disk=disk,
@@ -289,7 +274,7 @@ def open_site(
 
     Args:
         where: Address or folder.
-        first: As `Remote` has it.
+        first: As `SiteEngine` has it.
         trust: As `SiteEngine` has it.
         adopts: Likewise.
 
@@ -300,10 +285,9 @@ def open_site(
         return Remote(where, first=first, trust=trust, adopts=adopts)
     folder = as_path(where)
     address = folder.absolute().as_uri()
-    source: Source = FolderSource(folder)
-    if first is not None:
-        source = FallbackSource(FolderSource(first), source)
-    return SiteEngine(source, folder_of(address), address, trust=trust, adopts=adopts)
+    return SiteEngine(
+        FolderSource(folder), folder_of(address), address, first=first, trust=trust, adopts=adopts
+    )
 
 
 def is_site(where: str | Path) -> bool:

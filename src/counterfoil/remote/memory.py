@@ -2,8 +2,7 @@
 
     ledger.json     address and key: whose ledger was opened here
     checkpoint      the newest checkpoint that was found true; no older one is believed again
-    split-view/     two checkpoints that cannot both be honest, where that was seen; as long as they
-                    lie there, audits and verdicts are refused
+    set-back/       signed checkpoints of fewer entries than had been seen
     tiles/          hashes read before (see `tilecache`)
 
 What is private to whoever works with the ledger from here (`private/`) lies beside them.
@@ -15,7 +14,6 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 from counterfoil.core.canonical import format_json, parse_canonical
@@ -25,6 +23,11 @@ from counterfoil.core.note import MAX_NOTE_BYTES
 from counterfoil.errors import FormatError
 from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.ledger.keyfiles import make_private
+from counterfoil.ledger.splitview import keep_checkpoint
+
+MAX_SET_BACK = 64
+"""Checkpoints of fewer entries than had been seen that are kept: the first ones, so that whoever
+signs many cannot have one of them forgotten."""
 
 _FORMAT = "counterfoil remote v1"
 _MAX_BYTES = 8 << 10  # an address, a vkey and little else
@@ -47,12 +50,22 @@ class Memory:
         Raises:
             FormatError: the file is damaged.
         """
+        found = self._opened()
+        return None if found is None else found[0]
+
+    @property
+    def address(self) -> str:
+        """Where that ledger is; empty before the first time."""
+        found = self._opened()
+        return "" if found is None else found[1]
+
+    def _opened(self) -> tuple[VerifierKey, str] | None:
         path = self.folder / "ledger.json"
         if not path.exists():
             return None
         match parse_canonical(read_file(path, _MAX_BYTES), what=str(path)):
-            case {"format": "counterfoil remote v1", "key": str(vkey), "url": str()}:
-                return parse_vkey(vkey)
+            case {"format": "counterfoil remote v1", "key": str(vkey), "url": str(url)}:
+                return parse_vkey(vkey), url
         raise FormatError(
             f"{path} is not of the format {_FORMAT!r}",
             hint="Remove it, and the ledger is opened as if for the first time.",
@@ -67,10 +80,10 @@ class Memory:
                 self._disk.replace(self.folder, "ledger.json", body)
 
     def elsewhere(self, keys: LogKeys) -> Iterator[Memory]:
-        """Give what is remembered of the same log at other addresses."""
+        """Give what is remembered of the same log at other addresses, as far as it was seen."""
         for path in sorted(self.folder.parent.glob("*/ledger.json")):
             other = Memory(path.parent, self._disk)
-            if other.folder != self.folder and other.key() in keys.all:
+            if other.folder != self.folder and other.key() in keys.all and other.seen():
                 yield other
 
     def seen(self) -> bytes:
@@ -97,27 +110,11 @@ class Memory:
                     self._disk.replace(self.folder, "checkpoint", note)
         return True
 
-    @property
-    def evidence_folder(self) -> Path:
-        """Where `keep_evidence` keeps what it is given."""
-        return self.folder / "split-view"
-
-    def evidence(self) -> list[bytes]:
-        """Give the checkpoints that are kept as evidence, oldest first: two of them, or more."""
-        folder = self.evidence_folder
-        with reported(f"cannot read {folder}"):
-            kept = [(path.stat().st_mtime_ns, path) for path in folder.glob("*.checkpoint")]
-        return [read_file(path, MAX_NOTE_BYTES) for _, path in sorted(kept)]
-
-    def keep_evidence(self, *notes: bytes) -> Path:
-        """Keep checkpoints that contradict each other, each under its digest."""
-        folder = self.evidence_folder
-        with reported(f"cannot write in {folder}"):
-            make_private(folder)
-            for note in notes:
-                name = f"{sha256(note).hexdigest()[:16]}.checkpoint"
-                if not (folder / name).exists():
-                    self._disk.replace(folder, name, note)
+    def keep_set_back(self, note: bytes) -> Path:
+        """Keep a signed checkpoint of fewer entries than were seen; give the folder."""
+        folder = self.folder / "set-back"
+        if not folder.exists() or len([*folder.iterdir()]) < MAX_SET_BACK:
+            keep_checkpoint(folder, note, self._disk)
         return folder
 
     @contextlib.contextmanager

@@ -35,6 +35,7 @@ from counterfoil.ledger.blobs import REFERENCE
 from counterfoil.ledger.disk import Disk, WriterLock, read_file, reported
 from counterfoil.ledger.export import TileWriter, check_same_log, check_site_folder
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.splitview import kept_split_view
 from counterfoil.remote.beside import BLOBS
 from counterfoil.remote.edge import edge_tiles
 from counterfoil.remote.engine import SiteEngine, open_site
@@ -53,12 +54,15 @@ class Mirrored:
         root: The root over them.
         new: How many of them came with this update.
         mended: Files that were missing or wrong although the mirror should have had them.
+        split_view: The proof, kept on this machine, that the log showed two histories; None
+            without one. The mirror goes on with the one that was proven first.
     """
 
     origin: str
     size: int
     root: Hash
     new: int
+    split_view: SplitViewError | None
     mended: tuple[str, ...] = ()
 
 
@@ -72,6 +76,7 @@ class Mirror:
 
     Raises:
         ConflictError: another process writes this mirror, or something else than a site lies there.
+        SplitViewError: the log shows another history than the mirror, or than was seen elsewhere.
         As `SiteEngine`.
     """
 
@@ -107,8 +112,8 @@ class Mirror:
 
         Raises:
             ConflictError: the folder is the mirror of another log.
-            SplitViewError: the log shows another history than the mirror; both checkpoints are
-                kept, and the mirror stays as it is.
+            SplitViewError: the log shows another history than before; both checkpoints are kept,
+                and the mirror stays as it is.
             UnavailableError: the server does not answer, or the disk refuses; try again.
             VerificationError: what is served is not true, or was set back.
         """
@@ -136,7 +141,9 @@ class Mirror:
             writer.finish()
             self._publish(note, writer.files)
             self._drop_partial(shown.size, size)
-        return Mirrored(log.origin, size, root, size - shown.size, (*mended, *writer.mended))
+        split = kept_split_view(log.keys)
+        mended += writer.mended
+        return Mirrored(log.origin, size, root, size - shown.size, split, tuple(mended))
 
     def close(self) -> None:
         """Let the next process in."""
@@ -162,14 +169,7 @@ class Mirror:
                 "served: the log was set back, or this is a copy that is behind",
                 hint="The mirror stays as it is; its checkpoint is the evidence.",
             )
-        if log.root_at(shown.size) != shown.root:
-            folder = self._engine.keep_evidence(note, log.checkpoint)
-            raise SplitViewError(
-                f"{self.folder} shows another history of {log.origin} than is served now",
-                a=note,
-                b=log.checkpoint,
-                hint=f"Both checkpoints are kept in {folder}; the mirror stays as it is.",
-            )
+        # The beginning of the log: that was compared when it was opened.
         return shown, []
 
     def _rows(self, size: int) -> list[bytes]:

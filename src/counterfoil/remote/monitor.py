@@ -39,6 +39,7 @@ from counterfoil.ledger.disk import Disk, WriterLock, reported
 from counterfoil.ledger.keyfiles import home, make_private
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.splitview import kept_split_view
 from counterfoil.ledger.trust import Trust
 from counterfoil.remote.deliver import DELIVER_WITHIN_S, Courier
 from counterfoil.remote.figures import format_figures, write_figures
@@ -292,7 +293,7 @@ class Monitor:
 
     def _watch_evidence(self, log: Log) -> SplitViewError | None:
         """Keep the alarm up for as long as the proof of two histories lies on this machine."""
-        split = log.engine.split_view()
+        split = kept_split_view(log.keys)
         if split is None:
             self._state.alarms.pop(SPLIT_VIEW, None)
         elif SPLIT_VIEW not in self._state.alarms:

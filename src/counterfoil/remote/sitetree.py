@@ -116,6 +116,7 @@ class SiteTree(Tree):
         """Go by another checkpoint from now on; who calls this has found it to be believed."""
         # The edge first: a newer one holds all that a reader of the older tree needs.
         self._edge = edge
+        self._cache.keep_edge(edge)
         self._published = Published(edge.frontier, checkpoint.root, note)
 
     def find_edge(self, checkpoint: Checkpoint) -> Edge:
@@ -148,6 +149,18 @@ class SiteTree(Tree):
         tree._over = self
         tree.show(Checkpoint("-", edge.size, edge.root()), b"", edge)
         return tree
+
+    def past(self, checkpoint: Checkpoint) -> SiteTree:
+        """Give the tree under a checkpoint that was proven before, to be asked for its roots.
+
+        It is read from what was kept of it, and else from the site, as far as that still has it.
+
+        Raises:
+            As `find_edge`; so do the tree's roots.
+        """
+        if (checkpoint.size, checkpoint.root) == (self.size, self.root()):
+            return self
+        return self.under(self._cache.edge(checkpoint) or self.find_edge(checkpoint))
 
     @property
     def edge(self) -> Edge:
@@ -218,7 +231,7 @@ class SiteTree(Tree):
         if tile is not None:
             return tile
         tile = self._prove(level, index, lambda fresh: self._read_full(level, index, fresh=fresh))
-        self._cache.keep((level, index), tile, on_disk=True)
+        self._cache.keep((level, index), tile)
         return tile
 
     def _prove(self, level: int, index: int, read: Callable[[bool], bytes]) -> bytes:
@@ -307,7 +320,7 @@ class SiteTree(Tree):
 
         if width == TILE_WIDTH:
             leaves = self._prove(0, number, read)
-            self._cache.keep((0, number), leaves, on_disk=False)
+            self._cache.keep((0, number), leaves)
         elif read(False) != edge.rows[0] != read(True):
             first = number * TILE_WIDTH
             raise VerificationError(

@@ -8,6 +8,7 @@ Source:
 
 from __future__ import annotations
 
+import urllib.parse
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,9 @@ from counterfoil.ledger.disk import read_file
 from counterfoil.remote.client import Client
 
 CHECKPOINT = "checkpoint"
+
+ELSEWHERE_WITHIN_S = 5.0
+"""How long another address of a log is asked what its tree was."""
 
 
 class Source(Protocol):
@@ -110,6 +114,17 @@ class FallbackSource:
         """Close both."""
         self._first.close()
         self._second.close()
+
+
+def open_source(address: str) -> Source:
+    """Open a site by the address under which this machine remembers it; no request is signed.
+
+    Raises:
+        FormatError: it is none any more.
+    """
+    if address.startswith("file://"):
+        return FolderSource(Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path)))
+    return HttpSource(Client(address, read_within_s=ELSEWHERE_WITHIN_S))
 
 
 def read_checkpoint(source: Source) -> bytes:

@@ -1,7 +1,10 @@
 """Tiles that were read once, in memory and in a folder: full ones never change.
 
-The folder saves asking, and no more: what comes from it is checked like what comes from a server.
-It is bounded, and may be deleted at any time.
+The folder saves asking, and tells what a log was if its site does not any more. What comes from it
+is checked like what comes from a server. It is bounded, and may be deleted at any time.
+
+    tile/…    full tiles, as the site names them
+    edge      the partial tiles of the checkpoint seen last, one after another, from level 0
 """
 
 from __future__ import annotations
@@ -9,12 +12,15 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
+from itertools import accumulate, pairwise
 from pathlib import Path
 
+from counterfoil.core.checkpoint import Checkpoint
 from counterfoil.core.merkle import HASH_BYTES
 from counterfoil.core.tile import TILE_WIDTH, tile_path
 from counterfoil.errors import FormatError, UnavailableError
 from counterfoil.ledger.disk import read_file
+from counterfoil.remote.edge import Edge, edge_tiles
 
 MAX_TILES_IN_MEMORY = 2_048
 """Full tiles kept in memory: 16 MiB."""
@@ -25,6 +31,8 @@ MAX_TILES_ON_DISK = 16_384
 TILE_BYTES = TILE_WIDTH * HASH_BYTES
 
 Place = tuple[int, int]  # level and index
+_EDGE = "edge"
+_MAX_EDGE_BYTES = 8 * TILE_BYTES  # that of 2**64 entries has eight levels
 
 
 class TileCache:
@@ -57,34 +65,51 @@ class TileCache:
 
     def stored(self, place: Place) -> bytes | None:
         """Read a tile from the folder, unchecked."""
-        if self._folder is None:
-            return None
-        try:
-            tile = read_file(self._folder / tile_path(*place), TILE_BYTES)
-        except (FormatError, UnavailableError):
-            return None  # it is not there, or not a tile: the server has it
+        tile = self._read(tile_path(*place), TILE_BYTES)
         return tile if len(tile) == TILE_BYTES else None
 
-    def keep(self, place: Place, tile: bytes, *, on_disk: bool) -> None:
+    def keep(self, place: Place, tile: bytes) -> None:
         """Take in a tile that was checked."""
         with self._lock:
             self._tiles[place] = tile
             self._tiles.move_to_end(place)
             if len(self._tiles) > MAX_TILES_IN_MEMORY:
                 self._tiles.popitem(last=False)
-        if on_disk and self._may_write and self._folder is not None:
+        if self._may_write and self._folder is not None:
             with contextlib.suppress(OSError):  # a full disk costs us the cache alone
                 self._write(self._folder, place, tile)
 
+    def edge(self, checkpoint: Checkpoint) -> Edge | None:
+        """Read the right edge under a checkpoint, if that is the one which is kept."""
+        data = self._read(_EDGE, _MAX_EDGE_BYTES)
+        ends = [*accumulate(width * HASH_BYTES for _, _, width in edge_tiles(checkpoint.size))]
+        if not ends or len(data) != ends[-1]:
+            return None
+        rows = tuple(data[start:end] for start, end in pairwise([0, *ends]))
+        edge = Edge.of(checkpoint.size, rows)
+        return edge if edge.root() == checkpoint.root else None
+
+    def keep_edge(self, edge: Edge) -> None:
+        """Keep the right edge of what is shown now."""
+        if self._may_write and self._folder is not None:
+            data = b"".join(edge.rows)
+            with contextlib.suppress(OSError):  # as above
+                if self._read(_EDGE, _MAX_EDGE_BYTES) != data:
+                    _put(self._folder / _EDGE, data)
+
+    def _read(self, name: str, most: int) -> bytes:
+        """Read a file of the folder, unchecked; nothing where it is not there, or no such file."""
+        if self._folder is None:
+            return b""
+        try:
+            return read_file(self._folder / name, most)
+        except (FormatError, UnavailableError):
+            return b""  # the server has it
+
     def _write(self, folder: Path, place: Place, tile: bytes) -> None:
-        path = folder / tile_path(*place)
         if self.stored(place) == tile:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # No sync: what a power cut spoils fails its check, and is fetched again.
-        unfinished = path.with_name(f".{path.name}.{threading.get_ident()}.new")
-        unfinished.write_bytes(tile)
-        unfinished.replace(path)
+        _put(folder / tile_path(*place), tile)
         with self._lock:
             if self._on_disk is None:
                 self._on_disk = sum(1 for one in folder.rglob("*") if one.is_file())
@@ -105,3 +130,11 @@ class TileCache:
             path.unlink(missing_ok=True)
         with self._lock:
             self._on_disk = len(dated) - len(dated) // 2
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # No sync: what a power cut spoils fails its check, and is fetched again.
+    unfinished = path.with_name(f".{path.name}.{threading.get_ident()}.new")
+    unfinished.write_bytes(data)
+    unfinished.replace(path)

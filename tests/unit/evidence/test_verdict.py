@@ -101,6 +101,6 @@ def test_every_grade_that_is_reached_is_told():
     both = verdict(grade="time-stamped", grades=("witnessed", "time-stamped"))
     assert both.as_dict()["grades"] == ["witnessed", "time-stamped"]
     text = str(both)
-    assert text.index("witnessed. Independent") < text.index("time-stamped. An authority")
+    assert text.index("witnessed. Somebody") < text.index("time-stamped. An authority")
     with pytest.raises(AssertionError):
         verdict(grade="witnessed", grades=("witnessed", "time-stamped"))

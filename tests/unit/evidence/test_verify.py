@@ -8,12 +8,17 @@ import pytest
 
 import counterfoil as cf
 from counterfoil.core.canonical import format_json
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.keys import Algorithm
+from counterfoil.core.merkle import Hash
 from counterfoil.core.policy import Predecessor, Succession, parse_policy
 from counterfoil.core.principals import Compromise, Permission, Principal
 from counterfoil.core.receipt import format_receipt
 from counterfoil.core.requirements import Mode
 from counterfoil.core.succession import policy_statement
 from counterfoil.core.text import format_base64
+from counterfoil.ledger.keyfiles import generate_key, home_path, load_key
+from counterfoil.ledger.splitview import keep_split_view
 
 
 def say_no(rows):
@@ -186,3 +191,32 @@ def test_a_predecessor_cannot_be_claimed_to_have_lasted_longer(ledger, letter):
     statement = policy_statement(lasting)
     ledger.attest(statement.subjects, "policy", dict(statement.predicate))
     assert [policy for _, policy in ledger.policy.history().steps] == [first]
+
+
+@pytest.mark.parametrize("has_policy", [True, False])
+def test_a_letter_of_a_log_that_showed_two_histories_is_refused(
+    ledger, letter, has_policy, tmp_path, monkeypatch
+):
+    """Nobody can tell which of them the letter is of; another log of that name is not concerned."""
+    signer = load_key(ledger.places.keys / "log.pem")
+    trust = ledger.folder / "trust.toml" if has_policy else None
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / "elsewhere"))
+    other = generate_key(ledger.origin, Algorithm.ED25519)
+    for key in (other, signer):
+        assert cf.verify(letter, trust=trust).trusted is has_policy
+        roots = (Hash(bytes(32)), Hash(b"x" * 32))
+        notes = [sign_checkpoint(Checkpoint(ledger.origin, 2, root), key) for root in roots]
+        folder = keep_split_view(ledger.origin, *notes)
+    with pytest.raises(cf.SplitViewError, match="two histories") as split:
+        cf.verify(letter, trust=trust)
+    assert [split.value.a, split.value.b] == notes
+    folder.rename(tmp_path / "settled")
+    assert cf.verify(letter, trust=trust)
+
+
+def test_who_has_no_home_verifies_all_the_same(ledger, letter, monkeypatch):
+    """A letter and a policy are enough: nothing has to be remembered, or written."""
+    monkeypatch.setenv("COUNTERFOIL_HOME", "~nobody-of-that-name/home")
+    with pytest.raises(cf.UnavailableError, match="no home directory"):
+        home_path()
+    assert cf.verify(letter, trust=ledger.folder / "trust.toml").trusted

@@ -9,9 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from counterfoil.cli import app
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.merkle import Hash
 from counterfoil.core.statement import Subject
-from counterfoil.errors import PolicyError, UnavailableError
+from counterfoil.errors import PolicyError, SplitViewError, UnavailableError
 from counterfoil.ledger.export import export_site
+from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.splitview import keep_split_view
 
 pytestmark = pytest.mark.usefixtures("reader")
 
@@ -53,6 +57,21 @@ def test_commands_take_an_address(words, ask, site, policy):
     """Whatever reads a ledger reads one elsewhere."""
     ask("policy", "trust", policy)
     assert ask(*words, "--ledger", site.url)
+
+
+def test_a_mirror_goes_on_and_tells_of_two_histories(ask, site, policy, local, tmp_path):
+    """What is proven is mirrored; the exit code is that of a split view."""
+    ask("policy", "trust", policy)
+    size = ask("log", "mirror", site.url, tmp_path / "mirror")["size"]
+    signer = load_key(tmp_path / "counterfoil-home" / "keys" / local.places.slug / "log.pem")
+    other = sign_checkpoint(Checkpoint(local.origin, size, Hash(bytes(32))), signer)
+    keep_split_view(local.origin, local.checkpoint, other)
+    local.append(b"later")
+    export_site(local, site.folder)
+    told = ask("log", "mirror", site.url, tmp_path / "mirror", exit_code=SplitViewError.exit_code)
+    assert "two histories" in told["message"]
+    assert ask("log", "status", "--ledger", tmp_path / "mirror")["size"] == local.size
+    ask("log", "audit", "--ledger", tmp_path / "mirror", exit_code=SplitViewError.exit_code)
 
 
 @pytest.mark.parametrize("words", [("rotate",), ("rotate", "--prepare"), ("shard", "next")])

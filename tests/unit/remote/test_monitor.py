@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 
 import counterfoil
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.envelope import format_envelope
+from counterfoil.core.merkle import Hash
 from counterfoil.core.statement import Subject
 from counterfoil.errors import ConflictError, FormatError, SplitViewError, UnavailableError
 from counterfoil.ledger.export import export_site
+from counterfoil.ledger.keyfiles import load_key
+from counterfoil.ledger.splitview import keep_split_view
 from counterfoil.remote import Monitor, Rule, origin_at, read_rules
 from counterfoil.remote.monitorstate import MAX_PENDING
 
@@ -294,7 +298,12 @@ def test_a_log_elsewhere_is_monitored(local, site, policy, told, monitor):
 def test_a_proven_split_view_is_an_alarm_until_it_is_moved_away(site, policy, monitor, tmp_path):
     """An honest answer takes no proof back; new entries are looked at meanwhile."""
     with counterfoil.open(site.url, trust=policy) as ledger:
-        kept, size = ledger.engine.keep_evidence(b"one\n", b"another\n"), ledger.size
+        size, log_key = ledger.size, tmp_path / "counterfoil-home/keys" / ledger.places.slug
+        notes = [
+            sign_checkpoint(Checkpoint(ledger.origin, 1, Hash(root)), load_key(log_key / "log.pem"))
+            for root in (bytes(32), b"x" * 32)
+        ]
+        kept = keep_split_view(ledger.origin, *notes)
     figures = tmp_path / "counterfoil.prom"
     watching = monitor(where=site.url, metrics=figures)
     for _ in range(2):
@@ -303,7 +312,7 @@ def test_a_proven_split_view_is_an_alarm_until_it_is_moved_away(site, policy, mo
         assert 'kind="split-view"} 1\n' in figures.read_text().partition("_events_total")[0]
         assert found.size == size
     (event,) = [one for one in monitor.seen if one["kind"] == "split-view"]
-    assert (event["a"], event["b"]) == ("one\n", "another\n")
+    assert [event["a"].encode(), event["b"].encode()] == notes
     kept.rename(tmp_path / "evidence")
     assert watching.step().error is None
     assert 'kind="split-view"} 0\n' in figures.read_text().partition("_events_total")[0]

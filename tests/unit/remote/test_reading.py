@@ -9,7 +9,6 @@ import shutil
 import socket
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import leaf_hash, leaf_hashes
 from counterfoil.core.policy import format_policy
-from counterfoil.core.receipt import check_receipt
+from counterfoil.core.receipt import check_receipt, format_receipt
 from counterfoil.core.statement import Subject
 from counterfoil.errors import (
     FormatError,
@@ -35,8 +34,11 @@ from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.rotation import rotate_key
 from counterfoil.ledger.status import read_status
 from counterfoil.ledger.treestore import TreeStore
+from counterfoil.ledger.waits import waited_for
 from counterfoil.remote.client import READ_WITHIN_S, REFUSED_WITHIN_S, Client
 from counterfoil.remote.engine import Remote
+from counterfoil.remote.follow import SetBackError
+from counterfoil.remote.memory import MAX_SET_BACK
 from counterfoil.remote.sitetree import MAX_FETCHES
 
 pytestmark = pytest.mark.usefixtures("reader")
@@ -357,6 +359,30 @@ def forked(local, tmp_path, size):
         return tmp_path / f"fork-site{size}", tree.head
 
 
+def test_waiting_for_a_cache_is_told(hostile, local, tmp_path):
+    """Whoever sits before a terminal is told what the silence is about."""
+    _, note = forked(local, tmp_path, 12)
+    hostile.lies["tile/0/000"] = (404, {}, b"")
+    hostile.lies["checkpoint"] = (200, {}, note)
+
+    def open_it():
+        with pytest.raises(SetBackError):
+            opened(hostile, None, settle_within_s=2.0)
+
+    opening = threading.Thread(target=open_it)
+    opening.start()
+    told = set()
+    while opening.is_alive():
+        told |= waited_for(0.5)
+        time.sleep(0.1)
+    assert f"{hostile.url} to show as many entries as were seen there before" in told
+
+
+def kept(tmp_path):
+    """What the reader keeps as evidence of a split view."""
+    return {path.read_bytes() for path in tmp_path.glob("reader-home/split-view/*/*")}
+
+
 @pytest.mark.parametrize("size", [HOSTILE_SIZE, HOSTILE_SIZE + 100, 1024])
 def test_another_history_is_a_split_view(size, hostile, local, tmp_path):
     """A fork is refused with both checkpoints, and both are kept."""
@@ -365,8 +391,119 @@ def test_another_history_is_a_split_view(size, hostile, local, tmp_path):
     with pytest.raises(SplitViewError) as split:
         opened(hostile, None)
     assert {split.value.a, split.value.b} == {local.checkpoint, note}
-    (kept,) = Path(tmp_path / "reader-home" / "remote").glob("*/split-view")
-    assert {path.read_bytes() for path in kept.iterdir()} == {local.checkpoint, note}
+    assert kept(tmp_path) == {local.checkpoint, note}
+
+
+@pytest.mark.parametrize("size", [12, 256, HOSTILE_SIZE - 1])
+def test_another_history_with_fewer_entries_is_a_split_view(size, hostile, local, tmp_path):
+    """A fork that is shorter is held against what was read here, and nobody waits for a cache."""
+    with opened(hostile, None) as remote:
+        remote.audit()
+    folder, note = forked(local, tmp_path, size)
+    hostile.folder = folder
+    with pytest.raises(SplitViewError, match=f"among the first {size}") as split:
+        opened(hostile, None, settle_within_s=600.0)
+    assert {split.value.a, split.value.b} == {local.checkpoint, note}
+    assert kept(tmp_path) == {local.checkpoint, note}
+
+
+def test_what_was_not_read_may_still_be_served(hostile, local, tmp_path):
+    """Old tiles at the site tell a shorter fork too, if only its checkpoint was replaced."""
+    _, note = forked(local, tmp_path, 12)
+    hostile.lies["checkpoint"] = (200, {}, note)
+    with pytest.raises(SplitViewError):
+        opened(hostile, None)
+
+
+def test_a_shorter_history_that_cannot_be_compared_is_kept(hostile, local, tmp_path):
+    """Where too little is left of what was seen, the refusal says so; the checkpoint is kept."""
+    hostile.folder, note = forked(local, tmp_path, 12)
+    with pytest.raises(SetBackError, match="cannot be told") as refused:
+        opened(hostile, None)
+    (older,) = (tmp_path / "reader-home" / "remote").glob("*/set-back/*")
+    assert older.read_bytes() == note
+    assert str(older.parent) in refused.value.hint
+    signer = load_key(tmp_path / "counterfoil-home" / "keys" / local.places.slug / "log.pem")
+    for size in range(13, 13 + MAX_SET_BACK):
+        another = sign_checkpoint(Checkpoint(local.origin, size, local.root), signer)
+        hostile.lies["checkpoint"] = (200, {}, another)
+        with pytest.raises(SetBackError):
+            opened(hostile, None)
+    assert len([*older.parent.iterdir()]) == MAX_SET_BACK
+    assert older.read_bytes() == note
+
+
+@pytest.mark.parametrize("size", [12, 1024])
+def test_what_was_proven_first_stays_readable(size, hostile, local, tmp_path, serve_site):
+    """A fork at another address is never opened, and keeps nobody from the history before it."""
+    assert verify(hostile.url)
+    fork = serve_site(forked(local, tmp_path, size)[0])
+    for attempt in (lambda: verify(fork.url), lambda: opened(fork, None)):
+        with pytest.raises(SplitViewError, match="at another address") as split:
+            attempt()
+        assert hostile.url in str(split.value)
+    with opened(hostile, None) as remote:
+        assert remote.receipt(17) == local.receipt(17)
+        assert isinstance(read_status(remote).split_view, SplitViewError)
+    (evidence,) = (tmp_path / "reader-home" / "split-view").iterdir()
+    evidence.rename(tmp_path / "settled")
+    assert verify(hostile.url)
+    with pytest.raises(SplitViewError):
+        opened(fork, None)
+
+
+def test_a_split_view_is_that_of_the_log_wherever_it_is_read(hostile, local, tmp_path, policy):
+    """Copies and receipts of it are verified no more either, with whatever policy."""
+    with opened(hostile, None) as remote:
+        receipt, entry = format_receipt(remote.receipt(17)), remote.entry(17)
+    copy = shutil.copytree(hostile.folder, tmp_path / "copy")
+    assert verify(copy)
+    assert verify(receipt, entry=entry)
+    hostile.folder = forked(local, tmp_path, 1024)[0]
+    with pytest.raises(SplitViewError, match="another history"):
+        opened(hostile, None)
+    with counterfoil.open(copy) as ledger, pytest.raises(SplitViewError, match="two histories"):
+        ledger.audit()
+    for trust in (None, policy):
+        with pytest.raises(SplitViewError, match="two histories"):
+            verify(copy, trust=trust)
+        with pytest.raises(SplitViewError, match="two histories"):
+            verify(receipt, entry=entry, trust=trust)
+
+
+def test_who_goes_by_the_second_history_says_so(hostile, local, tmp_path, serve_site):
+    """The hint names the folder to move away if what was proven first is the false one."""
+    assert verify(hostile.url)
+    fork = serve_site(forked(local, tmp_path, 12)[0])
+    with pytest.raises(SplitViewError) as split:
+        opened(fork, None)
+    (first,) = (tmp_path / "reader-home" / "remote").glob("127.0.0.1-*")
+    assert f"move {first} away" in split.value.hint
+    first.rename(tmp_path / "false")
+    opened(fork, None).close()
+
+
+def test_a_copy_that_is_behind_is_read(hostile, local, tmp_path, serve_site):
+    """An older state at another address is the beginning of what was seen, and is opened."""
+    older = serve_site(shutil.copytree(hostile.folder, tmp_path / "older"))
+    fill(local, 900)
+    publish(local, hostile)
+    opened(hostile, None).close()
+    with opened(older, None) as remote:
+        assert remote.size == HOSTILE_SIZE
+        assert remote.audit().root == local.root_at(HOSTILE_SIZE)
+
+
+def test_what_cannot_be_compared_is_not_opened(hostile, local, tmp_path, serve_site):
+    """Too little is kept of a longer tree elsewhere, and its server is silent: it may be a fork."""
+    older = serve_site(shutil.copytree(hostile.folder, tmp_path / "older"))
+    fill(local, 900)
+    publish(local, hostile)
+    opened(hostile, None).close()
+    hostile.lies["*"] = (404, {}, b"")
+    with pytest.raises(UnavailableError, match="cannot be told") as refused:
+        opened(older, None)
+    assert hostile.url in refused.value.hint
 
 
 @pytest.mark.parametrize("size", [HOSTILE_SIZE, 1024])
@@ -399,17 +536,17 @@ def test_a_split_view_is_not_forgotten_when_the_server_is_honest_again(hostile, 
     with pytest.raises(SplitViewError):
         opened(hostile, None)
     hostile.folder = honest
-    (kept,) = (tmp_path / "reader-home" / "remote").glob("*/split-view")
-    notes = {path.read_bytes() for path in kept.iterdir()}
+    (evidence,) = (tmp_path / "reader-home" / "split-view").iterdir()
+    notes = kept(tmp_path)
     with opened(hostile, None) as remote:
         with pytest.raises(SplitViewError, match="two histories") as split:
             remote.audit()
         assert {split.value.a, split.value.b} == notes
-        assert str(kept) in split.value.hint
+        assert str(evidence) in split.value.hint
         assert isinstance(read_status(remote).split_view, SplitViewError)
     with pytest.raises(SplitViewError, match="two histories"):
         verify(hostile.url)
-    kept.rename(tmp_path / "evidence")
+    evidence.rename(tmp_path / "settled")
     with opened(hostile, None) as remote:
         assert remote.audit() == local.audit()
         assert read_status(remote).split_view is None
@@ -464,6 +601,24 @@ def test_a_server_that_does_not_serve_is_no_answer(path, lie, error, hostile):
         remote.entry(300)
     assert "secret" not in str(refused.value)
     assert time.monotonic() - began < 15
+
+
+def test_a_missing_tile_is_said_to_be_missing(hostile):
+    """Also where the server says so with a page that is longer than the tile."""
+    page = (404, {}, b"<html>" + bytes(5_000))
+    hostile.lies["tile/1/000.p/2"] = hostile.lies["tile/1/000"] = page
+    with pytest.raises(UnavailableError, match=r"has no tile/1/000\.p/2"):
+        opened(hostile, None)
+
+
+def test_a_very_short_tile_may_come_compressed(hostile, local):
+    """Compressed, it is longer than the tile."""
+    tile = (hostile.folder / "tile/1/000.p/2").read_bytes()
+    packed = gzip.compress(tile)
+    assert len(packed) > len(tile)
+    hostile.lies["tile/1/000.p/2"] = (200, {"Content-Encoding": "gzip"}, packed)
+    with opened(hostile, None) as remote:
+        assert remote.root == local.root
 
 
 def test_an_address_where_nothing_runs_is_an_error_soon():
