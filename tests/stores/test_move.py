@@ -27,6 +27,7 @@ from counterfoil.ledger.audit import audit
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.moved import MovedError
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.status import read_status
 from counterfoil.ledger.treestore import TreeStore
 
 SHARED = ("postgres-files", "postgres-s3")
@@ -157,6 +158,51 @@ def test_moved_folder_takes_nothing_in(make_store, tmp_path):
         ledger.decisions.make(model, [[1, 2]])
 
 
+def test_a_backup_from_before_the_move_is_not_gone_on_with(make_store, tmp_path):
+    """Restored on this machine, it says where the log is; once that is back, it may go on."""
+    old, new = make_store("embedded"), make_store("postgres-files")
+    old.make()
+    told, _ = fill(old, 5)
+    shutil.copytree(old.location, tmp_path / "backup")
+    move_log(old.location, new.location)
+    shutil.rmtree(old.location)
+    shutil.copytree(tmp_path / "backup", old.location)
+    with old.open() as log:
+        assert read_status(log).moved.startswith("postgresql://")
+        assert log.entry(0) == told[0][0]
+        with pytest.raises(MovedError, match="was moved to postgresql://"):
+            log.append(b"a second history")
+    with new.open() as log:
+        log.append(b"on")
+    move_log(new.location, tmp_path / "back")
+    with cf.open(tmp_path / "back") as log:
+        log.append(b"home")
+    with old.open() as log, pytest.raises(ConflictError, match="restored from a snapshot"):
+        log.append(b"a second history")
+
+
+def test_an_unfinished_move_says_at_both_places_what_to_repeat(make_store, monkeypatch):
+    """Broken off once the old place was marked, nobody is sent round in a circle."""
+    old, new = make_store("embedded"), make_store("postgres-files")
+    old.make()
+    fill(old, 5)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(move, "_move_kept", stop)
+        with pytest.raises(KeyboardInterrupt):
+            move_log(old.location, new.location)
+    with old.open() as log, pytest.raises(MovedError) as at_old:
+        log.append(b"x")
+    with pytest.raises(FormatError, match="there is no ledger") as at_new:
+        new.open()
+    assert "broken off: repeat it, counterfoil log move" in at_old.value.hint
+    assert "broken off, repeat it" in at_new.value.hint
+    assert move_log(old.location, new.location).size == 6
+
+
 def test_private_files_are_not_mixed(make_store, tmp_path):
     """What only lies where a log comes back to stays; where it matters it is said what to do."""
     store = make_store("postgres-files")
@@ -254,6 +300,7 @@ def test_other_history_is_not_continued(make_store, tmp_path, signer):
         log.append_many([b"z"] * 2)
     mark = Path(old.location) / "moved.json"
     mark.rename(tmp_path / "mark")
+    Places(signer.key.name).moved.unlink()  # which would have told, too
     with old.open() as log:
         log.append(b"other")
         note = log.checkpoint

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import counterfoil
+from counterfoil import ledger as ledgers
 from counterfoil import remote
 from counterfoil.cli import output
 from counterfoil.cli.cadence import repeat
@@ -30,8 +31,13 @@ Where = Annotated[
 NewFolder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="Where it is to be; missing or empty.")
 ]
-ReadOnly = Annotated[
-    bool, typer.Option("--read-only", help="Only to read, even where the log's key is here.")
+OriginalIsLost = Annotated[
+    bool,
+    typer.Option(
+        "--original-is-lost",
+        help="Make it the log's ledger, to append to. Only where no other one is left anywhere: "
+        "two of them sign two histories.",
+    ),
 ]
 MirrorFolder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The mirror's; made if it is missing.")
@@ -158,16 +164,16 @@ def import_site(
     site: Where,
     folder: NewFolder,
     *,
-    read_only: ReadOnly = False,
+    original_is_lost: OriginalIsLost = False,
     trust: TrustFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a log in from its site, to read or to append to again."""
+    """Take a log in from its site: a copy to read, or the ledger that was lost."""
     with output.progress("verifying entries") as progress:
         found = remote.import_site(
-            site, folder, trust=trust, read_only=read_only, progress=progress
+            site, folder, trust=trust, original_is_lost=original_is_lost, progress=progress
         )
-    use = "a ledger that can be appended to" if found.appendable else "a copy to read"
+    use = "the log's ledger again" if found.is_ledger else "a copy to read"
     output.show(
         {
             "folder": str(folder),
@@ -175,12 +181,14 @@ def import_site(
             "size": found.size,
             "root": found.root.hex(),
             "appendable": found.appendable,
+            "next": None if found.following is None else ledgers.format_vkey(found.following),
         },
         f"{output.plain(str(folder))} is {use}: {output.count(found.size, 'entry', 'entries')} of "
         f"{output.plain(found.origin)}",
         output.fields(
             {
                 "root": found.root.hex(),
+                "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "not in it": "private payloads, keys and anchors: a site has none",
             }
         ),

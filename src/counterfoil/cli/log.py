@@ -96,7 +96,8 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "SPLIT VIEW": None
                 if found.split_view is None
                 else f"{found.split_view}. {found.split_view.hint}",
-                "MOVED": f"to {found.moved}; append there, here it can be read only"
+                "MOVED": f"to {found.moved}; append there, here it can be read only. If there is "
+                "no ledger there yet, the move was broken off: repeat it"
                 if found.moved
                 else None,
                 "LOST": "; ".join(map(views.lost_line, lost)) or None,

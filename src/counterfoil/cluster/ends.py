@@ -30,7 +30,13 @@ from counterfoil.ledger.disk import Disk, as_path, is_url
 from counterfoil.ledger.identity import IDENTITY_FILE, read_identity, write_identity
 from counterfoil.ledger.keeping import Keeping
 from counterfoil.ledger.log import Log
-from counterfoil.ledger.moved import read_moved, remove_moved, write_moved
+from counterfoil.ledger.moved import (
+    forget_moved,
+    read_moved,
+    remember_moved,
+    remove_moved,
+    write_moved,
+)
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.treestore import TreeStore
 
@@ -171,6 +177,7 @@ class FolderEnd:
         self.close()
         if not (self._folder / IDENTITY_FILE).exists() or read_identity(self._folder) != keys:
             write_identity(self._folder, keys, self._disk)
+        forget_moved(Places(keys.name), self._disk)
         remove_moved(self._folder, self._disk)
 
     def close(self) -> None:
@@ -262,6 +269,8 @@ class SharedEnd:
 
     def finish(self, keys: LogKeys, head: Head) -> None:
         """Put the partial tiles; then the rows, in one transaction."""
+        # Before anybody can append here: from then on an older copy of a folder would fork the log.
+        remember_moved(Places(keys.name), self.name, self._disk)
         self._objects.create(self._edge.open_tiles())
         self._objects.replace(CHECKPOINT_PATH, head.checkpoint)
         with self._database.transaction("taking over the log") as connection:

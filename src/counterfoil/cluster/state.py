@@ -111,7 +111,8 @@ def read_keys(database: Database, connection: Connection) -> LogKeys:
     if row is None:
         raise FormatError(
             f"there is no ledger in {database.address.name}, schema {database.address.schema}",
-            hint="Move one there with `counterfoil log move`.",
+            hint="Move one there with `counterfoil log move`; if a move was broken off, repeat it "
+            "as it was typed.",
         )
     return _keys(row)
 

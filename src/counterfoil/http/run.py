@@ -6,21 +6,23 @@ accepts nothing new, what is under way is answered, and the ledger is settled an
 not done after `DRAIN_WITHIN_S` is cut off, as by a crash, which loses nothing that was
 acknowledged.
 
-The server is one process that watches others, the workers, which open the ledger. A worker whose
-watcher was killed ends by itself.
+The server is one process that watches others, the workers, which open the ledger. It has the
+address for itself, and they accept from the one socket that it opened. A worker whose watcher was
+killed ends by itself, whatever it was doing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import multiprocessing
 import os
 import resource
 import signal
+import socket
 import ssl
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +31,8 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from starlette.types import ASGIApp, Receive, Scope, Send
+from granian.net import SocketHolder  # type: ignore[attr-defined]
+from starlette.types import ASGIApp
 
 from counterfoil import ledger as ledgers
 from counterfoil.errors import FormatError, UnavailableError
@@ -44,9 +47,6 @@ DRAIN_WITHIN_S = 30
 
 MAX_CONNECTIONS = 4096
 """Connections of one worker; the next ones wait until one is closed."""
-
-WATCHER_EVERY_S = 0.5
-"""How often a worker looks whether its watcher lives."""
 
 _SPARE_FILES = 256  # open files beside connections
 _LOG = logging.getLogger("counterfoil.http")
@@ -78,15 +78,17 @@ def serve_witness(settings: Settings, name: str, started: Callable[[], None]) ->
 
 
 def _load_ledger(settings: Settings) -> ASGIApp:
+    _end_with_watcher()
     from counterfoil.http.app import ledger_app  # noqa: PLC0415 in the worker, not its watcher
 
-    return Watched(ledger_app(settings))
+    return ledger_app(settings)
 
 
 def _load_witness(name: str) -> ASGIApp:
+    _end_with_watcher()
     from counterfoil.http.witness import named_app  # noqa: PLC0415 likewise
 
-    return Watched(named_app(name))
+    return named_app(name)
 
 
 def _serve(settings: Settings, load: Callable[[], ASGIApp], started: Callable[[], None]) -> None:
@@ -127,11 +129,6 @@ def _serve(settings: Settings, load: Callable[[], ASGIApp], started: Callable[[]
             raise UnavailableError(
                 "the server ended by itself", hint="The lines above, on standard error, say why."
             ) from None
-    except (OSError, RuntimeError) as error:
-        raise UnavailableError(
-            f"cannot listen at {settings.host}:{settings.port}: {error}",
-            hint="Does another program listen there?",
-        ) from error
 
 
 class _Server(Granian):  # type: ignore[misc,valid-type]
@@ -139,6 +136,27 @@ class _Server(Granian):  # type: ignore[misc,valid-type]
 
     notice_s = 0.0
     has_notice = False
+
+    def _init_shared_socket(self) -> None:
+        """Have the address alone; granian would share it with whoever else asks for it."""
+        is_v6 = ":" in self.bind_addr
+        try:
+            self._sso = socket.create_server(
+                (self.bind_addr, self.bind_port),
+                family=socket.AF_INET6 if is_v6 else socket.AF_INET,
+                backlog=self.backlog,
+                dualstack_ipv6=is_v6 and socket.has_dualstack_ipv6(),
+            )
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            raise UnavailableError(
+                f"cannot listen at {self.bind_addr}:{self.bind_port}: {why}",
+                hint="Does another program listen there?",
+            ) from error
+        self._sso.set_inheritable(True)
+        self._sfd = self._sso.fileno()
+        holder = SocketHolder(self._sfd, False, self.backlog)  # type: ignore[call-arg]
+        self._ssp, self._shd = None, holder
 
     def signal_handler_interrupt(self, *given: object, **more: object) -> None:
         """Say at `/readyz` that it ends, for so long that nobody sends anything more; then end."""
@@ -156,37 +174,22 @@ class _Server(Granian):  # type: ignore[misc,valid-type]
         self.signal_handler_interrupt(*given, **more)
 
 
-class Watched:
-    """An application that ends with the process that watches it.
+def _end_with_watcher() -> None:
+    """Have this process, a worker, end with the one that watches it."""
+    logging.captureWarnings(True)
+    warnings.simplefilter("ignore", ledgers.SilentWitnessWarning)  # `service` logs them
+    # Known by a pipe that it alone holds open, from before this process began.
+    watcher = multiprocessing.parent_process()
+    assert watcher is not None, "a worker is started by a watcher"  # noqa: S101 our own bug
 
-    Args:
-        app: The application.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        logging.captureWarnings(True)
-        warnings.simplefilter("ignore", ledgers.SilentWitnessWarning)  # `service` logs them
-        self._app = app
-        self._watcher = os.getppid()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; beside the first call, which lasts as long as the application, watch."""
-        if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
-        watching = asyncio.create_task(self._watch())
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
-
-    async def _watch(self) -> None:
-        while os.getppid() == self._watcher:  # noqa: ASYNC110 nobody tells that it is gone
-            await asyncio.sleep(WATCHER_EVERY_S)
+    def wait() -> None:
+        watcher.join()
         _LOG.error("the process that watched this one is gone")
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(DRAIN_WITHIN_S)
+        os._exit(1)  # as the watcher would have cut it off
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _raise_files() -> int:

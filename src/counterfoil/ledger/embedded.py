@@ -20,7 +20,7 @@ from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.identity import read_identity
 from counterfoil.ledger.index import Read, Resolve, Root
-from counterfoil.ledger.moved import read_moved, require_here
+from counterfoil.ledger.moved import read_moved, recall_moved, require_here
 from counterfoil.ledger.nextkey import load_log_key
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.sequencer import Sequencer
@@ -62,8 +62,8 @@ class Embedded:
         """Have none: the machine's own index is beside it."""
 
     def moved_to(self) -> str:
-        """Read the mark."""
-        return read_moved(self._ledger)
+        """Read the mark; a restored folder has none, and the machine remembers."""
+        return read_moved(self._ledger) or recall_moved(self._places)
 
     def shown(self) -> bytes:
         """Keep none: the local witness remembers what was shown."""

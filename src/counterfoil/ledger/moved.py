@@ -1,8 +1,10 @@
-"""The mark of a log that lives elsewhere now: `moved.json` in its folder.
+"""The mark of a log that lives elsewhere now: `moved.json` in its folder, and one of this machine.
 
     {"format": "counterfoil moved v1", "to": place}
 
-Whoever has it may be read, and nobody appends there any more.
+A folder that has it may be read, and nobody appends there any more. A folder that is restored from
+a backup made before has none: so the machine remembers, too, which logs went to PostgreSQL (see
+`Places.moved`), and no folder of theirs is appended to until they come back into one.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
 from counterfoil.errors import ConflictError, FormatError
 from counterfoil.ledger.disk import Disk, read_file, reported
+from counterfoil.ledger.places import Places
 
 MOVED_FILE = "moved.json"
 _FORMAT = "counterfoil moved v1"
@@ -50,18 +53,53 @@ def write_moved(folder: Path, to: str, disk: Disk) -> None:
 
 def remove_moved(folder: Path, disk: Disk) -> None:
     """Say that the log is here again."""
-    with reported(f"cannot go on in {folder}"):
-        (folder / MOVED_FILE).unlink(missing_ok=True)
-        disk.sync_folder(folder)
+    _remove(folder / MOVED_FILE, disk)
 
 
 def read_moved(folder: Path) -> str:
-    """Read where the log was moved to; empty if it is here.
+    """Read where the log was moved to from this folder; empty if it is here.
 
     Raises:
         FormatError: the mark is damaged, and nobody can tell.
     """
-    path = folder / MOVED_FILE
+    return _read(folder / MOVED_FILE)
+
+
+def remember_moved(places: Places, to: str, disk: Disk) -> None:
+    """Remember, durably, that no folder of this machine is where the log is.
+
+    Raises:
+        UnavailableError: the disk refuses.
+    """
+    path = places.moved
+    mark: JsonValue = {"format": _FORMAT, "to": to}
+    with reported(f"cannot remember that {places.origin} was moved"):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        disk.replace(path.parent, path.name, format_json(mark), mode=0o600)
+
+
+def forget_moved(places: Places, disk: Disk) -> None:
+    """Let the log be in a folder of this machine again."""
+    if places.moved.exists():
+        _remove(places.moved, disk)
+
+
+def recall_moved(places: Places) -> str:
+    """Tell where the log went, as far as this machine remembers; empty if nowhere.
+
+    Raises:
+        FormatError: the mark is damaged, and nobody can tell.
+    """
+    return _read(places.moved)
+
+
+def _remove(path: Path, disk: Disk) -> None:
+    with reported(f"cannot remove {path}"):
+        path.unlink(missing_ok=True)
+        disk.sync_folder(path.parent)
+
+
+def _read(path: Path) -> str:
     if not path.exists():
         return ""
     match parse_canonical(read_file(path, _MAX_BYTES), what=str(path)):
@@ -86,5 +124,6 @@ def require_here(place: str, moved_to: str) -> None:
     if moved_to:
         raise MovedError(
             f"the log in {place} was moved to {moved_to}",
-            hint="Append there; here it can be read only.",
+            hint="Append there; here it can be read only. If there is no ledger there yet, the "
+            f"move was broken off: repeat it, counterfoil log move {place} '{moved_to}'",
         )

@@ -7,6 +7,7 @@
       objections/<slug>.json    what witnesses of others said when they refused
       anchoring/<slug>/         what is being anchored, and who has signed it so far
       cluster/<slug>/           what is private of a log on PostgreSQL, on this machine
+      moved/<slug>.json         where the log went, if it left for PostgreSQL from this machine
       index/<slug>.sqlite       which entries say what; made again when it is missing
       trust/<slug>.toml         the trust policy this user adopted for that log
       split-view/<slug>/        checkpoints of that log that cannot all be honest
@@ -80,6 +81,11 @@ class Places:
     def cluster(self) -> Path:
         """What this machine keeps of a log that lives on PostgreSQL."""
         return home() / "cluster" / self.slug
+
+    @property
+    def moved(self) -> Path:
+        """The mark that the log is in no folder of this machine any more."""
+        return home() / "moved" / f"{self.slug}.json"
 
     @property
     def index(self) -> Path:

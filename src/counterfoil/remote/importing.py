@@ -1,4 +1,7 @@
-"""Taking a log in from its site: a copy to read or, with the log's key, a ledger to go on with.
+"""Taking a log in from its site: a copy to read or, if the original is lost, the ledger again.
+
+A second ledger beside one that is alive would give the log two histories, and no machine can tell
+whether one is alive elsewhere. So somebody has to say that it is lost.
 
 Everything is verified, and written beside the place where it is to be; only what is whole is put
 there, by one rename. If we stop before, the next run goes on with what lies there already, once it
@@ -10,11 +13,13 @@ of this machine, if it knows the log, still refuses a folder that is behind what
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from counterfoil.core.keys import VerifierKey
 from counterfoil.core.merkle import Hash, leaf_hashes
 from counterfoil.errors import ConflictError, VerificationError
 from counterfoil.ledger.audit import Progress
@@ -22,9 +27,10 @@ from counterfoil.ledger.blobs import REFERENCE, FolderBlobs
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.journal import MAX_COMMIT_BYTES
-from counterfoil.ledger.keyfiles import load_vkey
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.nextkey import load_log_key
 from counterfoil.ledger.policyfile import format_adopted
+from counterfoil.ledger.sharding import shard_after
 from counterfoil.ledger.treestore import TreeStore
 from counterfoil.ledger.trust import Trust
 from counterfoil.remote.engine import open_site
@@ -42,13 +48,20 @@ class Imported:
         origin: The log.
         size: Its entries.
         root: The root over them.
-        appendable: Whether it is a ledger that can be appended to; else a copy to read.
+        is_ledger: Whether it is the ledger again; else a copy to read.
+        following: Key of the log that goes on, if this one has ended.
     """
 
     origin: str
     size: int
     root: Hash
-    appendable: bool
+    is_ledger: bool
+    following: VerifierKey | None
+
+    @property
+    def appendable(self) -> bool:
+        """Whether it can be appended to."""
+        return self.is_ledger and self.following is None
 
 
 def import_site(
@@ -56,7 +69,7 @@ def import_site(
     folder: Path,
     *,
     trust: str | Path | None = None,
-    read_only: bool = False,
+    original_is_lost: bool = False,
     progress: Progress | None = None,
 ) -> Imported:
     """Take a log in.
@@ -65,12 +78,14 @@ def import_site(
         where: Address of its site, or its folder.
         folder: Where it is to be; must be missing or empty.
         trust: The log's trust policy, for the first time; None for the adopted one.
-        read_only: Whether it becomes a copy to read even where the log's key is on this machine.
+        original_is_lost: Whether this is to be the log's ledger from now on, because no other one
+            is left; takes the log's key. Else it is a copy to read.
         progress: Called with entries done and entries in all.
 
     Raises:
-        ConflictError: there is something in the folder, or another process imports into it.
-        UnavailableError: the site does not answer, or the disk refuses.
+        ConflictError: there is something in the folder, another process imports into it, or it is
+            to be the log's ledger and this machine has another key.
+        UnavailableError: the site does not answer, the disk refuses, or the log's key is missing.
         VerificationError: what the site holds is not what the log signed; nothing is put in place.
         As `open_site`.
     """
@@ -78,29 +93,26 @@ def import_site(
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConflictError(f"{folder} is not empty", hint="Give a new folder.")
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.absolute().with_name(f".{folder.name}.importing")
-    engine = open_site(where, trust=trust)
-    with Log(engine.folder, engine=engine) as log:
-        appendable = not read_only and _has_key(log)
-        if appendable:
+    doing = "restoring" if original_is_lost else "importing"
+    unfinished = folder.absolute().with_name(f".{folder.name}.{doing}")
+    if original_is_lost:
+        engine = open_site(where, trust=trust)
+        with Log(engine.folder, engine=engine) as log:
+            load_log_key(log.places, log.keys, Disk())  # refused before anything is fetched
             _write_ledger(log, unfinished, progress)
-        found = Imported(log.origin, log.size, log.root, appendable)
-    if not appendable:
-        mirror = Mirror(where, unfinished)
-        try:
-            copied = mirror.update(progress)
-        finally:
-            mirror.close()
-        found = Imported(copied.origin, copied.size, copied.root, appendable=False)
+            found = _imported(log, is_ledger=True)
+    else:
+        with contextlib.closing(Mirror(where, unfinished, trust=trust)) as mirror:
+            mirror.update(progress)
+            found = _imported(mirror.log, is_ledger=False)
     with reported(f"cannot import into {folder}"):
         unfinished.replace(folder)
         Disk().sync_folder(folder.absolute().parent)
     return found
 
 
-def _has_key(log: Log) -> bool:
-    path = log.places.keys / "log.pem"
-    return path.exists() and load_vkey(path.with_suffix(".vkey")) == log.key
+def _imported(log: Log, *, is_ledger: bool) -> Imported:
+    return Imported(log.origin, log.size, log.root, is_ledger, shard_after(log))
 
 
 def _write_ledger(log: Log, folder: Path, progress: Progress | None) -> None:

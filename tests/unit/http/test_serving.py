@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -34,7 +35,7 @@ from counterfoil.ledger.httpwitness import HttpWitness
 from counterfoil.ledger.keyfiles import generate_key
 from counterfoil.ledger.localwitness import format_add_checkpoint
 
-from .conftest import SOON_S, Place, free_port, start
+from .conftest import SOON_S, Place, free_port, make_place, start
 
 IDLE = 10_000
 
@@ -193,6 +194,38 @@ def test_a_worker_does_not_outlive_its_watcher(serve):
         time.sleep(0.05)
     again = serve()
     assert again.post(again.envelope("after it")).status == 200
+
+
+def test_a_worker_that_is_still_starting_does_not_outlive_its_watcher(place, tmp_path):
+    """Killed at any moment of the start, nothing of a server is left, and its port is free."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "COUNTERFOIL_HOME": str(place.home),
+    }
+    listen = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "counterfoil", "serve", "--listen", listen, "--json"]
+    for after_s in (0, 0.15, 0.3, 0.45, 0.6, 0.9):
+        process = subprocess.Popen(
+            [*command, "--ledger", str(place.folder)],
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            said = iter(process.stdout.readline, b"")
+            assert b"}\n" in said, "it ended by itself"  # the next that it does is a worker
+            time.sleep(after_s)
+            process.kill()
+            process.wait()
+            # Whatever it has started holds its standard output open until it ends.
+            ended, _, _ = select.select([process.stdout], [], [], SOON_S / 2)
+            assert ended, f"a worker goes on, killed {after_s} s after its start"
+            assert process.stdout.read() == b""
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.stdout.close()
 
 
 def test_heads_that_drip_and_idle_connections_are_closed(serve):
@@ -371,10 +404,35 @@ def test_two_servers_cannot_write_to_one_ledger(shared, monkeypatch):
 
 def test_a_port_that_is_taken(place, monkeypatch):
     """Somebody else listens there: one error, and nothing of ours is left running."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    monkeypatch.setenv("RUST_BACKTRACE", "1")
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = run_serve(place, monkeypatch, "--listen", listen)
     assert ended.exit_code == cf.UnavailableError.exit_code, ended.output
+    said = f"error: cannot listen at {listen}: Address already in use"
+    assert said in ended.stderr.splitlines()
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "0.0.0.0"])  # noqa: S104 it does not come so far
+def test_two_servers_do_not_share_a_port(shared, tmp_path, monkeypatch, listen):
+    """The second one, of another ledger, says that the address is in use."""
+    other = make_place(tmp_path)
+    words = ["--behind-proxy", "--url", "https://other.example"]
+    ended = run_serve(other, monkeypatch, "--listen", f"{listen}:{shared.port}", *words)
+    assert ended.exit_code == cf.UnavailableError.exit_code, ended.output
+    assert "in use" in ended.stderr
+
+
+def test_a_server_that_ended_is_followed_at_once_on_its_port(serve):
+    """Connections that its callers have not let go of yet keep nobody out."""
+    served = serve("--public-read")
+    kept = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SOON_S)
+    kept.request("GET", "/checkpoint")
+    assert kept.getresponse().read()
+    assert served.stop() == 0
+    again = serve("--public-read", port=served.port)
+    assert again.ask("GET", "/checkpoint").status == 200
+    kept.close()
 
 
 def test_what_a_server_is_called_is_what_requests_are_signed_for():

@@ -11,7 +11,13 @@ from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm, format_vkey
 from counterfoil.core.merkle import leaf_hash, root_of
 from counterfoil.core.statement import Subject
-from counterfoil.errors import ConflictError, FormatError, RefusedError, VerificationError
+from counterfoil.errors import (
+    ConflictError,
+    FormatError,
+    RefusedError,
+    UnavailableError,
+    VerificationError,
+)
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import generate_key, save_key
 from counterfoil.ledger.log import Log
@@ -44,9 +50,10 @@ def filled(local, site):
 
 @pytest.mark.parametrize("over_http", [True, False])
 def test_with_the_key_it_is_a_ledger_again(over_http, filled, site, tmp_path):
-    """What a disk lost, the site brings back; appending goes on where it stopped."""
+    """What a disk lost, the site brings back, if somebody says so; appending goes on."""
     shutil.rmtree(filled.folder)
-    found = import_site(site.url if over_http else site.folder, tmp_path / "again")
+    where = site.url if over_http else site.folder
+    found = import_site(where, tmp_path / "again", original_is_lost=True)
     assert (found.size, found.appendable) == (702, True)
     with counterfoil.open(tmp_path / "again") as ledger:
         assert (ledger.size, ledger.root) == (filled.size, filled.root)
@@ -55,6 +62,34 @@ def test_with_the_key_it_is_a_ledger_again(over_http, filled, site, tmp_path):
         assert ledger.append(b"and on").index == 702
         export_site(ledger, site.folder)
     assert not list(tmp_path.glob(".again*"))
+
+
+@pytest.mark.usefixtures("filled")
+def test_unless_the_original_is_lost_it_is_a_copy(site, tmp_path):
+    """With the log's key, too: two ledgers that are both alive would sign two histories."""
+    assert not import_site(site.folder, tmp_path / "copy").appendable
+    with counterfoil.open(tmp_path / "copy") as copy, pytest.raises(RefusedError):
+        copy.append(b"x")
+
+
+@pytest.mark.usefixtures("filled", "reader")
+def test_without_the_key_no_ledger_is_made_again(site, policy, tmp_path):
+    """Refused before anything is fetched."""
+    with pytest.raises(UnavailableError, match="there is no key"):
+        import_site(site.folder, tmp_path / "again", trust=policy, original_is_lost=True)
+    assert not list(tmp_path.glob("*again*"))
+
+
+@pytest.mark.parametrize("original_is_lost", [True, False])
+def test_a_log_that_has_ended_takes_nothing_more(original_is_lost, filled, site, tmp_path):
+    """What is made of it says which log goes on."""
+    with counterfoil.open(filled.folder) as ledger:
+        following = ledger.shard(tmp_path / "next")
+        following.close()
+        export_site(ledger, site.folder)
+    found = import_site(site.folder, tmp_path / "again", original_is_lost=original_is_lost)
+    assert (found.is_ledger, found.appendable) == (original_is_lost, False)
+    assert found.following == following.key
 
 
 def test_without_the_key_it_is_a_copy(filled, site, policy, tmp_path, monkeypatch):
@@ -75,9 +110,9 @@ def test_a_site_that_is_not_true_puts_nothing_in_place(path, site, tmp_path):
     """Verified wholly before it is there."""
     data = (site.folder / path).read_bytes()
     (site.folder / path).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    for read_only in (True, False):
+    for is_lost in (True, False):
         with pytest.raises(VerificationError):
-            import_site(site.folder, tmp_path / "again", read_only=read_only)
+            import_site(site.folder, tmp_path / "again", original_is_lost=is_lost)
         assert not (tmp_path / "again").exists()
 
 
@@ -92,10 +127,15 @@ def test_a_run_that_stopped_is_gone_on_with(filled, site, tmp_path, monkeypatch)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_site(site.url, tmp_path / "again", progress=progress)
+        import_site(site.url, tmp_path / "again", original_is_lost=True, progress=progress)
     assert not (tmp_path / "again").exists()
     del calls[:]
-    found = import_site(site.url, tmp_path / "again", progress=lambda done, _: calls.append(done))
+    found = import_site(
+        site.url,
+        tmp_path / "again",
+        original_is_lost=True,
+        progress=lambda done, _: calls.append(done),
+    )
     assert calls[0] == 500
     with counterfoil.open(tmp_path / "again") as ledger:
         assert ledger.audit().root == found.root == filled.root
@@ -107,7 +147,7 @@ def test_a_ledger_behind_its_witness_does_not_sign(filled, site, tmp_path):
     shutil.copytree(site.folder, older)
     with counterfoil.open(filled.folder) as ledger:
         ledger.append(b"newer")
-    import_site(older, tmp_path / "again")
+    import_site(older, tmp_path / "again", original_is_lost=True)
     with counterfoil.open(tmp_path / "again") as ledger, pytest.raises(ConflictError):
         ledger.append(b"another")
 
@@ -157,6 +197,7 @@ def test_an_empty_log_is_taken_in(tmp_path):
         export_site(log, tmp_path / "site")
     trust = tmp_path / "trust.toml"
     trust.write_text(POLICY.format(origin=signer.key.name, key=format_vkey(signer.key)))
-    assert import_site(tmp_path / "site", tmp_path / "again", trust=trust).appendable
+    site, again = tmp_path / "site", tmp_path / "again"
+    assert import_site(site, again, trust=trust, original_is_lost=True).appendable
     with counterfoil.open(tmp_path / "again") as ledger:
         assert ledger.append(b"first").index == 0

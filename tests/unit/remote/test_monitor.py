@@ -108,6 +108,23 @@ def test_what_the_policy_lets_nobody_say_is_told(local, monitor, told):
     assert "no statement" in told.events()[1]["reason"]
 
 
+def test_where_a_log_ends_and_the_next_begins_is_no_alarm(local, monitor, tmp_path):
+    """Both logs' own keys say it; anywhere else, nobody may."""
+    rule = Rule("all", command=("true",))
+    local.close()
+    with counterfoil.open(local.folder) as log, log.shard(tmp_path / "next") as following:
+        following.append_envelope(following.envelope(0))
+    seen = []
+    for folder in (local.folder, tmp_path / "next"):
+        monitor(rule, where=folder).step()
+        seen.append([(one["kind"], one["predicate"]) for one in monitor.seen])
+        monitor.seen.clear()  # it is one list for all
+    assert seen[0][-1] == ("entry", "handover")
+    assert seen[1][0] == ("entry", "takeover")
+    assert ("refused", "takeover") in seen[1][1:]
+    assert [kind for kind, _ in seen[0] + seen[1]].count("refused") == 1
+
+
 def test_webhooks_are_told_until_they_take_it(local, monitor, site, home):
     """An event is kept over restarts, and sent again until the webhook answers 2xx."""
     site.lies["hook"] = (500, {}, b"")
