@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from counterfoil.core.envelope import Envelope, format_envelope, parse_envelope
-from counterfoil.core.shard import HANDOVER, TAKEOVER, following_key, takeover_of
+from counterfoil.core.shard import HANDOVER, TAKEOVER, handover_of, takeover_of
 from counterfoil.core.statement import parse_statement
 from counterfoil.core.succession import POLICY, PolicyHistory
 from counterfoil.core.testimony import hear, short_predicate
@@ -389,7 +389,7 @@ class Monitor:
 
 def _is_seam(log: Log, index: int, envelope: Envelope) -> bool:
     """Whether a log ends with this entry, or begins with it where another one ended."""
-    if following_key(format_envelope(envelope), log.keys, index + 1) is not None:
+    if handover_of(format_envelope(envelope), log.keys, index + 1) is not None:
         return True
     try:
         takeover_of(envelope, log.keys)

@@ -15,10 +15,11 @@ from counterfoil.core.policy import Predecessor, Succession, parse_policy
 from counterfoil.core.principals import Compromise, Permission, Principal
 from counterfoil.core.receipt import format_receipt
 from counterfoil.core.requirements import Mode
-from counterfoil.core.succession import policy_statement
+from counterfoil.core.succession import policy_history, policy_statement
 from counterfoil.core.text import format_base64
 from counterfoil.ledger.keyfiles import generate_key, home_path, load_key
 from counterfoil.ledger.splitview import keep_split_view
+from counterfoil.ledger.trust import Trust
 
 
 def say_no(rows):
@@ -113,14 +114,18 @@ def test_a_policy_that_the_trusted_one_does_not_name_judges_nothing(ledger, lett
         cf.verify(exchanging_policies(ledger, evidence, made.index))
 
 
-def test_an_operator_that_goes_by_the_old_policy_convinces_nobody(ledger, letter):
+def test_an_operator_that_goes_by_the_old_policy_convinces_nobody(ledger, letter, monkeypatch):
     """What was logged after a stricter policy is judged by it, though the file has the old one."""
     assert letter
     old = ledger.places.trust.read_bytes()
     stated = ledger.policy.enforce()
     strict = ledger.policy.show()
     ledger.places.trust.write_bytes(old)
-    evidence = ledger.models.add(say_no, name="credit").decide([[2]])[0].evidence()
+    model = ledger.models.add(say_no, name="credit")
+    with monkeypatch.context() as changed:  # our own gate would see the newer one, and refuse
+        changed.setattr(Trust, "history", lambda trust, **_: policy_history(trust.show(), []))
+        (decision,) = model.decide([[2]])
+    evidence = decision.evidence()
     for indices in ([], [0], [0, stated]):
         with pytest.raises(cf.PolicyError, match=r"not cleared|not at hand"):
             cf.verify(exchanging_policies(ledger, evidence, *indices), trust=strict)
