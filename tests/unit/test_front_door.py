@@ -135,7 +135,7 @@ def test_what_is_no_evidence_is_named(tmp_path):
         with pytest.raises(cf.FormatError) as caught:
             cf.verify(data)
         assert "\n" not in str(caught.value)
-    with pytest.raises(cf.UnavailableError, match="no file"):
+    with pytest.raises(cf.FormatError, match="no file"):
         cf.verify(tmp_path / "missing.html")
     huge = tmp_path / "huge.html"
     huge.touch()

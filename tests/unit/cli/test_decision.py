@@ -76,7 +76,7 @@ def test_make_refuses_bad_files(text, said, run, place):
 
 def test_make_refuses_what_is_not_there(run):
     """A missing file, column or model is an error, not a traceback."""
-    run("decision", "make", "credit", "none.csv", exit_code=11)
+    run("decision", "make", "credit", "none.csv", exit_code=3)
     assert (
         "Its columns are income, debt, id."
         in run(
@@ -211,7 +211,7 @@ def test_reconcile_names_a_broken_promise(ask, run, place):
 def test_reconcile_refuses_what_is_no_ticket(run, place):
     """A file that was changed, or a folder without tickets, is not taken for kept promises."""
     run("decision", "reconcile", "credit", "ledger", exit_code=3)
-    run("decision", "reconcile", "credit", "nowhere", exit_code=11)
+    run("decision", "reconcile", "credit", "nowhere", exit_code=3)
     ticket = place / "tickets" / "0.ticket.json"
     forged = json.loads(ticket.read_text())
     forged["payload"] = forged["payload"][::-1]
@@ -243,7 +243,7 @@ def test_a_letter_can_be_made_by_commands_alone(place, ask, run):
     page = (place / "letter.html").read_text()
     for text in ("Your yearly income", "credit@bank.example", "007", "within 30 days"):
         assert text in page
-    ask("decision", "make", "credit", "rows.csv", "--terms", "nowhere.toml", exit_code=11)
+    ask("decision", "make", "credit", "rows.csv", "--terms", "nowhere.toml", exit_code=3)
 
 
 def test_a_table_with_semicolons_is_said_to_be_one(place, ask):
