@@ -3,7 +3,7 @@
 evidence   collecting what one decision rests on    verify       checking it, offline
 verdict    what a verification found, in words      difference   which visible figure differs
 confirmed  who outside confirms a log, and its grades
-page       letter and proof in one HTML file        page_v1, letter_v1   how version 1 looks
+page       letter and proof in one HTML file        page_v1, letter_v1, page_v2   how versions look
 markup     text that cannot become anything else    proof        the machine-readable half
 """
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -186,6 +187,7 @@ def test_override_leaves_the_old_record(ask, run):
     assert ask("decision", "show", "credit", 8)["fields"]["about"] == before["leaf"]
     shown = run("decision", "show", "credit", 8).stdout
     assert "override 8 of credit" in shown
+    assert re.search(r"overrides +1\n", shown)
     assert "misread" in shown
     run("decision", "replay", "credit", 8, exit_code=3)
 
