@@ -135,7 +135,7 @@ def test_what_is_no_evidence_is_named(tmp_path):
         with pytest.raises(cf.FormatError) as caught:
             cf.verify(data)
         assert "\n" not in str(caught.value)
-    with pytest.raises(cf.UnavailableError, match="no file"):
+    with pytest.raises(cf.FormatError, match="no file"):
         cf.verify(tmp_path / "missing.html")
     huge = tmp_path / "huge.html"
     huge.touch()
@@ -195,6 +195,8 @@ def test_an_override_is_a_new_record_about_the_old(ledger):
         decision, "no", "a second look", reviewer="R. Viewer", new_outcome=True
     )
     assert again.values["about"] == decision.leaf.hex()
+    assert again.values["output"]["overrides"] == decision.index
+    assert b"&quot;overrides&quot;: 0" in again.evidence().page()
     assert ledger.decisions.show("f", 0).values["output"]["outcome"] == "yes"
     assert cf.verify(again.evidence()).trusted
     assert [len(records) for records in ledger.people.export("ann").values()] == [2]

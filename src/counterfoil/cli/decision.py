@@ -181,6 +181,7 @@ def show(system: System, index: Index, *, ledger: Ledger = LEDGER, as_json: AsJs
                 "threshold": result.get("threshold"),
                 "decided": result.get("decided"),
                 "model": f"{model['name']} version {model['version']}" if model else None,
+                "overrides": result.get("overrides"),
                 "about": values.get("about"),
                 "reason": result.get("reason"),
                 "reviewer": result.get("reviewer"),

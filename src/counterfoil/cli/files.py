@@ -211,10 +211,13 @@ def read_file(path: Path) -> bytes:
     """Read a file that the user named.
 
     Raises:
+        FormatError: there is none.
         UnavailableError: it cannot be read.
     """
     try:
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise FormatError(f"there is no file {path}", hint="Check the path.") from error
     except OSError as error:
         raise _refused("read", path, error) from error
 

@@ -13,7 +13,7 @@ from counterfoil import remote
 from counterfoil.cli import files, output
 from counterfoil.cli.options import LEDGER, PRODUCTION, AsJson, By, Ledger, Stage, signers
 from counterfoil.cli.run import noun, verb
-from counterfoil.errors import FormatError
+from counterfoil.errors import FormatError, PolicyError
 
 if TYPE_CHECKING:
     from counterfoil import TrustPolicy
@@ -164,6 +164,7 @@ def trust(file: TheirPolicy, *, at: At = None, key: OwnKey = None, as_json: AsJs
         ),
         "next: compare the digest with theirs, by another way than the file came",
         as_json=as_json,
+        exit_code=0 if is_taken else PolicyError.exit_code,
     )
 
 

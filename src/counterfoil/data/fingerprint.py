@@ -24,8 +24,8 @@ import orjson
 
 from counterfoil.core.merkle import Hash, root_of
 from counterfoil.data.rows import read_rows
-from counterfoil.errors import FormatError, UnavailableError, VerificationError
-from counterfoil.ledger.disk import reported
+from counterfoil.errors import FormatError, VerificationError
+from counterfoil.ledger.disk import reported, require_there
 
 SALT_BYTES = 32
 CHUNK_BYTES = 1 << 20
@@ -124,8 +124,7 @@ def _read(path: Path, leaves: _Leaves) -> Fingerprint:
         raise FormatError(f"{path} is a symbolic link", hint="Give the file it points to.")
     if path.is_dir():
         return _folder(path, leaves)
-    if not path.exists():
-        raise UnavailableError(f"there is no file or folder {path}", hint="Check the path.")
+    require_there(path)
     if not path.is_file():
         raise FormatError(f"{path} is no file and no folder", hint="Check the path.")
     with _steady(path) as file:

@@ -361,7 +361,12 @@ class Decisions:
             if not new_outcome:
                 outcome = known_outcome(outcome, stream.store)
             subject = stream.store.subject(decision.index)
-            body: JsonValue = {"outcome": outcome, "reason": reason, "reviewer": reviewer}
+            body: JsonValue = {
+                "outcome": outcome,
+                "reason": reason,
+                "reviewer": reviewer,
+                "overrides": decision.index,  # for people; `about` is what binds
+            }
             row: list[JsonValue] = ["override", decision.leaf.hex(), None, body, None]
             (index,) = stream.append([row], [subject])
             stream.publish()

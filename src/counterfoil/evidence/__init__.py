@@ -5,7 +5,7 @@ verdict    what a verification found, in words      difference   which visible f
 confirmed  who outside confirms a log, and its grades
 logs       one log or several shards                 shards       what is shown of the others
 logged     the statements, each in its log
-page       letter and proof in one HTML file        page_v1, letter_v1   how version 1 looks
+page       letter and proof in one HTML file        page_v1, letter_v1, page_v2   how versions look
 markup     text that cannot become anything else    proof        the machine-readable half
 """
 

@@ -22,14 +22,14 @@ from counterfoil.core.succession import PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation, hear, stated_types
 from counterfoil.core.text import named
 from counterfoil.data.datasets import Datasets
-from counterfoil.errors import FormatError, PolicyError, UnavailableError, VerificationError
+from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.confirmed import confirm_checkpoint, confirm_log, newest_said
 from counterfoil.evidence.evidence import EvidenceFile
 from counterfoil.evidence.page import parse_page
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit, unaudited
-from counterfoil.ledger.disk import as_path, is_url, read_file, reported
+from counterfoil.ledger.disk import as_path, is_url, read_file, reported, require_there
 from counterfoil.ledger.identity import no_ledger
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
@@ -425,8 +425,7 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def _require_file(path: Path) -> None:
-    if not path.exists():
-        raise UnavailableError(f"there is no file {path}", hint="Check the path.")
+    require_there(path)
     if path.is_dir():
         raise no_ledger(path)
 

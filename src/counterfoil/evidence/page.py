@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from counterfoil.core.canonical import format_json, parse_json
 from counterfoil.errors import FormatError, VerificationError
-from counterfoil.evidence import page_v1
+from counterfoil.evidence import page_v1, page_v2
 from counterfoil.evidence.difference import describe_difference
 from counterfoil.evidence.markup import Markup, visible
 from counterfoil.evidence.proof import Proof, read_proof
@@ -35,10 +35,13 @@ if TYPE_CHECKING:
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 """Bytes of a page: an evidence file is at most as large in either form."""
 
-CURRENT_VERSION = "counterfoil page v1"
+CURRENT_VERSION = "counterfoil page v2"
 
 # A version stays here for as long as pages of it may be around.
-_RENDERERS: Mapping[str, Renderer] = {CURRENT_VERSION: page_v1.render}
+_RENDERERS: Mapping[str, Renderer] = {
+    "counterfoil page v1": page_v1.render,
+    CURRENT_VERSION: page_v2.render,
+}
 
 _BLOCK_START = '<script type="application/json" id="counterfoil-evidence">'
 _BLOCK_END = "</script>"

@@ -25,7 +25,7 @@ from counterfoil.evidence.markup import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from counterfoil.core.canonical import JsonValue
     from counterfoil.evidence.proof import Proof
@@ -33,8 +33,26 @@ if TYPE_CHECKING:
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
+def how_to_check(noun: str) -> list[Markup]:
+    """Say how the page is checked."""
+    return [
+        tag(
+            "p",
+            text(
+                f"This {noun} carries its own proof. Anyone can check it on their own computer, "
+                "offline, without asking whoever wrote it. FILE is the name of this file:"
+            ),
+        ),
+        tag("p", tag("code", text("counterfoil verify FILE")), class_="command"),
+    ]
+
+
 def render(
-    proof: Proof, facts: Mapping[str, JsonValue], generator: str, evidence: Markup
+    proof: Proof,
+    facts: Mapping[str, JsonValue],
+    generator: str,
+    evidence: Markup,
+    how: Callable[[str], list[Markup]] = how_to_check,
 ) -> Markup:
     """Write the page; everything shown comes from `proof` and `facts`.
 
@@ -43,6 +61,7 @@ def render(
         facts: The disclosed fields by name; undisclosed ones are absent.
         generator: Name of this version, by which a verifier finds this module again.
         evidence: The element that holds the evidence itself; no reader sees it.
+        how: Says how the page is checked, for a later version.
 
     Returns:
         A whole HTML document, in ASCII.
@@ -63,7 +82,7 @@ def render(
     main = block(
         "main",
         block("article", *letter.parts(), class_="letter"),
-        block("aside", *_stub(letter.noun, proof, facts), class_="stub", field="text.check"),
+        block("aside", *_stub(letter.noun, proof, facts, how), class_="stub", field="text.check"),
     )
     body = block("body", main, evidence, field="page")
     return join(
@@ -71,18 +90,16 @@ def render(
     )
 
 
-def _stub(noun: str, proof: Proof, facts: Mapping[str, JsonValue]) -> list[Markup]:
+def _stub(
+    noun: str,
+    proof: Proof,
+    facts: Mapping[str, JsonValue],
+    how: Callable[[str], list[Markup]],
+) -> list[Markup]:
     """Below the perforation: how to check the letter, and the proof it carries."""
     return [
         tag("h2", text(f"How to check this {noun}")),
-        tag(
-            "p",
-            text(
-                f"This {noun} carries its own proof. Anyone can check it on their own computer, "
-                "offline, without asking whoever wrote it. FILE is the name of this file:"
-            ),
-        ),
-        tag("p", tag("code", text("counterfoil verify FILE")), class_="command"),
+        *how(noun),
         block("div", _shows(noun, proof), _does_not_show(), class_="columns"),
         tag(
             "p",

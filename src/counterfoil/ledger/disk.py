@@ -139,6 +139,18 @@ def as_path(given: str | Path) -> Path:
     return Path(given)
 
 
+def require_there(path: Path) -> None:
+    """Refuse a path that a user named and where nothing is: that is theirs to correct.
+
+    Raises:
+        FormatError: there is nothing.
+        UnavailableError: the disk does not say.
+    """
+    with reported(f"cannot look at {path}"):
+        if not path.exists():
+            raise FormatError(f"there is no file {path}", hint="Check the path.")
+
+
 def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 

@@ -20,6 +20,7 @@ from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import Subject
 from counterfoil.core.testimony import Testimony, hear
+from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust, heard_in
 
@@ -136,9 +137,11 @@ class Gate:
         if newer is not None and newer != policy:
             modes = {judgement.mode, evaluate(newer, said).mode}
             mode = Mode.ENFORCE if Mode.ENFORCE in modes else Mode.WARN
+            is_elsewhere = self._log.engine.writers is Writers.SERVER
             reason = (
                 f"version {newer.version} of the trust policy, entry {entry} of the log, is not "
-                "adopted on this machine: `counterfoil policy adopt FILE`"
+                "adopted on this machine: `counterfoil policy "
+                f"{'trust' if is_elsewhere else 'adopt'} FILE`"
             )
             judgement = replace(judgement, mode=mode, reasons=(reason, *judgement.reasons))
         return _Hearing(subject, policy, size, root, said, judgement)

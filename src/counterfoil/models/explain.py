@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from counterfoil.data.rows import read_rows
 from counterfoil.errors import FormatError
@@ -93,8 +93,10 @@ class Explainer(Protocol):
 
     `explain` guarantees that baseline and contributions of a row add up to the score that the
     model computes from that row, to within rounding; an estimate does not qualify. It draws no
-    randomness: the same rows give the same account.
+    randomness: the same rows give the same account. `method` names how it is done.
     """
+
+    method: ClassVar[str]
 
     def explain(self, rows: Any) -> Explanation:
         """Break the score of every row into terms."""
@@ -105,6 +107,7 @@ class EbmExplainer:
     """The terms of an explainable boosting machine of `interpret-core`."""
 
     model: Any
+    method: ClassVar[str] = "ebm-terms"
 
     def explain(self, rows: Any) -> Explanation:
         """Break the score of every row into one term for each attribute.
@@ -116,7 +119,7 @@ class EbmExplainer:
             baseline=float(self.model.intercept_.item()),
             contributions=self.model.eval_terms(rows),
             names=tuple(map(str, self.model.term_names_)),
-            method="ebm-terms",
+            method=self.method,
             library=_library_version("interpret-core"),
         )
 
@@ -126,6 +129,7 @@ class LinearExplainer:
     """The terms of a linear model of scikit-learn: coefficient times value."""
 
     model: Any
+    method: ClassVar[str] = "linear-terms"
 
     def explain(self, rows: Any) -> Explanation:
         """Break the score of every row into one term for each attribute."""
@@ -138,7 +142,7 @@ class LinearExplainer:
             baseline=float(np.ravel(self.model.intercept_)[0]),
             contributions=values * coefficients,
             names=tuple(map(str, names)),
-            method="linear-terms",
+            method=self.method,
             library=_library_version("scikit-learn"),
         )
 

@@ -24,7 +24,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from counterfoil.errors import FormatError, RefusedError
-from counterfoil.ledger.disk import read_file
+from counterfoil.ledger.disk import read_file, require_there
 from counterfoil.models.onnx_session import OnnxClassifier, OnnxModel
 from counterfoil.models.optional import import_optional, not_installed
 
@@ -299,9 +299,10 @@ def read_model(path: Path) -> bytes:
     """The bytes of a model file, to be hashed, approved and opened as one and the same.
 
     Raises:
-        FormatError: The file is no plain file, or larger than `MAX_MODEL_BYTES`.
+        FormatError: There is none, or it is no plain file, or larger than `MAX_MODEL_BYTES`.
         UnavailableError: It cannot be read.
     """
+    require_there(path)
     return read_file(path, MAX_MODEL_BYTES)
 
 

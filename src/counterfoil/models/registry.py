@@ -100,7 +100,7 @@ class Models:
             "format": kind,
             "kind": CALLABLE if kind == CALLABLE else "artifact",
             "bytes": len(file),
-            "reasons": "ebm-terms" if explainer is not None else None,
+            "reasons": None if explainer is None else explainer.method,
             "trained_on": [{"name": one.name, "digest": one.digest} for one in data],
             "types": list(types),
             "files": [{"path": f"model.{kind}", "sha256": digest, "bytes": len(file)}],
@@ -151,7 +151,7 @@ class Models:
 
         Raises:
             RefusedError: the stage enforces, and something is missing; lists everything.
-            VerificationError: the file is not the one that was attested.
+            VerificationError: the file, or the function, is not the one that was attested.
             UnavailableError: the file is not here, or its library is not installed.
         """
         version = self._promoted(name, stage) or self.show(name)
@@ -187,7 +187,7 @@ class Models:
 
         Raises:
             FormatError: the model gives no probabilities, or lengths differ.
-            VerificationError: the file is not the one that was attested.
+            VerificationError: the file, or the function, is not the one that was attested.
             UnavailableError: the file is not here, or a library is not installed.
         """
         version = self.show(name)
@@ -353,7 +353,12 @@ class Models:
                 raise FormatError(
                     f"{version.name} only exists as a function", hint="Pass it as `predictor`."
                 )
-            self._require_digest(version, code_of(predictor))
+            self._require_digest(
+                version,
+                code_of(predictor),
+                "source",
+                "Every character of its text counts. Use the attested one, or add this one, too.",
+            )
             return self._model(version, predictor_on(predictor, terms), terms, stage)
         # In whatever mode: a format that runs code is opened only where the policy names it, and
         # only types are built that whoever attested the file knew of.
@@ -375,16 +380,17 @@ class Models:
                 hint="Add the file here; it must have the attested digest.",
             )
         file = self._files.get(name, MAX_MODEL_BYTES)
-        self._require_digest(version, file)
+        hint = "Somebody changed or replaced it; restore the attested file."
+        self._require_digest(version, file, "file", hint)
         return file
 
-    def _require_digest(self, version: Version, file: bytes) -> None:
-        found = sha256(file).hexdigest()
+    def _require_digest(self, version: Version, data: bytes, what: str, hint: str) -> None:
+        found = sha256(data).hexdigest()
         if found != version.digest:
             raise VerificationError(
-                f"the file of {version.name} {version.version} is not the one that was attested: "
+                f"the {what} of {version.name} {version.version} is not the one that was attested: "
                 f"its SHA-256 begins {found[:12]}, not {version.digest[:12]}",
-                hint="Somebody changed or replaced it; restore the attested file.",
+                hint=hint,
             )
 
     def _model(self, version: Version, predictor: Predictor, terms: Terms, stage: str) -> Model:

@@ -261,7 +261,8 @@ def main() -> None:
     }
     for name, evidence in files.items():
         (FOLDER / f"{name}.json").write_bytes(format_json(evidence))
-        (FOLDER / f"{name}.html").write_bytes(format_page(evidence, facts_of(evidence)))
+        # `NAME.html` stays as version 1 wrote it.
+        (FOLDER / f"{name}.v2.html").write_bytes(format_page(evidence, facts_of(evidence)))
 
 
 if __name__ == "__main__":

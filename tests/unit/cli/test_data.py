@@ -106,9 +106,9 @@ def test_add_takes_purposes_that_a_policy_can_name(purpose, ask, run):
 
 def test_a_missing_file_is_the_same_error_everywhere(ask, run):
     """Exit code 11 for what is not there, whatever the command."""
-    run("data", "add", "nowhere.csv", "--name", "more", exit_code=11)
-    run("data", "diff", "applicants", "nowhere.csv", exit_code=11)
-    assert ask("model", "add", "nowhere.skops", "--name", "m", exit_code=11)["exit_code"] == 11
+    run("data", "add", "nowhere.csv", "--name", "more", exit_code=3)
+    run("data", "diff", "applicants", "nowhere.csv", exit_code=3)
+    assert ask("model", "add", "nowhere.skops", "--name", "m", exit_code=3)["exit_code"] == 3
 
 
 @pytest.mark.parametrize("source", [".", "ledger", "ledger/private", "counterfoil-home"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_make_refuses_bad_files(text, said, run, place):
 
 def test_make_refuses_what_is_not_there(run):
     """A missing file, column or model is an error, not a traceback."""
-    run("decision", "make", "credit", "none.csv", exit_code=11)
+    run("decision", "make", "credit", "none.csv", exit_code=3)
     assert (
         "Its columns are income, debt, id."
         in run(
@@ -186,6 +187,7 @@ def test_override_leaves_the_old_record(ask, run):
     assert ask("decision", "show", "credit", 8)["fields"]["about"] == before["leaf"]
     shown = run("decision", "show", "credit", 8).stdout
     assert "override 8 of credit" in shown
+    assert re.search(r"overrides +1\n", shown)
     assert "misread" in shown
     run("decision", "replay", "credit", 8, exit_code=3)
 
@@ -211,7 +213,7 @@ def test_reconcile_names_a_broken_promise(ask, run, place):
 def test_reconcile_refuses_what_is_no_ticket(run, place):
     """A file that was changed, or a folder without tickets, is not taken for kept promises."""
     run("decision", "reconcile", "credit", "ledger", exit_code=3)
-    run("decision", "reconcile", "credit", "nowhere", exit_code=11)
+    run("decision", "reconcile", "credit", "nowhere", exit_code=3)
     ticket = place / "tickets" / "0.ticket.json"
     forged = json.loads(ticket.read_text())
     forged["payload"] = forged["payload"][::-1]
@@ -243,7 +245,7 @@ def test_a_letter_can_be_made_by_commands_alone(place, ask, run):
     page = (place / "letter.html").read_text()
     for text in ("Your yearly income", "credit@bank.example", "007", "within 30 days"):
         assert text in page
-    ask("decision", "make", "credit", "rows.csv", "--terms", "nowhere.toml", exit_code=11)
+    ask("decision", "make", "credit", "rows.csv", "--terms", "nowhere.toml", exit_code=3)
 
 
 def test_a_table_with_semicolons_is_said_to_be_one(place, ask):

@@ -49,7 +49,7 @@ def test_adopt_takes_a_draft(ask, run):
     assert adopted["entry"] == ask("log", "status")["size"] - 1
     assert "already" not in run("policy", "show").stdout
     assert ask("policy", "adopt", "trust.toml") == adopted  # again, and nothing changes
-    run("policy", "adopt", "nowhere.toml", exit_code=11)
+    run("policy", "adopt", "nowhere.toml", exit_code=3)
     assert "error: train.csv is not TOML" in run("policy", "adopt", "train.csv", exit_code=3).stderr
 
 
@@ -101,10 +101,10 @@ def test_an_older_policy_that_is_not_taken_is_said(ask, run):
     first = ask("policy", "trust", "first.toml")
     assert (first["version"], first["taken"]) == (1, True)
     assert "NOT taken" not in run("policy", "trust", "second.toml").stdout
-    kept = ask("policy", "trust", "first.toml")
+    kept = ask("policy", "trust", "first.toml", exit_code=7)
     assert (kept["version"], kept["taken"], kept["given"]["version"]) == (2, False, 1)
     assert kept["given"]["digest"] == first["digest"]
-    assert "NOT taken: version 1" in run("policy", "trust", "first.toml").stdout
+    assert "NOT taken: version 1" in run("policy", "trust", "first.toml", exit_code=7).stdout
 
 
 @pytest.mark.parametrize("mode", ["observe", "warn", "enforce"])

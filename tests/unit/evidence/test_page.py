@@ -43,9 +43,20 @@ def refusal(page, evidence, facts):
 def test_old_pages_verify(name):
     """A page of version 1 is written today as it was when it was handed out, and verifies."""
     page, evidence, facts = read(name)
-    assert format_page(evidence, facts) == page
     assert parse_page(page) == evidence
     check_page(page, evidence, facts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_new_page_says_how_to_check_it_for_good(name):
+    """A page of version 2 names the trust policy, without which the check would end in a no."""
+    _, evidence, facts = read(name)
+    page = (GOLDEN / f"{name}.v2.html").read_bytes()
+    assert format_page(evidence, facts) == page
+    assert b"counterfoil verify FILE --trust trust.toml" in page
+    check_page(page, evidence, facts)
+    with pytest.raises(VerificationError, match=r"text\.check"):
+        check_page(page.replace(b"page v2", b"page v1"), evidence, facts)
 
 
 def test_golden_files_are_made_by_their_script():

@@ -206,7 +206,7 @@ def test_reading_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "MAX_MODEL_BYTES", 4)
     with pytest.raises(FormatError, match="more than 4 bytes"):
         read_model(path)
-    with pytest.raises(UnavailableError, match="cannot read"):
+    with pytest.raises(FormatError, match="there is no file"):
         read_model(tmp_path / "absent.skops")
 
 

@@ -55,6 +55,15 @@ def test_the_same_model_is_one_version(ledger):
     assert ledger.models.add(answer, name="f").version == "1"
 
 
+def test_a_model_is_stated_with_the_method_that_its_letters_name(ledger):
+    """What the log says of its reasons is what a record of a decision says."""
+    model = ledger.models.add(trained(), name="m")
+    recorded = model.decide(ROWS)[0].values["reasons"]
+    assert ledger.models.show("m").about["reasons"] == recorded["method"] == "linear-terms"
+    ledger.models.add(answer, name="f")
+    assert ledger.models.show("f").about["reasons"] is None
+
+
 def test_what_decides_is_what_was_hashed(ledger):
     """Changing the caller's object afterwards changes no decision."""
     mine = trained()
@@ -101,7 +110,7 @@ def test_a_function_is_hashed_by_its_code_and_must_be_brought_along(ledger):
     model = ledger.models.add(answer, name="f")
     assert ledger.models.show("f").about["verifiable"] is False
     assert ledger.models.load("f", predictor=answer).digest == model.digest
-    with pytest.raises(cf.VerificationError):
+    with pytest.raises(cf.VerificationError, match="the source of f 1 is not the one"):
         ledger.models.load("f", predictor=lambda rows: ["no"] * len(rows))
     with pytest.raises(cf.FormatError, match="only exists as a function"):
         ledger.models.load("f")

@@ -228,6 +228,22 @@ def test_a_policy_that_follows_takes_the_place_of_the_adopted_one(local, site, p
         assert remote.policy.show().version == 2
 
 
+def test_a_gate_elsewhere_asks_for_the_policy_that_followed(local, site, policy, tmp_path):
+    """Whoever reads under a policy that was replaced is told what to trust before they go on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COUNTERFOIL_HOME", str(tmp_path / "counterfoil-home"))
+        local.models.add(lambda rows: ["yes"] * len(rows), name="loans")
+        entry = local.policy.adopt(local.policy.show().followed_by(name="second"))
+        publish(local, site)
+    stale = f"version 2 of the trust policy, entry {entry} of the log, is not adopted"
+    how = "`counterfoil policy trust FILE`"
+    with counterfoil.open(site.url, trust=policy) as ledger:
+        reason = ledger.models.judge("loans").reasons[0]
+        assert (reason.startswith(stale), reason.endswith(how)) == (True, True)
+    with counterfoil.open(site.url, trust=local.folder / "trust.toml") as ledger:
+        assert not ledger.models.judge("loans").reasons[0].startswith(stale)
+
+
 def test_a_log_goes_on_with_its_next_key(local, site, policy, tmp_path, monkeypatch):
     """After a hand-over, who has the policy that names both keys reads on; others are refused."""
     counterfoil.open(site.url, trust=policy).close()
