@@ -143,6 +143,8 @@ def test_people_are_erased_where_their_records_are(ask, recorded, policy):
     ask("policy", "trust", policy)
     approved = ("--basis", "b", "--approver", "x", "--approver", "y")
     for words in (("erase", "ann", *approved), ("hold", "ann", "--basis", "b", "--by", "x")):
-        refused = ask("person", *words, "--ledger", recorded.url, exit_code=UnavailableError.exit_code)
+        refused = ask(
+            "person", *words, "--ledger", recorded.url, exit_code=UnavailableError.exit_code
+        )
         assert "elsewhere" in refused["message"] + refused["hint"] or "not in" in refused["message"]
     assert ask("log", "status", "--ledger", recorded.url)["lost"] == []
