@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
+from counterfoil.errors import FormatError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,6 +55,15 @@ def clearance_lines(decided: ledgers.Clearance, purpose: str) -> list[Renderable
     return [would, *(f"  - {output.plain(reason)}" for reason in decided.reasons)]
 
 
+def unknown_name(nothing: str, person: str) -> FormatError:
+    """Make the error of a name that nothing is recorded under: wrong, or erased."""
+    return FormatError(
+        f"{nothing} is recorded about {person!r}",
+        hint="Use the name that was given as data subject. No name is kept of who was erased: "
+        "`counterfoil person erasures` lists the certificates.",
+    )
+
+
 def lost(streams: Sequence[Lost]) -> list[dict[str, Any]]:
     """Say which streams the log knows more of than is kept here, for programs."""
     return [
@@ -71,5 +81,5 @@ def lost_line(one: Lost) -> str:
     """Say the same of one, for people."""
     return output.plain(
         f"the log has a batch of {output.count(one.stated, 'record')} of {one.system}, and those "
-        f"here, {one.kept:,}, are not them: an older copy was restored"
+        f"here, {one.kept:,}, are not them: an older copy was restored, or it was changed"
     )
