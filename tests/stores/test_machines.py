@@ -18,6 +18,8 @@ import counterfoil as cf
 from counterfoil.core.envelope import parse_envelope
 from counterfoil.core.retention import REG_B
 from counterfoil.core.ticket import parse_ticket
+from counterfoil.decisions.erasing import ErasureWarning
+from counterfoil.vault import Eraser
 
 SOON_S = 60.0
 
@@ -196,3 +198,35 @@ def test_a_machine_with_an_older_policy_lets_no_model_decide(url, second_machine
         with pytest.raises(cf.RefusedError, match="format 'callable'") as caught:
             model.decide([[2]])
         assert "adopt" not in str(caught.value)
+
+
+def test_another_machine_finishes_an_erasure(url, second_machine, monkeypatch):
+    """Broken off between two systems, a person is erased from both by whoever opens it next."""
+    with cf.open(url) as ledger:
+        for name in ("cards", "loans"):
+            ledger.models.add(answer, name=name).decide([[1]], data_subjects=["anna"])
+        made = []
+
+        def break_off(eraser, indices, details, carry_out=Eraser.carry_out):
+            if made:
+                raise cf.UnavailableError("test")
+            made.append(carry_out(eraser, indices, details))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Eraser, "carry_out", break_off)
+            with pytest.raises(cf.UnavailableError, match="records are destroyed, or will be"):
+                ledger.people.erase("anna", basis="GDPR Art. 17", approvers=("a", "b"))
+        assert len(ledger.people.export("anna")) == 1
+    first = Path(os.environ["COUNTERFOIL_HOME"])
+    second_machine(shares_vault=False)
+    with pytest.warns(ErasureWarning, match=r"cannot be finished here yet.*there is no key"):
+        cf.open(url).close()
+    vault = Path(os.environ["COUNTERFOIL_HOME"]) / "vault"
+    shutil.rmtree(vault)
+    vault.symlink_to(first / "vault")
+    with pytest.warns(ErasureWarning, match="finished an erasure that was interrupted: 2 records"):
+        ledger = cf.open(url)
+    with ledger:
+        assert ledger.people.export("anna") == {}
+        assert len({one.stream for one in ledger.people.erasures()}) == 2
+        assert ledger.people.lost() == ()

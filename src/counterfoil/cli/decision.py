@@ -221,11 +221,7 @@ def list_(
             return
         indices = opened.decisions.list(system, data_subject=person)
         if person is not None and not indices:
-            raise FormatError(
-                f"nothing of {system} is recorded about {person!r}",
-                hint="Use the name that was given as data subject. No name is kept of who was "
-                "erased: `counterfoil person erasures` lists the certificates.",
-            )
+            raise views.unknown_name(f"nothing of {system}", person)
         newest = (_brief_at(opened, system, index) for index in reversed(indices))
         decided = (one for one in newest if one["kind"] != "pad")  # nobody's, to fill a batch
         shown = [*islice(decided, limit)][::-1]

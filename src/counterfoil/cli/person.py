@@ -78,11 +78,7 @@ def export(
         _warn_of_loss(opened)
         found, elsewhere = opened.people.export(person), opened.people.elsewhere()
     if not found:
-        raise FormatError(
-            f"nothing is recorded about {person!r}",
-            hint="Use the name that was given as data subject. No name is kept of who was erased: "
-            "`counterfoil person erasures` lists the certificates.",
-        )
+        raise views.unknown_name("nothing", person)
     records = sum(map(len, found.values()))
     body = {"person": person, "records": records, "systems": found, "elsewhere": elsewhere}
     if elsewhere:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
+from counterfoil.errors import FormatError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,6 +61,15 @@ def overridden(overrides: Sequence[int]) -> str | None:
     return f"by number {numbers}; a letter about one of them is its own" if numbers else None
 
 
+def unknown_name(nothing: str, person: str) -> FormatError:
+    """Make the error of a name that nothing is recorded under: wrong, or erased."""
+    return FormatError(
+        f"{nothing} is recorded about {person!r}",
+        hint="Use the name that was given as data subject. No name is kept of who was erased: "
+        "`counterfoil person erasures` lists the certificates.",
+    )
+
+
 def lost(streams: Sequence[Lost]) -> list[dict[str, Any]]:
     """Say which streams the log knows more of than is kept here, for programs."""
     return [
@@ -77,5 +87,5 @@ def lost_line(one: Lost) -> str:
     """Say the same of one, for people."""
     return output.plain(
         f"the log has a batch of {output.count(one.stated, 'record')} of {one.system}, and those "
-        f"here, {one.kept:,}, are not them: an older copy was restored"
+        f"here, {one.kept:,}, are not them: an older copy was restored, or it was changed"
     )

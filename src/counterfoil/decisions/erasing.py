@@ -47,6 +47,7 @@ from counterfoil.vault.plan import PLAN_NOTE, Plan, put_plan, read_plan, remove_
 
 ERASURE_PAD_TO = 16  # a batch does not tell how many erasures it covers, up to this many
 
+_INTERRUPTED = "an erasure was interrupted, and cannot be finished here yet"
 Found = Iterable[tuple[StreamStore, Sequence[int]]]
 
 
@@ -81,7 +82,8 @@ class Erasing:
         with ExitStack() as opened:
             with _nothing_done():
                 audit = opened.enter_context(self._open_audit())
-            self._finish(audit)
+            with _begun(_INTERRUPTED, ConflictError):
+                self._finish(audit)
             finished = self._finished.pop(person, ())
             with _nothing_done():
                 found, ended = self._find(person, rules, placed, opened)
@@ -101,8 +103,7 @@ class Erasing:
         if not begun or not find_kept(self._log, begun):
             return ()
         # Who holds a stream, or the log, finishes it, or the next to open the ledger does.
-        stands = "an erasure was interrupted, and cannot be finished here yet"
-        with _begun(stands, ConflictError), self._open_audit() as audit:
+        with _begun(_INTERRUPTED, ConflictError), self._open_audit() as audit:
             return self._finish(audit)
 
     def certificates(self) -> list[ErasureCertificate]:

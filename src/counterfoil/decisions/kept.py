@@ -8,7 +8,7 @@ own (erasures, holds) then goes on as another one, whose declaration names the o
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,12 @@ from counterfoil.decisions.stream import (
     newest_batch,
     streams_of,
 )
-from counterfoil.errors import RefusedError, UnavailableError
+from counterfoil.errors import (
+    FormatError,
+    RefusedError,
+    UnavailableError,
+    VerificationError,
+)
 from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import heard_in
@@ -142,7 +147,10 @@ def find_lost(log: Log) -> tuple[Lost, ...]:
         kept = 0
         if one.stream_id in here:
             # As it lies there: how far it is can be seen without its keys.
-            with closing(streams.place(one.stream_id).open(write=False)) as opened:
+            with (
+                suppress(FormatError, VerificationError),  # damaged, so not what the log says
+                closing(streams.place(one.stream_id).open(write=False)) as opened,
+            ):
                 if extends(opened.tree, batch):
                     continue
                 kept = opened.tree.size
