@@ -418,7 +418,7 @@ def test_another_history_with_fewer_entries_is_a_split_view(size, hostile, local
     folder, note = forked(local, tmp_path, size)
     hostile.folder = folder
     with pytest.raises(SplitViewError, match=f"among the first {size}") as split:
-        opened(hostile, None, settle_within_s=600.0)
+        opened(hostile, None, settle_within_s=20.0)
     assert {split.value.a, split.value.b} == {local.checkpoint, note}
     assert kept(tmp_path) == {local.checkpoint, note}
 
