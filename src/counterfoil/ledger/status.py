@@ -151,7 +151,8 @@ def read_status(log: Log) -> Status:
     grade, lacking = _grade(policy, found)
     keys = {key for key, _ in found}
     witnesses = policy.witnesses if policy is not None else ()
-    moved = log.engine.moved_to()
+    moved, following = log.engine.moved_to(), shard_after(log)
+    writers = Writers.NOBODY if moved or following is not None else log.engine.writers
     return Status(
         origin=log.origin,
         key=format_vkey(log.key),
@@ -164,13 +165,13 @@ def read_status(log: Log) -> Status:
         cosigned=tuple(one.name for one in witnesses if keys.issuperset(one.keys)),
         silent=tuple(one.name for one in witnesses if not keys.issuperset(one.keys)),
         writer=_find_writer(log.folder / "log" / "writer.lock"),
-        is_shared=not moved and log.engine.writers in {Writers.ANY, Writers.SERVER},
-        writers=Writers.NOBODY if moved else log.engine.writers,
+        is_shared=writers in {Writers.ANY, Writers.SERVER},
+        writers=writers,
         moved=moved,
         policy=policy,
         witness=_read_memory(log),
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
-        following=shard_after(log),
+        following=following,
         split_view=log.engine.split_view(),
     )
 
