@@ -28,8 +28,10 @@ from counterfoil.ledger.audit import AuditReport, Progress, audit
 from counterfoil.ledger.disk import Disk, as_path, is_url, reported
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.moved import EndedError
+from counterfoil.ledger.nextkey import load_log_key
 from counterfoil.ledger.places import Places, make_principal_key
-from counterfoil.ledger.sharding import hand_over_to
+from counterfoil.ledger.sharding import hand_over_to, shard_after
 from counterfoil.ledger.trust import PRODUCTION, Trust
 from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
@@ -106,11 +108,21 @@ class Ledger(Log):
         """
         if not despite_records and streams_of(self).ids():
             raise RefusedError(
-                f"{self.folder} keeps records, and nobody could be erased from a log that ended",
+                f"the log in {self.engine.name} keeps records, and nobody could be erased from it "
+                "once it has ended",
                 reasons=("there are streams of decisions",),
                 hint="Go on in a new ledger, and end this one when nothing is left to erase.",
             )
         organisation = self.policy.show().log.operator
+        # What would refuse does so before anything is made for the new one.
+        self.refresh()
+        following_key = shard_after(self)
+        if following_key is None:
+            load_log_key(self.places, self.keys, self.disk)
+            with contextlib.suppress(EndedError), self.alone():
+                pass
+        elif not _holds_log(path):
+            raise EndedError(self.origin, following_key.name)
         _make_log(path, self.clock, self.random)
         with _open(path, None, self.clock, self.random) as following:
             hand_over_to(self, following)
@@ -243,16 +255,22 @@ def _make_log(path: str | Path, clock: Callable[[], float], random: Callable[[in
     # If we stop before the log is made, the keys are of no ledger, and the next try makes new ones
     # under another origin.
     if isinstance(path, str) and is_url(path):
-        if not cluster.holds_log(path):
+        if not _holds_log(path):
             name = urllib.parse.urlsplit(path).path
-            cluster.create_log(path, _make_keys(name, clock, random))
+            cluster.create_log(path, lambda: _make_keys(name, clock, random))
         return
     folder = as_path(path)
     # First of all: where there can be no folder, no keys are made for it.
     with reported(f"cannot make a ledger in {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "ledger.json").exists():
+    if not _holds_log(folder):
         Log.create(folder, _make_keys(folder.absolute().name, clock, random))
+
+
+def _holds_log(path: str | Path) -> bool:
+    if isinstance(path, str) and is_url(path):
+        return cluster.holds_log(path)
+    return (as_path(path) / "ledger.json").exists()
 
 
 def _make_keys(name: str, clock: Callable[[], float], random: Callable[[int], bytes]) -> Signer:

@@ -201,7 +201,7 @@ class World:
         witness = generate_key("witness.example", Algorithm.COSIGNATURE_ED25519)
         save_key(self.places.witness / "key.pem", witness)
         Witness(self.places.witness, witness, clock=time.time).know(self.key.key)
-        create_log(self.url, self.key)
+        create_log(self.url, lambda: self.key)
         self.address = parse_address(self.url)
         self.objects = open_objects(self.address, Disk())
         self.database = Database(self.address)

@@ -87,7 +87,7 @@ class Shared(Store):
         self.writers = 3
 
     def make(self):
-        create_log(self.location, self.signer)
+        create_log(self.location, lambda: self.signer)
 
     def open(self):
         engine = Cluster(self.location, Disk())

@@ -83,9 +83,11 @@ def test_there_and_back_again(make_store, kind):
     with new.open() as log, pytest.raises(ConflictError, match="was moved to /"):
         log.append(b"x")
     with old.open() as log:
-        log.append(b"home")
+        log.append_many([b"home"] * 300)
         checkpoint = log.checkpoint
     move_log(old.location, new.location)
+    paths = set(new.paths())
+    assert not {path for path in paths if path.partition(".p/")[0] in paths - {path}}
     with new.open() as log:
         assert log.checkpoint.splitlines()[:5] == checkpoint.splitlines()[:5]
         assert log.append(b"away again").index == log.size - 1

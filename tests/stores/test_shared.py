@@ -299,7 +299,18 @@ def test_queries_are_not_compiled(database):
 def test_second_log_in_one_schema_is_refused(shared):
     """One schema holds one log."""
     with pytest.raises(ConflictError, match="already exists"):
-        create_log(shared.location, shared.signer)
+        create_log(shared.location, lambda: shared.signer)
+
+
+def test_a_place_that_takes_no_log_is_left_without_keys(shared, tmp_path, monkeypatch):
+    """Where another log's tiles are, `init` is refused before it makes anything in the home."""
+    with shared.open() as log:
+        log.append(b"x")
+    url = re.sub("schema=[a-z0-9_]+", r"\g<0>_more", shared.location)
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / "new-home"))
+    with pytest.raises(ConflictError, match="holds the tiles of a log"):
+        cf.init(url)
+    assert not (tmp_path / "new-home").exists()
 
 
 def test_no_ledger_is_named(shared):
@@ -409,7 +420,7 @@ def test_server_that_does_not_sync_is_refused(make_store):
         store = make_store("postgres-files")
         url = f"{careless.url}?{store.location.partition('?')[2]}"
         with pytest.raises(UnavailableError, match="fsync or full_page_writes off"):
-            create_log(url, store.signer)
+            create_log(url, lambda: store.signer)
     finally:
         careless.close()
 

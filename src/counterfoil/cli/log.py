@@ -296,6 +296,8 @@ def _grade_line(grades: Sequence[str], lacking: str) -> str:
 def _writer_line(found: ledgers.Status) -> str:
     match found.writers.value:
         case "nobody":
+            if found.following is not None:
+                return "nobody: it has ended"
             return "nobody: it was moved" if found.moved else "nobody: a copy"
         case "server":
             return "whom its server lets, through it"

@@ -137,6 +137,9 @@ def _look(settings: Settings) -> dict[str, Any]:
                 opened.require_writer()
             except ledgers.UnpublishedError as error:  # the server goes on trying
                 output.remark("warning", f"nothing is taken in yet: {error}")
+            except ledgers.MovedError as error:
+                error.hint += " To serve what is here: --read-only."
+                raise
         try:
             known = ledgers.known_callers(opened.policy.show(), opened.size)
             callers = sorted({one.principal for one in known.values()})

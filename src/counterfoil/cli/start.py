@@ -93,9 +93,13 @@ def init(
                 "keys": keys,
                 "policy": trust,
                 "gates": ", ".join(f"{stage}: {mode}" for stage, mode in modes.items()) or None,
+                "MOVED": f"to {status.moved}" if status.moved else None,
+                "ENDED": f"goes on as {status.following.name}" if status.following else None,
             }
         ),
-        "next: counterfoil data add FILE --name NAME",
+        "next: append where it goes on; here it can be read only"
+        if status.writers.value == "nobody"
+        else "next: counterfoil data add FILE --name NAME",
         as_json=as_json,
     )
 

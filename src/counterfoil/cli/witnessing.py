@@ -67,11 +67,11 @@ _STANDINGS = {
     "ahead": ("it has not cosigned the newest entries; the next append asks it again", 0),
     "waiting": ("it cosigned the entries that wait, too", 0),
     "behind": (
-        "this folder is BEHIND what it cosigned: a restored snapshot, or a copy",
+        "what lies here is BEHIND what it cosigned: a restored snapshot, or a copy",
         ConflictError.exit_code,
     ),
     "contradicts": (
-        "this folder has ANOTHER HISTORY than it cosigned: entries were rewritten",
+        "what lies here has ANOTHER HISTORY than it cosigned: entries were rewritten",
         SplitViewError.exit_code,
     ),
 }

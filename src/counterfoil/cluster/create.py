@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from counterfoil.cluster import state
 from counterfoil.cluster.address import parse_address
@@ -35,8 +36,12 @@ def holds_log(url: str) -> bool:
         database.close()
 
 
-def create_log(url: str, signer: Signer) -> None:
+def create_log(url: str, make_signer: Callable[[], Signer]) -> None:
     """Make an empty log; the name of the signer's key is its origin.
+
+    Args:
+        url: Where.
+        make_signer: Makes the log's key, once the place has shown that it takes a log.
 
     Raises:
         ConflictError: there is one already, in this schema or where the tiles would go.
@@ -53,6 +58,7 @@ def create_log(url: str, signer: Signer) -> None:
                     f"{objects.name} holds the tiles of a log already",
                     hint="Name another place for them: tiles=…",
                 )
+        signer = make_signer()
         note = sign_checkpoint(Checkpoint(signer.key.name, 0, EMPTY_ROOT), signer)
         with database.transaction("making the log") as connection:
             state.create_rows(connection, LogKeys(signer.key), Head(0, EMPTY_ROOT, note))

@@ -201,6 +201,7 @@ class SharedEnd:
         self._database = Database(address)
         self._objects = open_objects(address, disk)
         self._edge = Edge.empty()
+        self._left: set[str] = set()  # folders of partial tiles that this edge began with
         self._is_new = True
 
     def held(self) -> Held | None:
@@ -245,11 +246,13 @@ class SharedEnd:
         if not self._is_new:
             with contextlib.closing(Cluster(self._url, self._disk).read()) as tree:
                 self._edge = Edge.of(tree)
+            self._left = _partial_folders(self._edge)
         return self._edge.size
 
     def rehearse(self, checkpoint: bytes) -> None:
         """Put the tiles of the edge as it is, and the checkpoint, which is true of them."""
         self._objects.create(self._edge.open_tiles())
+        self._left |= _partial_folders(self._edge)
         self._objects.replace(CHECKPOINT_PATH, checkpoint)
 
     def blobs(self) -> Blobs:
@@ -278,11 +281,19 @@ class SharedEnd:
                 state.create_rows(connection, keys, head)
             else:
                 state.resume(connection, keys, head)
+        # If we stop here, partial tiles stay beside full ones, which harms nobody.
+        for outgrown in sorted(self._left - _partial_folders(self._edge)):
+            self._objects.remove_below(outgrown)
 
     def close(self) -> None:
         """Close the connections."""
         self._objects.close()
         self._database.close()
+
+
+def _partial_folders(edge: Edge) -> set[str]:
+    """Name what the partial tiles of an edge lie below: `tile/0/001.p/`."""
+    return {path[: path.rindex("/") + 1] for path in edge.open_tiles()}
 
 
 def end_at(where: str | Path, disk: Disk) -> FolderEnd | SharedEnd:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -32,6 +33,8 @@ TRIES_WITHIN_S = 15
 _TRIES = 3  # repetitions of a request that failed
 _AT_ONCE = 8  # requests under way at the same time
 _MAX_REASON_CHARACTERS = 300  # of the store's words that a message repeats
+_WORDS = re.compile(r"<(Code|Message)>(.*?)</\1>")  # of the XML that S3 refuses with
+_ROLE_ADDRESS = "http://169.254.169.254/"  # where a machine of a cloud learns its role
 
 
 class RemoteObjects:
@@ -117,8 +120,19 @@ class RemoteObjects:
         try:
             yield
         except (BaseError, OSError) as error:
-            said = " ".join(str(error).partition("Debug source")[0].split())
             raise UnavailableError(
-                f"{self.name}: cannot {doing}: {said[:_MAX_REASON_CHARACTERS]}",
+                f"{self.name}: cannot {doing}: {_why(error)[:_MAX_REASON_CHARACTERS]}",
                 hint="Check the object store, its address and credentials; nothing was half-done.",
             ) from error
+
+
+def _why(error: Exception) -> str:
+    """Say why a store refused, in its own words where they can be found."""
+    said = " ".join(str(error).partition("Debug source")[0].split())
+    if _ROLE_ADDRESS in said:  # asked when there is nothing in the environment
+        return (
+            "no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and this "
+            "machine has no role"
+        )
+    words = [found[2] for found in _WORDS.finditer(said)]
+    return ": ".join(words) or said

@@ -158,7 +158,8 @@ def read_status(log: Log) -> Status:
     grade, lacking = _grade(policy, found)
     keys = {key for key, _ in found}
     witnesses = policy.witnesses if policy is not None else ()
-    moved = log.engine.moved_to()
+    moved, following = log.engine.moved_to(), shard_after(log)
+    writers = Writers.NOBODY if moved or following is not None else log.engine.writers
     return Status(
         origin=log.origin,
         key=format_vkey(log.key),
@@ -171,8 +172,8 @@ def read_status(log: Log) -> Status:
         cosigned=tuple(one.name for one in witnesses if keys.issuperset(one.keys)),
         silent=tuple(one.name for one in witnesses if not keys.issuperset(one.keys)),
         writer=_find_writer(log.folder / "log" / "writer.lock"),
-        is_shared=not moved and log.engine.writers in {Writers.ANY, Writers.SERVER},
-        writers=Writers.NOBODY if moved else log.engine.writers,
+        is_shared=writers in {Writers.ANY, Writers.SERVER},
+        writers=writers,
         moved=moved,
         policy=policy,
         witness=_read_memory(log),
@@ -182,7 +183,7 @@ def read_status(log: Log) -> Status:
             for one in read_objections(log.places)
             if any(one.witness == each.name for each in witnesses) and _is_about(one, log)
         ),
-        following=shard_after(log),
+        following=following,
         set_back_from=_set_back_from(log),
         split_view=kept_split_view(log.keys),
     )

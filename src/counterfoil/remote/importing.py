@@ -28,6 +28,7 @@ from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.identity import write_identity
 from counterfoil.ledger.journal import MAX_COMMIT_BYTES
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.moved import forget_moved
 from counterfoil.ledger.nextkey import load_log_key
 from counterfoil.ledger.policyfile import format_adopted
 from counterfoil.ledger.sharding import shard_after
@@ -101,6 +102,7 @@ def import_site(
             load_log_key(log.places, log.keys, Disk())  # refused before anything is fetched
             _write_ledger(log, unfinished, progress)
             found = _imported(log, is_ledger=True)
+            forget_moved(log.places, Disk())  # the database that it went to is lost, too
     else:
         with contextlib.closing(Mirror(where, unfinished, trust=trust)) as mirror:
             mirror.update(progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ def test_letters_reach_across_shards(ask, run, place):
     wrong = ("evidence", "make", "credit", 1, "--from", "next", "--out", "wrong.html")
     run(*wrong, exit_code=10)
     assert not (place / "wrong.html").exists()
+
+
+def test_a_log_that_has_ended_says_so_wherever_somebody_would_write(run, ask, plain):
+    """In its status, to whoever makes it again, serves it, or ends it a second time."""
+    home = Path(os.environ["COUNTERFOIL_HOME"])
+    run("log", "shard", "next", "--ledger", "plain")
+    before = sorted(home.rglob("*"))
+    assert "has ended" in run("log", "shard", "third", "--ledger", "plain", exit_code=10).stderr
+    assert not (plain / "third").exists()
+    assert sorted(home.rglob("*")) == before
+    assert "nobody: it has ended" in run("log", "status", "--ledger", "plain").stdout
+    assert "goes on as" in run("init", "plain").stdout
+    pytest.importorskip("granian")
+    assert "--read-only" in run("serve", "--ledger", "plain", exit_code=10).stderr
+    run("log", "export", "site", "--ledger", "plain")
+    assert "goes on as" in run("log", "import", "site", "again", "--original-is-lost").stdout
+    assert not ask("log", "import", "site", "once-more", "--original-is-lost")["appendable"]
 
 
 def test_the_next_key_is_told_and_taken(ask, run, plain):

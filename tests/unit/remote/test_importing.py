@@ -18,9 +18,11 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
+from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import generate_key, save_key
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.moved import remember_moved
 from counterfoil.ledger.places import Places
 from counterfoil.remote import importing
 from counterfoil.remote.importing import import_site
@@ -52,6 +54,7 @@ def filled(local, site):
 def test_with_the_key_it_is_a_ledger_again(over_http, filled, site, tmp_path):
     """What a disk lost, the site brings back, if somebody says so; appending goes on."""
     shutil.rmtree(filled.folder)
+    remember_moved(filled.places, "postgresql://lost.example/db", Disk())
     where = site.url if over_http else site.folder
     found = import_site(where, tmp_path / "again", original_is_lost=True)
     assert (found.size, found.appendable) == (702, True)
