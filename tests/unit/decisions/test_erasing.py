@@ -232,19 +232,6 @@ def test_a_request_that_did_not_come_in_writing_has_no_digest(opened):
             ledger.people.erase("bob", **APPROVED, request=b"Please. Bob")
 
 
-def test_holds_of_many_days_fit_the_record(opened):
-    """Retention that ended on another day for each decision takes one line of the record."""
-    with opened() as ledger:
-        rules = [cf.RetentionRule("Books", 1)]
-        days = [LATER - 86_400 * (90 + day) for day in range(700)]
-        clock, ledger.clock = ledger.clock, lambda: days.pop() if days else LATER
-        ledger.models.load("loans", predictor=answer).decide(
-            [[n] for n in range(500)], data_subjects=["ivy"] * 500
-        )
-        ledger.clock = clock
-        ledger.people.erase("ivy", **APPROVED, rules=rules)
-
-
 @pytest.fixture
 def set_back(opened, place):
     """Erases ann, and puts what is private back as it was before; also places a hold if asked."""

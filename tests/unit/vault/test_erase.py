@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -24,7 +25,7 @@ from counterfoil.vault import (
     read_certificate,
     request_digest,
 )
-from counterfoil.vault.erase import MAX_ERASED
+from counterfoil.vault.erase import MAX_ERASED, erasure_details
 from counterfoil.vault.seal import SLOT_BYTES, unwrap
 
 REQUEST = ErasureRequest(
@@ -145,6 +146,15 @@ def test_a_placed_hold_refuses(world):
     """A hold that a court placed counts like one by law."""
     with pytest.raises(RefusedError, match="Order of the court"):
         world.eraser.erase([0], REQUEST, placed=[Hold("Order of the court", world.now + 1)])
+
+
+def test_holds_fit_the_record_or_nothing_is_destroyed():
+    """Of holds on one ground the last to end is recorded; those that do not fit are refused."""
+    days = [Hold("Books", day * 86_400) for day in range(1, 700)]
+    details = erasure_details(REQUEST, days, os.urandom)
+    assert details["hold"] == [{"basis": "Books", "ended": "1971-12-01"}]
+    with pytest.raises(FormatError, match="do not fit"):
+        erasure_details(REQUEST, [Hold(f"{n}" * 500, 1) for n in range(100, 200)], os.urandom)
 
 
 def test_when_the_hold_has_ended_it_erases(world):
