@@ -373,7 +373,7 @@ def tell_silence(name: str, why: str) -> str:
 
 def _behind(tree: Tree, size: int, seen: int) -> ConflictError:
     return ConflictError(
-        f"{tree.name} has {size} entries and its witness has seen {seen}: this folder was "
+        f"{tree.name} has {size} entries and its witness has seen {seen}: this was "
         "restored from a snapshot, or is a copy of one that went on",
         hint="Do not append here; go on with the newest copy, or start a new log.",
     )
