@@ -7,7 +7,9 @@ import shutil
 import pytest
 
 import counterfoil as cf
+from counterfoil.core.keys import Algorithm, format_vkey
 from counterfoil.core.receipt import format_receipt
+from counterfoil.ledger.keyfiles import generate_key
 
 
 def answer(rows):
@@ -137,13 +139,14 @@ def test_what_is_no_evidence_is_named(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(cf.FormatError, match="no file"):
         cf.verify(tmp_path / "missing.html")
+    key = format_vkey(generate_key("x", Algorithm.ED25519).key)
     huge = tmp_path / "huge.html"
     huge.touch()
     os.truncate(huge, 1 << 40)  # a sparse file: it takes no room
     with pytest.raises(cf.FormatError, match="has more than"):
         cf.verify(huge)
     with pytest.raises(cf.FormatError, match="has more than"):
-        cf.verify(b'{"log":{"origin":"x"}}', trust=huge)
+        cf.verify(json.dumps({"log": {"key": key}}).encode(), trust=huge)
 
 
 def test_enforcing_refuses_what_runs_code_and_says_the_way_out(ledger):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,9 @@ from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import add_to as add_witness
 from counterfoil.cli.witnessing import tell_standing, tell_waiting, witness_body
 from counterfoil.errors import ConflictError, UnavailableError, VerificationError
+
+if TYPE_CHECKING:
+    from counterfoil.decisions import Lost
 
 app = noun("The log: its state, audit, export and witness, and copies of it.")
 
@@ -46,7 +49,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
         found = ledgers.read_status(opened)
         grades, lacking = _grade(opened, found)
         unadopted = _unadopted(opened, found)
-        lost = opened.people.lost()
+        lost, unknown = _lost(opened)
     witness, policy = found.witness, found.policy
     refusing = {one.witness for one in found.objections}
     silent = [name for name in found.silent if name not in refusing]
@@ -100,7 +103,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "no ledger there yet, the move was broken off: repeat it"
                 if found.moved
                 else None,
-                "LOST": "; ".join(map(views.lost_line, lost)) or None,
+                "LOST": "; ".join([*map(views.lost_line, lost), *unknown]) or None,
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": _grade_line(grades, lacking),
                 "cosigned by": ", ".join(found.cosigned) or None,
@@ -265,6 +268,14 @@ def _objection_body(one: ledgers.Objection) -> dict[str, Any]:
         "time": one.time,
         "says": one.says,
     }
+
+
+def _lost(opened: counterfoil.Ledger) -> tuple[Sequence[Lost], list[str]]:
+    """Find streams that the log knows more of; or why that is not known, in a damaged one."""
+    try:
+        return opened.people.lost(), []
+    except VerificationError as error:
+        return (), [f"not known: {error}"]
 
 
 def _unadopted(opened: counterfoil.Ledger, found: ledgers.Status) -> dict[str, Any] | None:

@@ -66,7 +66,10 @@ def test_revoke_says_when_it_would_not_count(ask, run, place):
         (["approve", "credit", "--after", "0"], "no revocation of credit version 1 is at entry 0"),
         (["revoke", "credit", "--reason", " "], "a revocation has a reason"),
         (["evaluate", "credit", *TESTED, "--threshold", "7"], "7.0 is not a probability"),
-        (["evaluate", "credit", *TESTED, "--threshold", "nan"], "nan is not a probability"),
+        (
+            ["evaluate", "credit", *TESTED, "--threshold", "nan"],
+            "the threshold is nan, not a number",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_not_written(words, said, ask, run):

@@ -124,6 +124,7 @@ def asked_often(monkeypatch):
 
 
 @pytest.mark.usefixtures("asked_often")
+@pytest.mark.filterwarnings("ignore:.*is not adopted on this machine")  # while it is being adopted
 def test_a_server_stops_when_its_gate_would_refuse(request):
     """The gate is asked again while it serves: of a newer policy, and of a revocation."""
     ledger, serving = request.getfixturevalue("served")

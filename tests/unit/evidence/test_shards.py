@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import counterfoil as cf
+from counterfoil import front
 from counterfoil.core.canonical import format_json
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
@@ -318,6 +319,7 @@ def test_a_log_goes_on_as_one_other(tmp_path, monkeypatch):
     shard(old, right)
     with monkeypatch.context() as forging, cf.open(old) as ledger:
         forging.setattr(sharding, "_has_ended_for", lambda *_: True)
+        forging.setattr(front, "shard_after", lambda _: None)
         with ledger.shard(wrong, despite_records=True) as following:
             policy = following.policy.show()
             following.refresh()

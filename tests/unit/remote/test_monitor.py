@@ -38,7 +38,7 @@ def told(tmp_path):
     """A command that keeps each event it is given, and what it kept."""
     folder = tmp_path / "told"
     folder.mkdir()
-    keep = "import sys,tempfile,pathlib; d=sys.stdin.buffer.read(); "
+    keep = "import sys,tempfile,pathlib; d=sys.stdin.buffer.read() or sys.exit(); "
     keep += "f=tempfile.NamedTemporaryFile(dir=sys.argv[1],delete=False); f.write(d); f.close(); "
     keep += "pathlib.Path(f.name).rename(f.name+'.json')"
 
