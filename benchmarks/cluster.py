@@ -95,7 +95,7 @@ def make_log(postgres: servers.Postgres, name: str, tiles: str) -> str:
     signer = generate_key(f"bench.example/{name}", Algorithm.ED25519)
     save_key(Places(signer.key.name).keys / "log.pem", signer)
     url = f"{postgres.url}?tiles={tiles}/{name}&schema={name}"
-    create_log(url, signer)
+    create_log(url, lambda: signer)
     return url
 
 

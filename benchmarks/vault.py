@@ -56,7 +56,7 @@ def main() -> None:
         postgres = servers.Postgres()
         try:
             url = f"{postgres.url}?tiles=file://{folder}/tiles"
-            create_log(url, generate_key("bench.example/vault", Algorithm.ED25519))
+            create_log(url, lambda: generate_key("bench.example/vault", Algorithm.ED25519))
             streams = (FolderStreams(folder / "ledger"), DatabaseKeeping(url).streams)
             keys = FileKeyStore(folder / "vault-keys")
             made = {

@@ -149,7 +149,7 @@ def load(postgres, tmp_path):
     def make(tiles="", port=None, server=postgres):
         schema = f"f_{secrets.token_hex(6)}"
         options = f"?tiles={tiles or f'file://{tmp_path}/{schema}'}&schema={schema}"
-        create_log(server.url + options, signer)
+        create_log(server.url + options, lambda: signer)
         url = server.url_at(port or server.port) + options
         made.append(Load(url, signer, schema, server.url, tmp_path / f"{schema}.told"))
         made[-1].staff()

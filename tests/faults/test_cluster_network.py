@@ -65,7 +65,7 @@ def test_the_leader_is_cut_off(machine, database, tmp_path):
     options = f"?tiles=file://{tmp_path}/tiles&schema=f_{secrets.token_hex(6)}"
     near_url = database.url + options
     far_url = near_url.replace("127.0.0.1", HERE)
-    create_log(near_url, signer)
+    create_log(near_url, lambda: signer)
     far = Nursery(far_url, tmp_path / "far", within=machine.within)
     near = Nursery(near_url, tmp_path / "near")
     try:

@@ -71,7 +71,7 @@ def loss(postgres, s3, make_keys, tmp_path):
     """A log on PostgreSQL and an object store, empty."""
     prefix = f"l_{secrets.token_hex(6)}"
     url = f"{postgres.url}?tiles=s3://ledgers/{prefix}&schema={prefix}"
-    create_log(url, make_keys("example.com/loss"))
+    create_log(url, lambda: make_keys("example.com/loss"))
     yield Loss(s3, url, prefix, tmp_path / "copy")
     if not s3.is_running():
         s3.start()

@@ -30,7 +30,13 @@ from psycopg import sql
 from counterfoil.cluster import state
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.edge import Edge, Growth
-from counterfoil.cluster.lost import read_edge, read_shown, require_kept, require_newest
+from counterfoil.cluster.lost import (
+    read_edge,
+    read_shown,
+    require_kept,
+    require_newest,
+    require_reached,
+)
 from counterfoil.cluster.objects import Objects
 from counterfoil.cluster.queue import Call, committed_after, take
 from counterfoil.cluster.state import FencedError
@@ -239,7 +245,7 @@ class Leader(threading.Thread):
         self.is_leading = True
         for head in (found.published, found.committed):
             _require_own(head, found.keys)
-        require_newest(self._tree.head, found.published, self._tree, found.keys)
+        require_reached(self._tree.head, found.published, self._tree.name, found.keys)
         self._tree.take(found.published)
         # Not from memory: what is signed over next must be in the store now.
         self._tree.forget()

@@ -16,7 +16,7 @@ from counterfoil.cluster.edge import Edge
 from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES, Objects
 from counterfoil.cluster.queue import entries_between
 from counterfoil.cluster.tiletree import Head, TileTree
-from counterfoil.core.checkpoint import LogKeys, check_same_history, open_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, check_same_history, open_checkpoint
 from counterfoil.core.merkle import HASH_BYTES, Frontier, leaf_hashes
 from counterfoil.core.tile import TILE_WIDTH
 from counterfoil.errors import ConflictError, SplitViewError, VerificationError
@@ -70,31 +70,46 @@ def read_shown(objects: Objects) -> bytes:
     return note or b""
 
 
-def require_newest(note: bytes, committed: Head, tree: TileTree, keys: LogKeys) -> None:
+def require_reached(note: bytes, head: Head, name: str, keys: LogKeys) -> Checkpoint:
     """Refuse a database that is behind what was shown already.
 
     Args:
-        note: The checkpoint that was shown, in the store or by this process, read before the
-            database was; or empty.
+        note: The checkpoint that was shown, read before the database was.
+        head: What the database has.
+        name: What messages call it.
+        keys: The log's.
+
+    Raises:
+        ConflictError: it was set back: restored, or failed over to a server that was behind.
+        SplitViewError: it has another history, of that very size.
+    """
+    shown = open_checkpoint(note, keys)
+    if shown.size > head.size:
+        raise ConflictError(
+            f"{name} has {head.size} entries, and {shown.size} of this log were "
+            "shown already: the database was restored from a backup, or a standby that was behind "
+            "took over",
+            hint="Do not append here; go on with the newest database, or start a new log.",
+        )
+    check_same_history(note, head.checkpoint, keys)
+    return shown
+
+
+def require_newest(note: bytes, committed: Head, tree: TileTree, keys: LogKeys) -> None:
+    """Refuse a database that is behind its store, or has another history.
+
+    Args:
+        note: The checkpoint in the store, read before the database was; or empty.
         committed: What the database has.
         tree: Shows what is published.
         keys: The log's.
 
     Raises:
-        ConflictError: it was set back: restored, or failed over to a server that was behind.
-        SplitViewError: it has another history.
+        As `require_reached`; of another history also where that is of another size.
     """
     if not note:
         return
-    shown = open_checkpoint(note, keys)
-    if shown.size > committed.size:
-        raise ConflictError(
-            f"{tree.name} has {committed.size} entries, and {shown.size} of this log were "
-            "shown already: the database was restored from a backup, or a standby that was behind "
-            "took over",
-            hint="Do not append here; go on with the newest database, or start a new log.",
-        )
-    check_same_history(note, committed.checkpoint, keys)
+    shown = require_reached(note, committed, tree.name, keys)
     if shown.size <= tree.size and tree.root_below(shown.size) != shown.root:
         raise SplitViewError(
             f"another history of {tree.name} was shown than the database has",

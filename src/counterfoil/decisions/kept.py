@@ -120,10 +120,11 @@ def require_here(log: Log, person: str) -> None:
     """
     elsewhere = find_elsewhere(log)
     if elsewhere:
+        moved = log.engine.moved_to()
         raise UnavailableError(
             f"nothing is recorded about {person!r} here, and the records of "
             f"{', '.join(elsewhere)} are elsewhere",
-            hint="Ask where the log is now, or whoever recorded them.",
+            hint=f"Ask where the log is now: {moved}" if moved else "Ask whoever recorded them.",
         )
 
 
