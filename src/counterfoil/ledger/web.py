@@ -38,6 +38,7 @@ CONNECT_WITHIN_S = 5.0
 
 _MAX_REASON_CHARACTERS = 300  # of a server's words that a message repeats
 _MAX_IDLE = 8  # connections kept for the next requests
+_PIECE_BYTES = 128 << 10  # read at a time: a bundle of entries is mostly shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,7 @@ class _Response(http.client.HTTPResponse):
 
     def __init__(self, until: float, sock: socket.socket, **given: Any) -> None:
         super().__init__(sock, **given)
-        self.fp = io.BufferedReader(_Pieces(sock, self.fp, until))
+        self.fp = io.BufferedReader(_Pieces(sock, self.fp, until), _PIECE_BYTES)
 
 
 class _Pieces(io.RawIOBase):

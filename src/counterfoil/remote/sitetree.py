@@ -53,6 +53,18 @@ _LENGTH_BYTES = 2  # before each entry of a bundle
 _RESTORE = "Ask whoever runs the log, or read another copy of it; keep what you got."
 
 
+class Served(NamedTuple):
+    """A bundle as it was served, unchecked.
+
+    Args:
+        data: The bytes.
+        width: How many entries it should hold.
+    """
+
+    data: bytes
+    width: int
+
+
 class Bundle(NamedTuple):
     """A bundle that was checked.
 
@@ -105,8 +117,9 @@ class SiteTree(Tree):
         self._pool: ThreadPoolExecutor | None = None
         self._bundles: OrderedDict[tuple[int, int], Bundle] = OrderedDict()
         self._bundles_bytes = 0
-        self._ahead: dict[int, Future[Bundle]] = {}
+        self._ahead: dict[int, Future[Served]] = {}  # full bundles that are asked for
         self._next = -1  # where a reader that goes on reads next
+        self._bundle_bytes = 0  # of those that were read last, on average
 
     def refresh(self) -> None:
         """Take over the newest checkpoint that holds."""
@@ -189,12 +202,15 @@ class SiteTree(Tree):
         self._known(stop)
         numbers = range(start // TILE_WIDTH, (stop - 1) // TILE_WIDTH + 1)
         self._warm(1, range(numbers[0] // TILE_WIDTH, numbers[-1] // TILE_WIDTH + 1))
-        bundles = self._each(self._bundle, list(numbers))
+        asked = self._ask(numbers, ahead=len(numbers) if start == self._next else 0)
+        self._next = stop
+        # Proven in this thread: hashing in those that ask would only make them wait for each other.
+        bundles = [self._bundle(number, asked.get(number)) for number in numbers]
         data = b"".join([bundle.data for bundle in bundles])
         leaves = b"".join([bundle.leaves for bundle in bundles])
-        if start == self._next:
-            self._look_ahead(numbers, len(data))
-        self._next = stop
+        # Histories of fewer entries are held against these, whatever the site serves by then.
+        self._cache.keep_row((0, numbers[0]), leaves[: len(leaves) // TILE_BYTES * TILE_BYTES])
+        self._bundle_bytes = len(data) // len(bundles)
         ends, at = array("Q"), 0
         for bundle in bundles:
             ends.extend([at + end for end in bundle.ends])
@@ -294,33 +310,27 @@ class SiteTree(Tree):
 
     # Entries
 
-    def _bundle(self, number: int) -> Bundle:
+    def _bundle(self, number: int, asked: Future[Served] | None) -> Bundle:
+        """Read a bundle until its entries are those that were logged."""
         edge = self._edge
         width = tile_width(edge.size, 0, number)
         with self._lock:
-            ahead = self._ahead.pop(number, None)
             known = self._bundles.get((number, width))
             if known is not None:
                 self._bundles.move_to_end((number, width))
-        if known is not None:
-            return known
-        if ahead is not None and not ahead.cancelled():
-            bundle = ahead.result()
-            if len(bundle.ends) == width:
-                return bundle
-        return self._fetch_bundle(number, width, edge)
-
-    def _fetch_bundle(self, number: int, width: int, edge: Edge) -> Bundle:
-        """Read a bundle until its entries are those that were logged."""
+                return known
         found: list[Bundle] = []
 
         def read(fresh: bool) -> bytes:
-            found[:] = [self._read_bundle(number, width, fresh=fresh)]
+            if asked is None or asked.cancelled() or fresh:
+                served = self._serve_bundle(number, width, fresh=fresh)
+            else:
+                served = asked.result()
+            found[:] = [self._take_apart(served, bundle_path(number, width), width, fresh=fresh)]
             return found[0].leaves
 
         if width == TILE_WIDTH:
-            leaves = self._prove(0, number, read)
-            self._cache.keep((0, number), leaves)
+            self._prove(0, number, read)
         elif read(False) != edge.rows[0] != read(True):
             first = number * TILE_WIDTH
             raise VerificationError(
@@ -331,27 +341,26 @@ class SiteTree(Tree):
         self._keep(number, found[0])
         return found[0]
 
-    def _read_bundle(self, number: int, width: int, *, fresh: bool) -> Bundle:
+    def _serve_bundle(self, number: int, width: int, *, fresh: bool = False) -> Served:
+        """Read a bundle as it is served, a partial one from the full one where it is gone."""
         most = TILE_WIDTH * (_LENGTH_BYTES + MAX_ENTRY_BYTES)
-        path = bundle_path(number, width)
-        data = self._source.read(path, most, fresh=fresh)
-        whole = width
-        if data is None and width < TILE_WIDTH:
-            whole = TILE_WIDTH
-            data = self._source.read(bundle_path(number), most, fresh=fresh)
-        if data is None:
-            raise self._missing(path)
+        for whole in (width, TILE_WIDTH):
+            data = self._source.read(bundle_path(number, whole), most, fresh=fresh)
+            if data is not None:
+                return Served(data, whole)
+        raise self._missing(bundle_path(number, width))
+
+    def _take_apart(self, served: Served, path: str, width: int, *, fresh: bool) -> Bundle:
         try:
-            entries = parse_bundle(data, whole)
+            entries = parse_bundle(served.data, served.width)[:width]
         except FormatError as error:
             if not fresh:
                 return Bundle(b"", [], b"")  # a cache's, perhaps: it is asked for once more
             raise VerificationError(f"{self.name}: {path}: {error}", hint=_RESTORE) from error
-        entries = entries[:width]
         ends = list(accumulate([len(entry) + _LENGTH_BYTES for entry in entries]))
         # The entries are taken apart again by whoever wants them: kept, they would cost memory
         # anew for every bundle.
-        return Bundle(data[: ends[-1]], ends, leaf_hashes(entries))
+        return Bundle(served.data[: ends[-1]], ends, leaf_hashes(entries))
 
     def _keep(self, number: int, bundle: Bundle) -> None:
         with self._lock:
@@ -361,20 +370,30 @@ class SiteTree(Tree):
                 _, oldest = self._bundles.popitem(last=False)
                 self._bundles_bytes -= len(oldest.data)
 
-    def _look_ahead(self, numbers: range, length: int) -> None:
-        """Ask for as many full bundles as were read last, while those are used."""
-        edge = self._edge
-        count = min(len(numbers), MAX_BUNDLES_BYTES // 4 * len(numbers) // max(length, 1))
-        window = range(numbers.stop, numbers.stop + count)
+    def _ask(self, numbers: range, ahead: int) -> dict[int, Future[Served]]:
+        """Ask for bundles at the same time, and for some after them, while these are used.
+
+        Args:
+            numbers: Those that are read now.
+            ahead: How many after them, as far as these are no longer than may be kept.
+
+        Returns:
+            The full ones that are read now and were not known, as soon as they are served.
+        """
+        size = self._edge.size
+        ahead = min(ahead, MAX_BUNDLES_BYTES // 4 // max(self._bundle_bytes, 1))
+        found: dict[int, Future[Served]] = {}
         with self._lock:
-            self._ahead = {at: one for at, one in self._ahead.items() if at in window}
-            for number in window:
-                if tile_width(edge.size, 0, number) < TILE_WIDTH:
-                    return
-                if number not in self._ahead and (number, TILE_WIDTH) not in self._bundles:
-                    self._ahead[number] = self._workers().submit(
-                        self._fetch_bundle, number, TILE_WIDTH, edge
-                    )
+            before, self._ahead = self._ahead, {}
+            for number in range(numbers.start, numbers.stop + ahead):
+                is_full = tile_width(size, 0, number) == TILE_WIDTH
+                if not is_full or (number, TILE_WIDTH) in self._bundles:
+                    continue
+                asked = before.get(number) or self._workers().submit(
+                    self._serve_bundle, number, TILE_WIDTH
+                )
+                (found if number in numbers else self._ahead)[number] = asked
+        return found
 
     # Beneath
 

@@ -337,11 +337,14 @@ def test_a_cache_that_was_damaged_is_passed_by(hostile, local):
     """What lies in the reader's own folder is checked like what a server says, and made good."""
     with opened(hostile, None) as remote:
         assert remote.consistency(300) == local.consistency(300)
-        tile = remote.folder / "tiles/tile/0/001"
-    tile.write_bytes(bytes(8192))
-    with opened(hostile, None) as remote:
-        assert remote.consistency(300) == local.consistency(300)
-    assert tile.read_bytes() == (hostile.folder / "tile/0/001").read_bytes()
+        kept = remote.folder / "tiles/0/0"
+    whole = kept.read_bytes()
+    assert whole == bytes(8192) + (hostile.folder / "tile/0/001").read_bytes()
+    for damaged in (b"x" * len(whole), whole[:8200], b""):
+        kept.write_bytes(damaged)
+        with opened(hostile, None) as remote:
+            assert remote.consistency(300) == local.consistency(300)
+        assert kept.read_bytes()[8192:] == whole[8192:]
 
 
 def test_a_log_that_was_set_back_is_refused(hostile, local, tmp_path):
