@@ -40,6 +40,7 @@ def confirm(
         once()
         return
     until_stopped()
+    output.one_object_a_line()
     try:
         ledgers.keep_confirming(
             once,
@@ -73,6 +74,7 @@ def repeat(
         once()
         return
     until_stopped()
+    output.one_object_a_line()
     wrong: type[CounterfoilError] | None = None
     try:
         while True:

@@ -210,32 +210,29 @@ def monitor(
     as_json: AsJson = False,
 ) -> None:
     """Follow a log for ever: check it, judge what is new, and tell."""
-    try:
-        rules = () if watch is None else remote.read_rules(watch)
-        watching = remote.Monitor(
-            lambda: counterfoil.open(ledger, trust=trust),
-            rules,
-            origin=remote.origin_at(ledger),
-            state=state,
-            metrics=metrics,
-            stale_after_s=stale_after,
-            from_now=from_now,
-            report=lambda event: _print_event(event, as_json=as_json),
-            undelivered=lambda rule, why: output.remark(
-                "warning", f'rule "{rule}": {why}; it is told again at the next look'
-            ),
-        )
-        with contextlib.closing(watching):
+    output.one_object_a_line()
+    rules = () if watch is None else remote.read_rules(watch)
+    watching = remote.Monitor(
+        lambda: counterfoil.open(ledger, trust=trust),
+        rules,
+        origin=remote.origin_at(ledger),
+        state=state,
+        metrics=metrics,
+        stale_after_s=stale_after,
+        from_now=from_now,
+        report=lambda event: _print_event(event, as_json=as_json),
+        undelivered=lambda rule, why: output.remark(
+            "warning", f'rule "{rule}": {why}; it is told again at the next look'
+        ),
+    )
+    with contextlib.closing(watching):
 
-            def look() -> None:
-                found = watching.step()
-                if found.error is not None and (once or isinstance(found.error, UnavailableError)):
-                    raise found.error
+        def look() -> None:
+            found = watching.step()
+            if found.error is not None and (once or isinstance(found.error, UnavailableError)):
+                raise found.error
 
-            repeat(look, None if once else every)
-    except CounterfoilError as error:
-        # Where each line is an object, so is the last one.
-        raise typer.Exit(output.fail(error, as_json=as_json, indent=None)) from error
+        repeat(look, None if once else every)
 
 
 def _print_event(event: dict[str, Any], *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,6 +35,7 @@ _LONG_S = 2.0  # what takes longer has whoever is waited for named
 _LOOK_S = 0.25  # between looks whether something does
 _WEI = 10**18  # of one coin: an ether, or what the chain calls it
 _SHORT_DIGEST = 12  # hexadecimal digits, enough to tell digests apart at a glance
+_INDENT: ContextVar[int | None] = ContextVar("_INDENT", default=2)  # None: an object is a line
 
 
 class Progress(Protocol):
@@ -43,12 +45,23 @@ class Progress(Protocol):
         """Show it."""
 
 
+@contextlib.contextmanager
+def one_object() -> Iterator[None]:
+    """Print one object, to be read as it stands; `one_object_a_line` holds until this ends."""
+    token = _INDENT.set(2)
+    try:
+        yield
+    finally:
+        _INDENT.reset(token)
+
+
+def one_object_a_line() -> None:
+    """Print each object as a line, the last error too: several follow, and somebody reads along."""
+    _INDENT.set(None)
+
+
 def show(
-    body: Mapping[str, Any],
-    *parts: RenderableType,
-    as_json: bool,
-    exit_code: int = 0,
-    indent: int | None = 2,
+    body: Mapping[str, Any], *parts: RenderableType, as_json: bool, exit_code: int = 0
 ) -> None:
     """Print what a command found.
 
@@ -57,11 +70,10 @@ def show(
         parts: The same for people: lines, `fields` and `table`.
         as_json: Which of them.
         exit_code: What to exit with where it is not 0.
-        indent: Of the object; None for one line, among others of that kind.
     """
     if as_json:
         # ASCII, so that no locale and no terminal can make something else of it.
-        write(json.dumps(body, indent=indent, allow_nan=False) + "\n")
+        write(json.dumps(body, indent=_INDENT.get(), allow_nan=False) + "\n")
     else:
         write(_render(parts))
     if exit_code:
@@ -96,12 +108,7 @@ def hush() -> None:
 
 
 def fail(
-    error: CounterfoilError,
-    *,
-    as_json: bool,
-    kind: str = "",
-    exit_code: int | None = None,
-    indent: int | None = 2,
+    error: CounterfoilError, *, as_json: bool, kind: str = "", exit_code: int | None = None
 ) -> int:
     """Print an error: one line, each further reason, and a hint; return the exit code.
 
@@ -110,7 +117,6 @@ def fail(
         as_json: Whether standard output gets it as an object, too.
         kind: Its name, where that is not its class's.
         exit_code: Where it is not its class's.
-        indent: As `show` has it.
     """
     reasons: tuple[str, ...] = getattr(error, "reasons", ())
     message, code = str(error), error.exit_code if exit_code is None else exit_code
@@ -130,7 +136,7 @@ def fail(
             "reasons": list(reasons),
         }
         with contextlib.suppress(BrokenPipeError, UnavailableError):  # the exit code still tells
-            show(body, as_json=True, indent=indent)
+            show(body, as_json=True)
     return code
 
 

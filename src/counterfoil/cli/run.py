@@ -101,7 +101,7 @@ class Program(Commands):
         """Run, and exit with the code that docs/reference/exit-codes.md gives it."""
         words = sys.argv[1:] if args is None else list(args)
         naming = contextlib.nullcontext() if "--json" in words else output.naming_waits()
-        with naming, warnings.catch_warnings():
+        with output.one_object(), naming, warnings.catch_warnings():
             warnings.showwarning = _warn_once()
             try:
                 code = super().main(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -351,7 +352,11 @@ def test_a_killed_mirror_is_whole_after_the_next_run(local, site, policy, tmp_pa
 
 
 def test_a_mirror_that_goes_on_outlives_what_passes(local, site, policy, tmp_path):
-    """Garbage and a set-back are told once each, and when they have passed; a fork ends it."""
+    """Garbage and a set-back are told once each, and when they have passed; a fork ends it.
+
+    Whoever reads along finds an object on each line, the error that ends it on the last.
+    """
+    said = tmp_path / "said"
     grow(local, site, 300)
     older = tmp_path / "older"
     shutil.copytree(site.folder, older)
@@ -359,13 +364,14 @@ def test_a_mirror_that_goes_on_outlives_what_passes(local, site, policy, tmp_pat
     grow(local, site, 310)
     folder = tmp_path / "mirror"
     command = [sys.executable, "-m", "counterfoil", "log", "mirror", site.url, str(folder)]
-    process = subprocess.Popen(
-        [*command, "--trust", str(policy), "--every", "0.1"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--trust", str(policy), "--every", "0.1", "--json"],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     with process:
         while not (folder / "checkpoint").exists():
             assert process.poll() is None
@@ -382,3 +388,6 @@ def test_a_mirror_that_goes_on_outlives_what_passes(local, site, policy, tmp_pat
         site.folder = _fork(local, tmp_path, 320)
         assert "another history" in process.stderr.readline()
         assert process.wait(60) == 8
+    objects = [json.loads(line) for line in said.read_bytes().splitlines()]
+    assert {one["size"] for one in objects[:-1]} == {310}
+    assert objects[-1]["error"] == "SplitViewError"
