@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from counterfoil import cluster
+from counterfoil.core.callers import callers_level
 from counterfoil.core.keys import Algorithm, Signer, VerifierKey
 from counterfoil.core.policy import Succession, TrustPolicy
 from counterfoil.core.principals import Permission, Principal, check_text
@@ -211,7 +212,7 @@ def _finish_erasures(ledger: Ledger) -> None:
     try:
         finished = ledger.people.finish()
     except UnfinishedError as error:
-        warnings.warn(f"{error}. {error.hint}", ErasureWarning, stacklevel=3)
+        warnings.warn(f"{error}. {error.hint}", ErasureWarning, stacklevel=callers_level())
         return
     if finished:
         records = sum(len(one.leaves) for one in finished)
@@ -219,7 +220,7 @@ def _finish_erasures(ledger: Ledger) -> None:
             f"finished an erasure that was interrupted: {records} records are destroyed, and the "
             "log states it. `counterfoil person erasures` lists the certificates",
             ErasureWarning,
-            stacklevel=3,
+            stacklevel=callers_level(),
         )
 
 

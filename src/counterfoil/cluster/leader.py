@@ -43,6 +43,7 @@ from counterfoil.cluster.state import FencedError
 from counterfoil.cluster.tidy import Tidier
 from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.waiting import Waiting, still_queued
+from counterfoil.core.callers import callers_level
 from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
 from counterfoil.errors import CounterfoilError, UnavailableError, VerificationError
@@ -132,18 +133,14 @@ class Leader(threading.Thread):
         self._asking.put(future)
         return future
 
-    def warn_of_lack(self, stacklevel: int) -> None:
-        """Say once that this process cannot lead, where others do and its calls are answered.
-
-        Args:
-            stacklevel: How many calls above this one the warning is about.
-        """
+    def warn_of_lack(self) -> None:
+        """Say once that this process cannot lead, where others do and its calls are answered."""
         lack = self.lack
         if lack and lack != self._warned:
             warnings.warn(
                 f"this process cannot lead the log: {lack}",
                 LostKeyWarning,
-                stacklevel=stacklevel + 1,
+                stacklevel=callers_level(),
             )
         self._warned = lack
 

@@ -16,6 +16,7 @@ from counterfoil.cluster.edge import Edge
 from counterfoil.cluster.objects import CHECKPOINT_PATH, MAX_CHECKPOINT_BYTES, Objects
 from counterfoil.cluster.queue import entries_between
 from counterfoil.cluster.tiletree import Head, TileTree
+from counterfoil.core.callers import callers_level
 from counterfoil.core.checkpoint import Checkpoint, LogKeys, check_same_history, open_checkpoint
 from counterfoil.core.merkle import HASH_BYTES, Frontier, leaf_hashes
 from counterfoil.core.tile import TILE_WIDTH
@@ -59,7 +60,7 @@ def read_edge(connection: Connection, objects: Objects, tree: TileTree) -> Edge:
             f"{objects.name} had lost entries from {edge.size} on, which it had answered for; they "
             "were put there again out of the database. Does it sync before it answers?",
             StoreLossWarning,
-            stacklevel=2,
+            stacklevel=callers_level(),
         )
         return growth.edge
 

@@ -113,7 +113,7 @@ class ClusterWriter:
                 f"{self.tree.name} was opened for writing before this process was forked",
                 hint="Open it after the fork, in each process that is to write.",
             )
-        self._leader.warn_of_lack(stacklevel=4)
+        self._leader.warn_of_lack()
         data = join_entries(entries)
         if not entries:
             self._find_out()

@@ -12,11 +12,11 @@ go by.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 
+from counterfoil.core.callers import callers_level
 from counterfoil.core.checkpoint import LogKeys, open_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
 from counterfoil.core.keys import VerifierKey
@@ -189,7 +189,7 @@ class Witnesses:
             self._warned = set(silences)
         for name in news:
             says = tell_silence(name, silences[name])
-            warnings.warn(says, SilentWitnessWarning, stacklevel=_callers_level())
+            warnings.warn(says, SilentWitnessWarning, stacklevel=callers_level())
 
     def close(self) -> None:
         """End the local witness's process, and ask nobody any more."""
@@ -350,15 +350,6 @@ def _compare_with_memory(tree: Tree, note: bytes, kept: bytes, keys: LogKeys) ->
             b=kept,
             hint="Keep both checkpoints, they are the evidence.",
         )
-
-
-def _callers_level() -> int:
-    """Count the calls from whoever calls this up to the first that is none of this package."""
-    package = __name__.partition(".")[0]
-    frame, level = sys._getframe(1), 1  # noqa: SLF001 `inspect` would be imported for this alone
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def tell_silence(name: str, why: str) -> str:

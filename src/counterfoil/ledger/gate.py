@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
+from counterfoil.core.callers import callers_level
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import Judgement, evaluate_data, evaluate_stage
 from counterfoil.core.policy import TrustPolicy
@@ -196,4 +197,5 @@ def _act_on(judgement: Judgement) -> None:
     """Refuse, warn or go on, as the mode says."""
     judgement.check()
     if judgement.mode is Mode.WARN and judgement.reasons:
-        warnings.warn(f"{judgement.gate}: {'; '.join(judgement.reasons)}", stacklevel=5)
+        said = f"{judgement.gate}: {'; '.join(judgement.reasons)}"
+        warnings.warn(said, stacklevel=callers_level())

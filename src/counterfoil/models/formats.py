@@ -23,6 +23,7 @@ from importlib.metadata import entry_points
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from counterfoil.core.callers import callers_level
 from counterfoil.errors import FormatError, RefusedError
 from counterfoil.ledger.disk import read_file, require_there
 from counterfoil.models.onnx_session import OnnxClassifier, OnnxModel
@@ -236,7 +237,7 @@ class Pickle:
         warnings.warn(
             "this model is a pickle: opening it runs whatever program it holds; save it as skops, "
             "safetensors or ONNX",
-            stacklevel=2,
+            stacklevel=callers_level(),
         )
         try:
             import joblib  # noqa: PLC0415  # optional, and its files need its own reader
