@@ -167,7 +167,9 @@ class _Server(Granian):  # type: ignore[misc,valid-type]
         for worker in self.wrks:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.inner.pid, ENDING_SIGNAL)
-        threading.Timer(self.notice_s, super().signal_handler_interrupt).start()
+        ending = threading.Timer(self.notice_s, super().signal_handler_interrupt)
+        ending.daemon = True  # told twice, it ends at once
+        ending.start()
 
     def signal_handler_reload(self, *given: object, **more: object) -> None:
         """End when the terminal is closed: a second set of workers could not write."""

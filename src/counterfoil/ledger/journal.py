@@ -16,6 +16,7 @@ that still lies behind it: an entry that holds the bytes of a frame never become
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from dataclasses import dataclass
@@ -89,11 +90,16 @@ class Journal:
 
     @staticmethod
     def create(path: Path, disk: Disk) -> None:
-        """Write a journal full of zeros, durably."""
+        """Write a journal full of zeros, durably, or none."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             disk.write(fd, bytes(JOURNAL_BYTES), 0)
             disk.sync(fd)
+        except OSError:
+            # Part of one is of no use, and may be all the room that others had left.
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
         finally:
             os.close(fd)
 

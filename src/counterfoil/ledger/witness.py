@@ -388,8 +388,11 @@ def _serve(folder: Path, pipe_in: BinaryIO, pipe_out: BinaryIO) -> None:
             status, body = witness.add_checkpoint(pipe_in.read(length))
         except (CounterfoilError, OSError) as error:
             status, body = 500, f"{error}\n".encode()
-        pipe_out.write(REPLY.pack(status, len(body)) + body)
-        pipe_out.flush()
+        try:
+            pipe_out.write(REPLY.pack(status, len(body)) + body)
+            pipe_out.flush()
+        except BrokenPipeError:
+            return  # whoever asked has ended
 
 
 if __name__ == "__main__":

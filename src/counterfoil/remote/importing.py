@@ -92,7 +92,11 @@ def import_site(
     """
     with reported(f"cannot import into {folder}"):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConflictError(f"{folder} is not empty", hint="Give a new folder.")
+            raise ConflictError(
+                f"{folder} is not empty",
+                hint="Give a new folder; if an import put a log there, that is whole, and "
+                "`counterfoil log status --ledger` shows it.",
+            )
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     doing = "restoring" if original_is_lost else "importing"
     unfinished = folder.absolute().with_name(f".{folder.name}.{doing}")

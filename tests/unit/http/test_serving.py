@@ -131,6 +131,17 @@ def test_it_gives_notice_before_it_ends(serve):
         assert ledger.size == 3
 
 
+def test_told_twice_it_ends_at_once(serve):
+    """Whoever does not want to wait for the end of the notice says so."""
+    served = serve("--notice", "600")
+    served.process.send_signal(signal.SIGTERM)
+    until = time.monotonic() + SOON_S
+    while served.ask("GET", "/readyz").status == 200:
+        assert time.monotonic() < until
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(SOON_S) == 0
+
+
 @pytest.mark.parametrize("how", ["SIGHUP", "SIGINT to all"])
 def test_however_it_is_told_it_ends_in_peace(serve, how):
     """A terminal that is closed, or Ctrl-C, which every process of a terminal hears."""

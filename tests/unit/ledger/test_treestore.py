@@ -36,6 +36,24 @@ def root_at(size):
     return merkle.root_of([merkle.leaf_hash(body) for body in entries(0, size)])
 
 
+class SmallDisk(Disk):
+    """Has room for a mebibyte of a file, and for no more."""
+
+    def write(self, fd, data, offset):
+        super().write(fd, memoryview(data)[: 1 << 20], offset)
+        if len(data) > 1 << 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_tree_that_found_no_room_takes_none(tmp_path):
+    """What a full disk let it write of the journal is given back: others need it."""
+    with pytest.raises(UnavailableError, match="No space left"):
+        TreeStore.create(tmp_path / "tree", disk=SmallDisk())
+    assert sum(file.stat().st_size for file in (tmp_path / "tree").iterdir()) < 4096
+    with TreeStore.create(tmp_path / "tree") as store:
+        commit(store, 0, 3)
+
+
 def test_what_was_committed_is_there_for_the_next_process(tmp_path):
     """Entries, leaves, proofs and head are the same after closing and opening."""
     with TreeStore.create(tmp_path / "t") as store:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import http.server
 import itertools
+import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -40,7 +43,7 @@ from counterfoil.ledger.localwitness import RememberedError
 from counterfoil.ledger.nextkey import prepare_next_key
 from counterfoil.ledger.rotation import rotate_key
 from counterfoil.ledger.status import Standing, read_status
-from counterfoil.ledger.witness import SIZE_TYPE
+from counterfoil.ledger.witness import REQUEST, SIZE_TYPE
 from counterfoil.ledger.witness import Witness as Deciding
 
 pytestmark = pytest.mark.filterwarnings("ignore:the witness .* has not cosigned:UserWarning")
@@ -645,3 +648,18 @@ def test_a_silent_witness_is_warned_of_where_the_caller_stands(ledger, servers):
     with pytest.warns(SilentWitnessWarning) as warned:
         ledger.attest([Subject("x", {"sha256": "00" * 32})], "revocation", {"reason": "x"})
     assert [one.filename for one in warned] == [__file__]
+
+
+def test_a_local_witness_ends_in_peace_with_whoever_asked(tmp_path):
+    """Nobody reads its answer any more, as when a server is ended while it begins: no traceback."""
+    with counterfoil.init(tmp_path / "ledger") as ledger:
+        folder = ledger.places.witness
+    command = [sys.executable, "-P", "-m", "counterfoil.ledger.witness", str(folder)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE
+    ) as process:
+        os.close(writing)
+        _, said = process.communicate(REQUEST.pack(4) + b"what", timeout=60)
+    assert (process.returncode, said) == (0, b"")
