@@ -23,6 +23,7 @@ beginning.
 
 from __future__ import annotations
 
+import copy
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -350,7 +351,6 @@ class TreeStore(TreeView):
                 hint="Restore the folder from a backup; witnesses know the newest size.",
             )
         size, root, head = published or (0, EMPTY_ROOT, b"")
-        before = self._published
         is_new = False
         self._entries_end = 0
         if frames:
@@ -376,11 +376,7 @@ class TreeStore(TreeView):
                 hint="`counterfoil log audit` names the first bad place; restore from a backup.",
             )
         if is_new and self._countersign is not None:
-            try:
-                head = self._countersign(self, head)
-            except BaseException:
-                self._published = before  # what was refused is shown to nobody
-                raise
+            head = self._countersign(self, head)
         self._publish(frontier, root, head)
         self._files.sync()
         journal.clear()
@@ -405,8 +401,13 @@ class TreeStore(TreeView):
         """Give the journal, having found out first what became of a commit that failed."""
         journal = self._require_writer()
         if not self._is_sound:
+            # Readers in other threads go on with what was published, until all of it is known.
+            found = copy.copy(self)
             with reported(f"cannot recover {self.folder}"):
-                self._recover()
+                found._recover()  # noqa: SLF001 one class
+            self._published = found._published  # noqa: SLF001
+            self._entries_end = found._entries_end  # noqa: SLF001
+            self._is_sound = True
         return journal
 
     def _require_writer(self) -> Journal:

@@ -165,6 +165,52 @@ class Failing(Disk):
         return self._step(lambda: Disk.sync_folder(self, folder))
 
 
+class Watching(Failing):
+    """Fails from a step on, and looks at each what readers of the same process are shown."""
+
+    store = None
+
+    def _step(self, act):
+        self.steps += 1
+        if self.store is not None:
+            assert self.store.head == seal(self.store.size, root_at(self.store.size))
+        if not self.at or self.steps < self.at:
+            return act()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_readers_go_on_while_nothing_can_be_written(tmp_path):
+    """On a full disk a commit fails, and each try to find out what became of it.
+
+    Size, root and head that readers of the same process are shown stay those of one state.
+    """
+    for at in range(1, 60):
+        with TreeStore.create(tmp_path / f"t{at}") as store:
+            commit(store, 0, 300)
+        disk = Watching(0, done=False)
+        with TreeStore.open(tmp_path / f"t{at}", write=True, disk=disk) as store:
+            disk.store, disk.at, disk.steps = store, at, 0
+            try:
+                commit(store, 300, 310)
+            except UnavailableError:
+                assert store.size == 300
+            else:
+                disk.at = 0
+                return
+            for later in range(1, 60):
+                disk.at, disk.steps = later, 0
+                try:
+                    store.find_out()
+                except UnavailableError:
+                    assert (store.size, store.head) == (300, seal(300, root_at(300)))
+                    assert list(store.bodies(290, 300)) == entries(290, 300)
+                else:
+                    break
+            disk.at = 0
+            assert store.size in {300, 310}
+            assert store.head == seal(store.size, root_at(store.size))
+
+
 @pytest.mark.parametrize("done", [False, True], ids=["refused", "done-but-reported-refused"])
 def test_a_commit_that_fails_at_any_step_leaves_the_old_state_or_the_new(tmp_path, done):
     """Whatever step breaks, the tree is the old or the new one, at once and after opening."""
