@@ -11,12 +11,13 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
 
+from counterfoil.core.arguments import require_each, require_number
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.checkpoint import Checkpoint, LogKeys, sign_checkpoint
 from counterfoil.core.envelope import Envelope, format_envelope, sign_envelope
@@ -46,6 +47,8 @@ from counterfoil.ledger.reading import Found, LogReader
 from counterfoil.ledger.sequencer import nothing_appended
 from counterfoil.ledger.tree import Published, Tree
 from counterfoil.ledger.treestore import TreeStore
+
+_BYTES = 'An entry is bytes: b"…", or `text.encode()`.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +157,17 @@ class Log(LogReader):
             Its receipt, once it is durable, in the tree and under a published checkpoint.
 
         Raises:
-            FormatError: more than 65,535 bytes.
+            FormatError: no bytes, or more than 65,535 of them.
             ConflictError: another process writes here, or the folder is behind its witness.
             UnavailableError: the disk refused; whether the entry is in shows in the next call.
         """
         return self.append_many((entry,))[0]
 
-    def append_many(self, entries: Sequence[bytes], *, since: int | None = None) -> Receipts:
+    def append_many(self, entries: Iterable[bytes], *, since: int | None = None) -> Receipts:
         """Append entries in this order, next to each other, as one commit.
 
         Args:
-            entries: At most 65,535 bytes each.
+            entries: At most 65,535 bytes each; they are taken one after another, once.
             since: Append none that stands in the log from this index on, whoever appended it, and
                 whoever does at the same time; its receipt is that of the first one. Whoever has
                 looked for the entries says here how large the log was then. None appends them in
@@ -177,6 +180,10 @@ class Log(LogReader):
             As `append`; then none of them, or all, are in. With no entries, it finds out whether
             those of an earlier call are, and publishes them.
         """
+        # Before they are queued: others wait there too, and are not to fail by this call.
+        entries = require_each(entries, bytes, "a list of entries", _BYTES)
+        if since is not None:
+            since = require_number(since, "the index to look from", "Give the size it had then.")
         try:
             writer = self._require_writer()
         except UnpublishedError as error:  # a writer first finishes what another one left
