@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, overload
 
-from counterfoil.core.arguments import require
+from counterfoil.core.arguments import require, require_each, require_number
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.merkle import Hash
 from counterfoil.core.record import parse_disclosure
@@ -31,6 +30,7 @@ from counterfoil.models.version import Model
 
 DECISIONS: Final = "`ledger.decisions.show(system, number)` gives one."
 _MODELS: Final = "`ledger.models.load(name)` gives one."
+_TICKETS: Final = "Give the bytes that were handed out: `Path(…).read_bytes()`."
 _NUMBERS: Final = "They count from 0; `counterfoil decision list` shows the newest."
 MAX_PAD_TO = 1024  # a first decision writes so many records at most
 MIN_CADENCE_S = 60  # half a million entries of the log in a year
@@ -261,9 +261,7 @@ class Decisions:
             UnavailableError: it was erased.
             VerificationError: what is stored is not what was recorded.
         """
-        with contextlib.suppress(AttributeError):
-            index = index.__index__()  # of other libraries' integers, too
-        require(index, int, "the number of a record", _NUMBERS)
+        index = require_number(index, "the number of a record", _NUMBERS)
         stream = DecisionStream.open(self._log, system, write=False)
         try:
             if not 0 <= index < stream.store.size:
@@ -385,6 +383,7 @@ class Decisions:
             FormatError: one is no ticket.
             SignatureError: one was not signed by the stream.
         """
+        tickets = require_each(tickets, bytes, "a list of tickets", _TICKETS)
         broken: list[str] = []
         stream = DecisionStream.open(self._log, system, write=False)
         try:

@@ -147,8 +147,15 @@ class Serving:
             The ticket: an envelope that says which index the record has.
 
         Raises:
+            FormatError: this service did not record it.
             UnavailableError: the record is not durable yet, or was lost; then nothing is promised.
         """
+        require(handle, Handle, "what `record` returned", "Keep it until a ticket is needed.")
+        if handle.recorder is not self._recorder:
+            raise FormatError(
+                "this decision was recorded by another service",
+                hint="Ask that one for the ticket: the record has its index in its stream.",
+            )
         index = self._again(lambda: handle.wait(timeout_s))
         with self._reading:
             if index >= self._reader.store.size:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
 
-from counterfoil.core.arguments import require_each, require_number
+from counterfoil.core.arguments import require, require_each, require_number
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.checkpoint import Checkpoint, LogKeys, sign_checkpoint
 from counterfoil.core.envelope import Envelope, format_envelope, sign_envelope
@@ -48,6 +48,7 @@ from counterfoil.ledger.sequencer import nothing_appended
 from counterfoil.ledger.tree import Published, Tree
 from counterfoil.ledger.treestore import TreeStore
 
+PRINCIPALS = ("a list of principals", 'Write ["operator"].')  # where names of some are given
 _BYTES = 'An entry is bytes: b"…", or `text.encode()`.'
 
 
@@ -245,14 +246,17 @@ class Log(LogReader):
             As `require_writable`.
         """
         self.require_writable()
-        statement = Statement(tuple(subjects), predicate_type(predicate), body)
-        signers = [self.principal_key(name) for name in by]
+        about = require_each(subjects, Subject, "a list of subjects", "`model.subject` is one.")
+        require(body, dict, "a predicate", 'Write {"reason": "…"}.')
+        statement = Statement(about, predicate_type(predicate), body)
+        signers = [self.principal_key(name) for name in require_each(by, str, *PRINCIPALS)]
         envelope = sign_envelope(format_statement(statement), *signers)
         format_envelope(envelope)
         return envelope
 
     def append_envelope(self, envelope: Envelope) -> Attested:
         """Append an envelope that somebody signed; the signatures are not checked here."""
+        require(envelope, Envelope, "an envelope", "`sign` makes one; `parse_envelope` reads one.")
         statement = parse_statement(envelope.in_toto)
         data = format_envelope(envelope)
         entry = blobs.shorten(data, self.engine.blobs)
