@@ -106,6 +106,7 @@ class Log(LogReader):
         self._writing = threading.Lock()
         self._writer: Writer | None = None
         self._views: list[Tree] = []
+        self._is_closed = False
 
     @staticmethod
     def create(folder: Path, signer: Signer, *, disk: Disk | None = None) -> None:
@@ -148,8 +149,21 @@ class Log(LogReader):
         Raises:
             MovedError: the log was moved away.
             RefusedError: this is a copy.
+            UnavailableError: it was closed.
         """
+        self.require_open()
         (self._writer or self.engine).require_writable()
+
+    def require_open(self) -> None:
+        """Refuse once this was closed.
+
+        Raises:
+            UnavailableError: it was.
+        """
+        if self._is_closed:
+            raise UnavailableError(
+                f"the ledger in {self.engine.name} was closed here", hint="Open it again."
+            )
 
     def append(self, entry: bytes) -> Receipt:
         """Append one entry.
@@ -309,7 +323,8 @@ class Log(LogReader):
                 yield writer
 
     def close(self) -> None:
-        """Settle, release the writer's lock, end the witness process."""
+        """Settle, release the writer's lock, end the witness process; again is harmless."""
+        self._is_closed = True
         if self._index is not None:
             self._index.close()
             self._index = None
@@ -353,6 +368,7 @@ class Log(LogReader):
 
     def _require_writer(self) -> Writer:
         """Become a writer, once."""
+        self.require_open()
         with self._writing:
             if self._writer is None:
                 writer = self._open_writer()

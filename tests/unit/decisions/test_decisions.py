@@ -133,6 +133,12 @@ def test_overrides_of_a_decision_about_nobody_are_found(bank):
         ({"outcome": True}, "True is none of those"),
         ({"score": "0.9"}, "the score is the str '0.9', not a number"),
         ({"score": True}, "the score is the bool True"),
+        ({"score": float("nan")}, "the score is the float nan, not a number"),
+        ({"score": float("inf")}, "the score is the float inf"),
+        ({"score": 0.9}, "is 'refused', and by the terms a score of 0.9 gives 'granted'"),
+        ({"score": 0.5}, "a score of 0.5 gives 'granted': the threshold is 0.5"),
+        ({"reasons": "granted"}, "reasons by their parts was asked for, not the str"),
+        ({"reasons": []}, "reasons by their parts was asked for, not the list"),
         ({"data_subject": 4711}, "a text, not by the int 4711"),
         ({"reference": 4711}, "a text as the reference was asked for"),
         ({"inputs": [1800]}, "the inputs are a list, not values by name"),
@@ -148,6 +154,7 @@ def test_a_server_is_told_what_cannot_be_meant(serving, given, says):
     if "outcome" in given:
         assert caught.value.hint == "They are 'refused' and 'granted'."
     serving.record({"income": 1800}, "refused", np.float64(0.1), reference="4711").wait(30)
+    serving.record({"income": 2600}, "granted", 0.5, reasons={"method": "ours"}).wait(30)
 
 
 @pytest.fixture(scope="module")
