@@ -240,6 +240,8 @@ def _open(
     if is_site(url):
         site = open_site(url, trust=trust)
         return Ledger(site.folder, engine=site, clock=clock, random=random)
+    if isinstance(url, str) and is_url(url):
+        cluster.show_address(url)  # what is no address at all is said first
     if trust is not None:
         raise FormatError(
             "this is a ledger of your own, and goes by the policy adopted for it",

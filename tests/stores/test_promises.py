@@ -87,6 +87,22 @@ def test_reader_sees_what_is_published_when_it_asks(store):
         assert reader.entry(280) == b"entry 280"
 
 
+@pytest.mark.parametrize(
+    "given", [b"bytes", "text", 5, None, [b"a", "text"], [b"a", None], [[b"a"]], {b"a": b"b"}]
+)
+def test_what_is_no_list_of_entries_fails_alone(store, given):
+    """A call that hands over something else is refused before it is queued; the next ones go on."""
+    with store.open() as log:
+        with pytest.raises(FormatError, match="was asked for, not the"):
+            log.append_many(given)
+        with pytest.raises(FormatError, match="index to look from"):
+            log.append_many([b"a"], since=0.5)
+        assert log.size == 0
+        log.append_many(entry for entry in entries_of(3))
+        assert log.append(b"next").index == 3
+        assert list(log.entries(0, 4)) == [*entries_of(3), b"next"]
+
+
 def test_reopened_log_goes_on(store):
     """What was appended is there after closing, and the next entry stands behind it."""
     for round_ in range(3):

@@ -61,8 +61,41 @@ def test_opening_nothing_names_init(tmp_path):
     with pytest.raises(cf.FormatError, match="no ledger") as caught:
         cf.open(tmp_path / "nothing")
     assert "init" in caught.value.hint
-    with pytest.raises(cf.FormatError, match="no address of a log on PostgreSQL"):
-        cf.open("mysql://somewhere/x")
+    for more in ({}, {"trust": "trust.toml"}):
+        with pytest.raises(cf.FormatError, match="no address of a log on PostgreSQL") as caught:
+            cf.open("mysql://somewhere/x", **more)
+        assert "https://" in caught.value.hint
+    with pytest.raises(cf.FormatError, match=r"somewhere is another machine, and http://"):
+        cf.open("HTTP://somewhere/x")
+
+
+def test_a_ledger_that_was_closed_says_so(ledger):
+    """Whoever writes afterwards is told that it was closed; what is here can still be read."""
+    model = ledger.models.add(answer, name="f")
+    model.decide([[1]])
+    ledger.close()
+    for act in (lambda: model.decide([[2]]), lambda: ledger.append(b"x")):
+        with pytest.raises(cf.UnavailableError, match="was closed here") as caught:
+            act()
+        assert caught.value.hint == "Open it again."
+    assert ledger.decisions.list("f") == [0]
+    ledger.close()
+
+
+def test_a_service_outlives_its_ledger_for_what_it_took(tmp_path, ledger):
+    """Closed too early, the ledger lets no row be taken, and those that were are in it later."""
+    model = ledger.models.add(answer, name="f")
+    serving = ledger.decisions.serve(model)
+    serving.record({"x": 1}, "yes")
+    ledger.close()
+    with pytest.raises(cf.UnavailableError, match="was closed here"):
+        serving.record({"x": 2}, "yes")
+    with pytest.raises(cf.UnavailableError, match="what was recorded is durable") as caught:
+        serving.close()
+    assert "decision publish f" in caught.value.hint
+    with cf.open(tmp_path / "ledger") as again:
+        assert again.decisions.publish("f").size == 1
+        assert again.decisions.show("f", 0).values["inputs"] == {"x": 1}
 
 
 def test_any_predictor_is_recorded_and_its_letter_verifies(ledger, tmp_path):

@@ -100,7 +100,7 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Hold tickets that were handed out, and the batches, against the log."""
-    held = [files.read_file(path) for path in files.find_tickets(tickets or ())]
+    held = {str(path): files.read_file(path) for path in files.find_tickets(tickets or ())}
     with counterfoil.open(ledger) as opened:
         broken = opened.decisions.reconcile(system, held)
     output.show(

@@ -90,7 +90,10 @@ def parse_address(url: str) -> Address:
     """
     base, _, query = url.partition("?")
     if not is_address(url) or len(url) > _MAX_URL_CHARACTERS or not url.isprintable():
-        raise FormatError("this is no address of a log on PostgreSQL", hint=_HINT)
+        raise FormatError(
+            "this is no address of a log on PostgreSQL",
+            hint=f"{_HINT} A ledger behind a server is at https://…",
+        )
     try:
         pairs = urllib.parse.parse_qsl(query, strict_parsing=True, max_num_fields=_MAX_OPTIONS)
         given = dict(pairs)

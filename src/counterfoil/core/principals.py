@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.keys import Algorithm, VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.text import shown
@@ -182,13 +183,14 @@ def check_name(text: str, what: str) -> None:
 
 
 def check_text(text: str, what: str) -> None:
-    """Refuse text that is empty, too long, padded or not plainly printable.
+    """Refuse what is no text, and text that is empty, too long, padded or not plainly printable.
 
     Control and direction characters could make a report read as what it does not say.
 
     Raises:
         FormatError: It is.
     """
+    require(text, str, f"a text as the {what}", "Write a line of it.")
     if not 0 < len(text) <= MAX_NAME_CHARACTERS or not text.isprintable() or text.strip() != text:
         raise FormatError(
             f"{what} {shown(text)} is not a line of printable text",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from counterfoil.core import principals
-from counterfoil.core.arguments import require
+from counterfoil.core.arguments import require, require_each
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
 from counterfoil.core.merkle import Hash, root_of, split_hashes
 from counterfoil.core.statement import SHA256, Subject
@@ -120,6 +120,7 @@ class Datasets:
             VerificationError: the source changed while it was read.
         """
         check_name(name, "data set")
+        purposes = require_each(purposes, str, "a list of purposes", 'Write ["training"].')
         for purpose in purposes:  # as a policy names them, or no gate would know them
             principals.check_name(purpose, "purpose")
         self._require_apart(source)
@@ -160,6 +161,7 @@ class Datasets:
         Raises:
             FormatError: there is none.
         """
+        require(name, str, "the name or digest of a data set", "`ledger.data.list()` shows them.")
         found = self.list(name)
         if not found:
             raise FormatError(

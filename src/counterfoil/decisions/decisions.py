@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, overload
 
-from counterfoil.core.arguments import require
+from counterfoil.core.arguments import require, require_each, require_number
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.merkle import Hash
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import Batch, StreamDeclaration
 from counterfoil.core.ticket import check_ticket_leaf, open_ticket
 from counterfoil.decisions.overrides import find_overrides, known_outcome
-from counterfoil.decisions.rows import decision_rows
+from counterfoil.decisions.rows import decision_rows, one_each
 from counterfoil.decisions.serving import Serving
 from counterfoil.decisions.stream import MAX_DELAY_S, DecisionStream
 from counterfoil.errors import (
@@ -31,6 +30,7 @@ from counterfoil.models.version import Model
 
 DECISIONS: Final = "`ledger.decisions.show(system, number)` gives one."
 _MODELS: Final = "`ledger.models.load(name)` gives one."
+_TICKETS: Final = "Give the bytes that were handed out: `Path(…).read_bytes()`."
 _NUMBERS: Final = "They count from 0; `counterfoil decision list` shows the newest."
 MAX_PAD_TO = 1024  # a first decision writes so many records at most
 MIN_CADENCE_S = 60  # half a million entries of the log in a year
@@ -220,8 +220,8 @@ class Decisions:
         )
         decided = model.predictor.predict(rows)
         count = len(decided.table.rows)
-        about = _one_each(data_subjects, count, "data_subjects")
-        named = _one_each(references, count, "references")
+        about = one_each(data_subjects, count, "data_subjects")
+        named = one_each(references, count, "references")
         laid_out = decision_rows(model, rows, decided, named, self._log.clock())
         # One at a time: a stream has one writer, and threads would find it taken.
         with self._writing, closing(DecisionStream.open(self._log, model.name)) as stream:
@@ -261,9 +261,7 @@ class Decisions:
             UnavailableError: it was erased.
             VerificationError: what is stored is not what was recorded.
         """
-        with contextlib.suppress(AttributeError):
-            index = index.__index__()  # of other libraries' integers, too
-        require(index, int, "the number of a record", _NUMBERS)
+        index = require_number(index, "the number of a record", _NUMBERS)
         stream = DecisionStream.open(self._log, system, write=False)
         try:
             if not 0 <= index < stream.store.size:
@@ -374,25 +372,35 @@ class Decisions:
             values = dict(zip(stream.declaration.fields, row, strict=True))
             return Decision(decision.system, stream.id, index, leaf, values, None, self._collect)
 
-    def reconcile(self, system: str, tickets: Sequence[bytes]) -> tuple[str, ...]:
+    def reconcile(
+        self, system: str, tickets: Sequence[bytes] | Mapping[str, bytes]
+    ) -> tuple[str, ...]:
         """Hold batches and tickets against what a stream promised; return what is broken, in words.
 
         Args:
             system: Whose stream.
-            tickets: As they were handed out; may be none.
+            tickets: As they were handed out; may be none. Where they have names, such as those of
+                files, an error gives the name.
 
         Raises:
             FormatError: one is no ticket.
             SignatureError: one was not signed by the stream.
+            VerificationError: one is of another stream.
         """
+        if not isinstance(tickets, Mapping):
+            given = require_each(tickets, bytes, "a list of tickets", _TICKETS)
+            tickets = {f"ticket number {number}": one for number, one in enumerate(given)}
         broken: list[str] = []
         stream = DecisionStream.open(self._log, system, write=False)
         try:
             broken += stream.check_batches()
             found = self._log.find(predicate="batch", subject=stream.id.hex())
             batch = stream.newest_batch()
-            for data in tickets:
-                ticket = open_ticket(data, stream.declaration)
+            for name, data in tickets.items():
+                try:
+                    ticket = open_ticket(data, stream.declaration)
+                except (FormatError, VerificationError) as error:
+                    raise type(error)(f"{name}: {error}", hint=error.hint) from error
                 if batch is None or ticket.index >= batch.size:
                     broken.append(f"record {ticket.index} was promised and is in no batch")
                     continue
@@ -410,30 +418,6 @@ class Decisions:
 def _digest_of(output: dict[str, JsonValue]) -> JsonValue:
     model = output.get("model")
     return model.get("digest") if isinstance(model, dict) else None
-
-
-def _one_each(values: Sequence[str | None] | None, count: int, what: str) -> list[str | None]:
-    """Give a text or None for each row; a text alone would be taken for a list of its letters."""
-    if values is None:
-        return [None] * count
-    if (
-        isinstance(values, str | bytes | Mapping)
-        or hasattr(values, "columns")
-        or not hasattr(values, "__getitem__")
-    ):
-        raise FormatError(
-            f"{what} came as a {type(values).__name__}", hint="Give a list, one text for each row."
-        )
-    if len(values) != count:
-        raise FormatError(f"{len(values)} {what} came with {count} rows", hint="Give one each.")
-    given = list(values)
-    for row, value in enumerate(given):
-        if not isinstance(value, str | None):
-            raise FormatError(
-                f"{what} has the {type(value).__name__} {value!a:.40} for row {row}, not a text",
-                hint="Numbers as `str(4711)` or `column.astype(str)`; None for nobody.",
-            )
-    return given
 
 
 def _as_rows(inputs: dict[str, JsonValue], model: Model) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import date
 
+from counterfoil.core.arguments import require, require_each
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.stream import StreamDeclaration
 from counterfoil.decisions.erasing import Erasing, read_records
@@ -24,6 +25,8 @@ from counterfoil.decisions.stream import DecisionStream
 from counterfoil.ledger.log import Log
 from counterfoil.vault import Hold, HoldRule
 from counterfoil.vault.erase import ErasureCertificate, ErasureRequest, request_digest
+
+_REQUEST = ("the request as bytes", "Give it as it was received: `Path(…).read_bytes()`.")
 
 
 class People:
@@ -93,6 +96,9 @@ class People:
                 broke down after records were destroyed. Says so, and the next call goes on.
             VerificationError: the log knows of holds or erasures that are not here.
         """
+        require_each(approvers, str, "two approvers", 'Write ("privacy officer", "legal").')
+        if request is not None:
+            require(request, bytes, *_REQUEST)
         digest = request_digest(request) if request else None
         wanted = ErasureRequest(basis, digest, approvers)
         return self._erasing.erase(person, wanted, rules, placed)
@@ -106,6 +112,8 @@ class People:
         Raises:
             UnavailableError: they are elsewhere, or their keys are not on this machine.
         """
+        if request is not None:
+            require(request, bytes, *_REQUEST)
         certificates = self._erasing.certificates()
         if request is not None:
             digest = request_digest(request)

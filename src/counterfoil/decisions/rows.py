@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from counterfoil.core.canonical import JsonValue
+from counterfoil.errors import FormatError
 from counterfoil.models.explain import Reason, principal_reasons, rank_reasons
 from counterfoil.models.predict import Prediction
 from counterfoil.models.recourse import find_changes
@@ -43,6 +45,30 @@ def decision_rows(
         }
         rows.append(["decision", None, dict(decided.table.as_dict(index)), output, accounts[index]])
     return rows
+
+
+def one_each(values: Sequence[str | None] | None, count: int, what: str) -> list[str | None]:
+    """Give a text or None for each row; a text alone would be taken for a list of its letters."""
+    if values is None:
+        return [None] * count
+    if (
+        isinstance(values, str | bytes | Mapping)
+        or hasattr(values, "columns")
+        or not hasattr(values, "__getitem__")
+    ):
+        raise FormatError(
+            f"{what} came as a {type(values).__name__}", hint="Give a list, one text for each row."
+        )
+    if len(values) != count:
+        raise FormatError(f"{len(values)} {what} came with {count} rows", hint="Give one each.")
+    given = list(values)
+    for row, value in enumerate(given):
+        if not isinstance(value, str | None):
+            raise FormatError(
+                f"{what} has the {type(value).__name__} {value!a:.40} for row {row}, not a text",
+                hint="Numbers as `str(4711)` or `column.astype(str)`; None for nobody.",
+            )
+    return given
 
 
 def notice_of(model: Model, reference: str | None) -> JsonValue:

@@ -20,12 +20,14 @@ from counterfoil.decisions.stream import DecisionStream
 from counterfoil.errors import ConflictError, FormatError, UnavailableError
 from counterfoil.ledger.gate import Gate
 from counterfoil.ledger.log import Log
+from counterfoil.models.terms import is_number
 from counterfoil.models.version import Model
 from counterfoil.vault.keystore import FileKeyStore
 
 DRAIN_S: Final = 15.0  # a full ring of a server that was killed is recorded in a few seconds
 ASK_S: Final = 60.0  # a revocation, or a policy that is not adopted here, is noticed within it
 _RETRY_S: Final = 0.05
+_REASONS: Final = 'Write {"method": "…", "principal": ["…"]}; docs/reference/evidence.md has them.'
 
 Result = TypeVar("Result")
 
@@ -89,7 +91,8 @@ class Serving:
 
         Args:
             inputs: What the model was given, by name, in plain values.
-            outcome: What it decided; one of the two that its terms name, where they name any.
+            outcome: What it decided; of the two that its terms name, where they name any, the one
+                that they give for this score.
             score: The number behind it.
             reasons: As docs/reference/evidence.md has them, where the model gives any.
             data_subject: Whom it is about, as erasure will ask for them.
@@ -97,12 +100,14 @@ class Serving:
 
         Raises:
             FormatError: a value is not JSON, too large or too deep; the terms do not know the
-                outcome; or the score is no number, or a name no text.
+                outcome, or give another one for this score; or the score is no number, the reasons
+                have no parts, or a name is no text.
             RefusedError: the stage enforces, and by now something speaks against the model; what
                 else keeps the gate from clearing it is raised likewise, while it lasts.
             UnavailableError: the recording process does not keep up, or has ended and cannot be
-                replaced; this decision is not recorded.
+                replaced, or the ledger was closed; this decision is not recorded.
         """
+        self._log.require_open()  # nobody would state its batch
         if self._refusal is not None:
             raise self._refusal.with_traceback(None)  # or it would grow with each call
         if self._outcomes is not None and outcome not in self._outcomes:
@@ -110,8 +115,10 @@ class Serving:
                 f"the outcome {outcome!a:.40} is none of those that the terms name",
                 hint=f"They are {self._outcomes[0]!a} and {self._outcomes[1]!a}.",
             )
-        if type(score) is not float and score is not None:
-            _require_number(score)
+        if score is not None:
+            self._check_score(score, outcome)
+        if reasons is not None:
+            require(reasons, dict, "reasons by their parts", _REASONS)
         if type(reference) is not str and reference is not None:
             require(reference, str, "a text as the reference", "Write a number as `str(4711)`.")
         try:
@@ -147,8 +154,15 @@ class Serving:
             The ticket: an envelope that says which index the record has.
 
         Raises:
+            FormatError: this service did not record it.
             UnavailableError: the record is not durable yet, or was lost; then nothing is promised.
         """
+        require(handle, Handle, "what `record` returned", "Keep it until a ticket is needed.")
+        if handle.recorder is not self._recorder:
+            raise FormatError(
+                "this decision was recorded by another service",
+                hint="Ask that one for the ticket: the record has its index in its stream.",
+            )
         index = self._again(lambda: handle.wait(timeout_s))
         with self._reading:
             if index >= self._reader.store.size:
@@ -185,10 +199,11 @@ class Serving:
         self._recorder.restart()
 
     def close(self) -> None:
-        """Publish, and end the recording process.
+        """Publish, and end the recording process; to be done before the ledger is closed.
 
         Raises:
-            UnavailableError: some of it could not be recorded, and never will be.
+            UnavailableError: some of it could not be recorded, and never will be; or the ledger was
+                closed, and all of it is recorded and waits for the next batch.
         """
         self._closed.set()
         with contextlib.ExitStack() as closing:
@@ -196,7 +211,7 @@ class Serving:
             closing.callback(self._reader.close)
             closing.callback(self._recorder.close)
             if self._recorder.is_open:
-                self.publish()
+                self._publish_last()
 
     def __enter__(self) -> Self:
         return self
@@ -209,6 +224,20 @@ class Serving:
     ) -> None:
         self.close()
 
+    def _publish_last(self) -> None:
+        """Publish, or say what becomes of what cannot be published any more."""
+        self._again(self._recorder.flush)
+        try:
+            self._log.require_open()
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{error}, before {self._model.name} was taken out of service: what was recorded "
+                "is durable, and in the log with the system's next batch",
+                hint=f"`counterfoil decision publish {self._model.name}` states it. Close the "
+                "service first.",
+            ) from error
+        self.publish()
+
     def _ask(self) -> None:
         """Ask the gate again and again; runs in a thread, so that no request waits for it."""
         model = self._model
@@ -220,6 +249,26 @@ class Serving:
                 pass  # what it said last holds until the log answers; nothing is published either
             except Exception as error:  # noqa: BLE001 whatever it is, it is no yes
                 self._refusal = error
+
+    def _check_score(self, score: object, outcome: JsonValue) -> None:
+        """Refuse a score that is none, or for which the terms have the other outcome."""
+        if not is_number(score):
+            raise FormatError(
+                f"the score is the {type(score).__name__} {score!a:.40}, not a number",
+                hint="Give a float, or None where there is none.",
+            )
+        threshold = self._model.terms.threshold
+        if self._outcomes is None or threshold is None:
+            return
+        below, above = self._outcomes
+        due = above if score >= threshold else below
+        if outcome != due:
+            raise FormatError(
+                f"the outcome is {outcome!a:.40}, and by the terms a score of {score} gives "
+                f"{due!a:.40}: the threshold is {threshold}",
+                hint="Where people decide otherwise than the model, record what it said, then "
+                "override it.",
+            )
 
     def _again(self, act: Callable[[], Result]) -> Result:
         """Do something with the recording process, with another one if it was killed."""
@@ -235,14 +284,6 @@ class Serving:
         if second != self._second[0]:
             self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second)))
         return self._second[1]
-
-
-def _require_number(score: object) -> None:
-    if isinstance(score, bool) or not isinstance(score, int | float):
-        raise FormatError(
-            f"the score is the {type(score).__name__} {score!a:.40}, not a number",
-            hint="Give a float, or None where there is none.",
-        )
 
 
 def _open_once_drained(log: Log, system: str) -> DecisionStream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.envelope import format_envelope, sign_envelope
 from counterfoil.core.merkle import EMPTY_ROOT, Hash
@@ -93,6 +94,7 @@ class DecisionStream:
             FormatError: not `write`, and the system has no stream.
             RefusedError: `write`, and this is a copy.
         """
+        require(system, str, "the name of a system", "It is the name of its model.")
         found = newest_heard(log, predicate="stream", subject=system)
         if found is not None:
             declaration = parse_stream(found.envelope.in_toto)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from counterfoil.core.arguments import require
+from counterfoil.core.arguments import require, require_each
 from counterfoil.core.canonical import JsonValue, format_json
 from counterfoil.core.keys import format_vkey
 from counterfoil.core.merkle import check_inclusion
@@ -142,6 +142,9 @@ class Evidence:
             VerificationError: what is stored is not what the log has a batch of.
         """
         require(decision, Decision, "a decision", DECISIONS)
+        require_each(withhold, str, "a list of fields", 'Write ["inputs"].')
+        for logs in (earlier, later):
+            require_each(logs, Log, "a list of ledgers", "Open them: `[cf.open(path)]`.")
         log = self._log
         declared = next(
             one
@@ -174,9 +177,8 @@ class Evidence:
             stream.close()
         logs = (*earlier, log, *later)
         links = link_shards(logs)
-        own = [("stream", declared), ("batch", covering[0])]
         behind = _behind((*earlier, log), decision)
-        behind[-1] = own + behind[-1]
+        behind[-1] = [("stream", declared), ("batch", covering[0]), *behind[-1]]
         statements: list[JsonValue] = []
         # Those of the log itself come first, as they do where it is alone.
         for one, parts in reversed(list(zip(logs, behind, strict=False))):

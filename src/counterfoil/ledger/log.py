@@ -11,12 +11,13 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
 
+from counterfoil.core.arguments import require, require_each, require_number
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.checkpoint import Checkpoint, LogKeys, sign_checkpoint
 from counterfoil.core.envelope import Envelope, format_envelope, sign_envelope
@@ -46,6 +47,9 @@ from counterfoil.ledger.reading import Found, LogReader
 from counterfoil.ledger.sequencer import nothing_appended
 from counterfoil.ledger.tree import Published, Tree
 from counterfoil.ledger.treestore import TreeStore
+
+PRINCIPALS = ("a list of principals", 'Write ["operator"].')  # where names of some are given
+_BYTES = 'An entry is bytes: b"…", or `text.encode()`.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Log(LogReader):
         self._writing = threading.Lock()
         self._writer: Writer | None = None
         self._views: list[Tree] = []
+        self._is_closed = False
 
     @staticmethod
     def create(folder: Path, signer: Signer, *, disk: Disk | None = None) -> None:
@@ -144,8 +149,21 @@ class Log(LogReader):
         Raises:
             MovedError: the log was moved away.
             RefusedError: this is a copy.
+            UnavailableError: it was closed.
         """
+        self.require_open()
         (self._writer or self.engine).require_writable()
+
+    def require_open(self) -> None:
+        """Refuse once this was closed.
+
+        Raises:
+            UnavailableError: it was.
+        """
+        if self._is_closed:
+            raise UnavailableError(
+                f"the ledger in {self.engine.name} was closed here", hint="Open it again."
+            )
 
     def append(self, entry: bytes) -> Receipt:
         """Append one entry.
@@ -154,17 +172,17 @@ class Log(LogReader):
             Its receipt, once it is durable, in the tree and under a published checkpoint.
 
         Raises:
-            FormatError: more than 65,535 bytes.
+            FormatError: no bytes, or more than 65,535 of them.
             ConflictError: another process writes here, or the folder is behind its witness.
             UnavailableError: the disk refused; whether the entry is in shows in the next call.
         """
         return self.append_many((entry,))[0]
 
-    def append_many(self, entries: Sequence[bytes], *, since: int | None = None) -> Receipts:
+    def append_many(self, entries: Iterable[bytes], *, since: int | None = None) -> Receipts:
         """Append entries in this order, next to each other, as one commit.
 
         Args:
-            entries: At most 65,535 bytes each.
+            entries: At most 65,535 bytes each; they are taken one after another, once.
             since: Append none that stands in the log from this index on, whoever appended it, and
                 whoever does at the same time; its receipt is that of the first one. Whoever has
                 looked for the entries says here how large the log was then. None appends them in
@@ -177,6 +195,10 @@ class Log(LogReader):
             As `append`; then none of them, or all, are in. With no entries, it finds out whether
             those of an earlier call are, and publishes them.
         """
+        # Before they are queued: others wait there too, and are not to fail by this call.
+        entries = require_each(entries, bytes, "a list of entries", _BYTES)
+        if since is not None:
+            since = require_number(since, "the index to look from", "Give the size it had then.")
         try:
             writer = self._require_writer()
         except UnpublishedError as error:  # a writer first finishes what another one left
@@ -238,14 +260,17 @@ class Log(LogReader):
             As `require_writable`.
         """
         self.require_writable()
-        statement = Statement(tuple(subjects), predicate_type(predicate), body)
-        signers = [self.principal_key(name) for name in by]
+        about = require_each(subjects, Subject, "a list of subjects", "`model.subject` is one.")
+        require(body, dict, "a predicate", 'Write {"reason": "…"}.')
+        statement = Statement(about, predicate_type(predicate), body)
+        signers = [self.principal_key(name) for name in require_each(by, str, *PRINCIPALS)]
         envelope = sign_envelope(format_statement(statement), *signers)
         format_envelope(envelope)
         return envelope
 
     def append_envelope(self, envelope: Envelope) -> Attested:
         """Append an envelope that somebody signed; the signatures are not checked here."""
+        require(envelope, Envelope, "an envelope", "`sign` makes one; `parse_envelope` reads one.")
         statement = parse_statement(envelope.in_toto)
         data = format_envelope(envelope)
         entry = blobs.shorten(data, self.engine.blobs)
@@ -298,7 +323,8 @@ class Log(LogReader):
                 yield writer
 
     def close(self) -> None:
-        """Settle, release the writer's lock, end the witness process."""
+        """Settle, release the writer's lock, end the witness process; again is harmless."""
+        self._is_closed = True
         if self._index is not None:
             self._index.close()
             self._index = None
@@ -342,6 +368,7 @@ class Log(LogReader):
 
     def _require_writer(self) -> Writer:
         """Become a writer, once."""
+        self.require_open()
         with self._writing:
             if self._writer is None:
                 writer = self._open_writer()

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from counterfoil.core.arguments import require, require_number
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint
 from counterfoil.core.envelope import Envelope, parse_envelope
 from counterfoil.core.merkle import Frontier, Hash, leaf_hash
 from counterfoil.core.receipt import Receipt
 from counterfoil.core.statement import Statement, parse_statement, predicate_type
-from counterfoil.errors import CounterfoilError, SignatureError, VerificationError
+from counterfoil.errors import CounterfoilError, FormatError, SignatureError, VerificationError
 from counterfoil.ledger import blobs
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.engine import Engine, Finder
@@ -92,7 +93,7 @@ class LogReader:
         Raises:
             FormatError: there are fewer.
         """
-        return self._tree.root(size)
+        return self._tree.root(_size(size))
 
     @property
     def checkpoint(self) -> bytes:
@@ -152,8 +153,10 @@ class LogReader:
         """Read an entry.
 
         Raises:
+            FormatError: there is no such entry.
             VerificationError: the disk no longer holds what the tree says.
         """
+        index = _index(index)
         self._tree.leaf(index)  # says what is wrong with an index there is not
         (entry,) = self.checked(index, index + 1)
         return entry
@@ -183,7 +186,7 @@ class LogReader:
             FormatError: there is no such entry.
             VerificationError: the disk disagrees with the checkpoint; nothing false is handed out.
         """
-        return self._receipt_at(index, self._tree.published)
+        return self._receipt_at(_index(index), self._tree.published)
 
     def receipt_under(self, index: int, note: bytes) -> Receipt:
         """Make the receipt of an entry for an older checkpoint, as this log signed it once.
@@ -194,11 +197,11 @@ class LogReader:
         """
         checkpoint = open_checkpoint(note, self.keys)
         frontier = Frontier.at(checkpoint.size, self._tree.node)
-        return self._receipt_at(index, Published(frontier, checkpoint.root, note))
+        return self._receipt_at(_index(index), Published(frontier, checkpoint.root, note))
 
     def consistency(self, old_size: int, size: int | None = None) -> tuple[Hash, ...]:
         """Prove that the tree of `size` (by default now) extends the one of `old_size`."""
-        return self._tree.consistency(old_size, size)
+        return self._tree.consistency(_size(old_size), None if size is None else _size(size))
 
     def find(
         self,
@@ -223,19 +226,25 @@ class LogReader:
                 runs the database may have left something out of it.
 
         Raises:
+            FormatError: nothing is called that, or a number is none.
             VerificationError: the shared index says of an entry what is not so.
         """
+        for what, value in (("subject", subject), ("predicate", predicate), ("issuer", issuer)):
+            if value is not None:
+                require(value, str, f"a text as the {what}", "See `counterfoil log find`.")
+        if last is not None:
+            last = self._at_most(last)
         if predicate is not None and ":" not in predicate:
             predicate = predicate_type(predicate)
-        what = (subject, predicate, issuer)
+        names = (subject, predicate, issuer)
         finder = self._open_finder() if shared else None
         places = None
         if finder is not None:
-            places = finder.find(*what, self.size, last=last, within_s=within_s)
+            places = finder.find(*names, self.size, last=last, within_s=within_s)
             for place in places or ():
-                self._require_named(place, *what)
+                self._require_named(place, *names)
         if places is None:
-            places = self._open_index().find(*what, self.size, last=last, within_s=within_s)
+            places = self._open_index().find(*names, self.size, last=last, within_s=within_s)
         found = []
         for place in places:
             envelope = self.envelope(place)
@@ -256,8 +265,12 @@ class LogReader:
         ]
 
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
-        """Read entries [start, stop), unchecked; `audit` checks them all."""
-        return self._tree.bodies(start, stop)
+        """Read entries [start, stop), unchecked; `audit` checks them all.
+
+        Raises:
+            FormatError: not all of them are there.
+        """
+        return self._tree.bodies(*self._range(start, stop))
 
     @property
     def proves_entries(self) -> bool:
@@ -268,16 +281,32 @@ class LogReader:
         """Read entries [start, stop), each compared with its leaf.
 
         Raises:
+            FormatError: not all of them are there.
             VerificationError: one is not what was logged.
         """
-        return self._tree.checked(start, stop)
+        return self._tree.checked(*self._range(start, stop))
 
     def read_entries(self, start: int, stop: int) -> list[bytes]:
-        """Read entries [start, stop), at least one, at once and unchecked."""
-        return self.read_run(start, stop).bodies()
+        """Read entries [start, stop) at once and unchecked.
+
+        Raises:
+            FormatError: not all of them are there.
+        """
+        start, stop = self._range(start, stop)
+        return self.read_run(start, stop).bodies() if start < stop else []
 
     def read_run(self, start: int, stop: int) -> Run:
-        """Read them as they lie in the file: with `leaves()`, and `bodies()` to take them apart."""
+        """Read them as they lie in the file: with `leaves()`, and `bodies()` to take them apart.
+
+        Raises:
+            FormatError: not all of them are there, or there are none.
+        """
+        start, stop = self._range(start, stop)
+        if start >= stop:
+            raise FormatError(
+                f"a run has one entry at least, and none is from {start} to {stop}",
+                hint="`read_entries` gives an empty list then.",
+            )
         return self._tree.read_run(start, stop)
 
     def stored_hashes(self, tile_level: int, start: int, stop: int) -> bytes:
@@ -285,6 +314,26 @@ class LogReader:
         return self._tree.joined_hashes(tile_level, start, stop)
 
     # Beneath
+
+    def _range(self, start: int, stop: int) -> tuple[int, int]:
+        """Check that the entries [start, stop) are there; none are anywhere."""
+        start, stop = _index(start), _index(stop)
+        if start < stop and (start < 0 or stop > self.size):
+            raise FormatError(
+                f"there are no entries from {start} to {stop}: {self.engine.name} has {self.size}, "
+                "the first one is number 0",
+                hint="Refresh a reader to see newer entries.",
+            )
+        return start, stop
+
+    def _at_most(self, last: int) -> int:
+        """Check how many of the newest are asked for; there are no more than entries."""
+        last = require_number(last, "how many of the newest", "None gives all.")
+        if last < 0:
+            raise FormatError(
+                f"of the newest {last} statements there are none", hint="None gives all."
+            )
+        return min(last, self.size)
 
     def _open_index(self) -> Index:
         with self._lock:
@@ -334,3 +383,11 @@ class LogReader:
 
     def _root_at(self, size: int) -> Hash | None:
         return self._tree.root_seen(size)
+
+
+def _index(index: int) -> int:
+    return require_number(index, "the index of an entry", "They count from 0.")
+
+
+def _size(size: int) -> int:
+    return require_number(size, "the size of a log", "`ledger.size` is the present one.")

@@ -14,6 +14,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from counterfoil.core.arguments import require, require_each
 from counterfoil.core.envelope import Envelope, parse_envelope, sign_envelope
 from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.requirements import Mode, Stage
@@ -32,12 +33,13 @@ from counterfoil.core.testimony import check_attestation, hear, short_predicate,
 from counterfoil.errors import ConflictError, FormatError, UnavailableError
 from counterfoil.ledger.countersign import UnpublishedError
 from counterfoil.ledger.disk import reported
-from counterfoil.ledger.log import Log
+from counterfoil.ledger.log import PRINCIPALS, Log
 from counterfoil.ledger.policyfile import format_adopted, keep_policy, read_policy
 from counterfoil.ledger.reading import Found
 from counterfoil.ledger.sequencer import nothing_appended
 
 PRODUCTION = "production"
+_POLICY = "`counterfoil.ledger.parse_policy` reads one from the text of a file."
 
 
 class Trust:
@@ -99,6 +101,7 @@ class Trust:
             UnpublishedError: its statement is durable, and lacks the quorum; adopt it again.
             UnavailableError: as `Log.append`; adopt it again.
         """
+        require(policy, TrustPolicy, "a trust policy", _POLICY)
         if not self._log.places.trust.exists():
             with self._log.engine.witnesses.under(policy):
                 index = self._log.append_envelope(self._sign(policy, by)).index
@@ -120,7 +123,7 @@ class Trust:
         Raises:
             As `adopt`.
         """
-        self._stand(policy, by)
+        self._stand(require(policy, TrustPolicy, "a trust policy", _POLICY), by)
 
     def unadopted(self, *, shared: bool = False) -> tuple[int, TrustPolicy] | None:
         """Find the newest policy that the log shows to follow the adopted one, and its entry.
@@ -187,7 +190,8 @@ class Trust:
         return stated, None
 
     def _sign(self, policy: TrustPolicy, by: tuple[str, ...]) -> Envelope:
-        signers = [self._log.principal_key(name) for name in by]
+        names = require_each(by, str, *PRINCIPALS)
+        signers = [self._log.principal_key(name) for name in names]
         return sign_envelope(format_statement(policy_statement(policy)), *signers)
 
     def history(self, *, waiting: bool = False, shared: bool = False) -> PolicyHistory:
@@ -255,7 +259,7 @@ class Trust:
     def enforce(
         self,
         stage: str = PRODUCTION,
-        mode: Mode = Mode.ENFORCE,
+        mode: Mode | str = Mode.ENFORCE,
         *,
         by: tuple[str, ...] = ("operator",),
     ) -> int:
@@ -269,9 +273,14 @@ class Trust:
             by: Local principals who sign the policy.
 
         Raises:
-            FormatError: the policy has no such stage.
+            FormatError: the policy has no such stage, or a gate no such mode.
             As `adopt`.
         """
+        if mode not in tuple(Mode):
+            raise FormatError(
+                f"{mode!a:.40} is no mode of a gate", hint=f"It is one of {', '.join(Mode)}."
+            )
+        mode = Mode(mode)
         policy = self.require_stage(stage)
         following = policy.followed_by(
             stages=tuple(

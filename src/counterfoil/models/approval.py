@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.instant import parse_instant
 from counterfoil.core.judgement import REVOCATION
@@ -36,6 +37,7 @@ def approval_of(
         "after": after,
     }
     if expires is not None:
+        require(expires, str, "a time as text", 'Write "2030-12-31T00:00:00Z".')
         if parse_instant(expires, "expires") <= log.clock():
             raise FormatError(f"expires: {expires} is over", hint="Give a time to come.")
         body["expires"] = expires

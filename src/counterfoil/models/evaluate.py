@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from counterfoil.core.arguments import require_each
 from counterfoil.errors import FormatError
 from counterfoil.models.optional import import_optional
 
@@ -147,6 +148,7 @@ def evaluate(
         raise FormatError(
             f"the threshold {threshold} is not a probability", hint="Scores lie between 0 and 1."
         )
+    require_each(groups, object, "a list of groups", "Give one for each row.")
     np = import_optional("numpy", "numpy")
     metrics = import_optional("sklearn.metrics", "scikit-learn")
     actual, score = np.asarray(outcomes), np.asarray(scores, dtype=float)

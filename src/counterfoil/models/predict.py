@@ -220,10 +220,7 @@ def _is_number(text: str) -> bool:
 def _as_array(answers: Any, count: int) -> NDArray[Any]:
     np = import_optional("numpy", "numpy")
     if isinstance(answers, str | bytes) or not hasattr(answers, "__len__"):
-        raise FormatError(
-            f"the model answered with one {type(answers).__name__} for {count} rows",
-            hint="a function gets the whole batch and returns a list with one answer for each row",
-        )
+        raise _no_list(answers, count)
     if len(answers) != count:
         raise FormatError(f"the model gave {len(answers)} answers for {count} rows")
     try:
@@ -231,10 +228,19 @@ def _as_array(answers: Any, count: int) -> NDArray[Any]:
     except ValueError:  # answers of different lengths, such as lists of words: kept as they are
         array = np.empty(count, dtype=object)
         array[:] = list(answers)
+    if array.ndim == 0:  # a set, or a dictionary: nobody knows which row an answer is for
+        raise _no_list(answers, count)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     settled: NDArray[Any] = array
     return settled
+
+
+def _no_list(answers: Any, count: int) -> FormatError:
+    return FormatError(
+        f"the model answered with one {type(answers).__name__} for {count} rows",
+        hint="a function gets the whole batch and returns a list with one answer for each row",
+    )
 
 
 def _as_scores(output: NDArray[Any]) -> NDArray[np.float64] | None:

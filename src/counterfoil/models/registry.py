@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Any
 
-from counterfoil.core.arguments import require
+from counterfoil.core.arguments import require, require_each
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import REVOCATION, Judgement
 from counterfoil.core.statement import SHA256, Subject, parse_statement
@@ -20,7 +20,7 @@ from counterfoil.core.testimony import check_attestation
 from counterfoil.data.datasets import Dataset, Datasets, check_name
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.gate import Clearance, Gate
-from counterfoil.ledger.log import Attested, Log
+from counterfoil.ledger.log import PRINCIPALS, Attested, Log
 from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import PRODUCTION, Trust, heard_in
 from counterfoil.models.approval import approval_of
@@ -30,7 +30,7 @@ from counterfoil.models.formats import MAX_MODEL_BYTES, PICKLE, SKOPS, known_for
 from counterfoil.models.intake import CALLABLE, code_of, take
 from counterfoil.models.predict import Predictor
 from counterfoil.models.terms import Terms
-from counterfoil.models.version import Model, Version, predictor_on, read_version
+from counterfoil.models.version import TERMS, Model, Version, predictor_on, read_version
 from counterfoil.vault.files import files_of
 
 
@@ -78,9 +78,12 @@ class Models:
             UnavailableError: the disk refuses.
         """
         check_name(name, "model")
-        terms = Terms() if terms is None else require(terms, Terms, "terms", _TERMS)
-        named = [trained_on] if isinstance(trained_on, Dataset | str) else list(trained_on)
-        data = [Datasets(self._log).show(one) if isinstance(one, str) else one for one in named]
+        terms = Terms() if terms is None else require(terms, Terms, "terms", TERMS)
+        given = [trained_on] if isinstance(trained_on, Dataset | str) else trained_on
+        named: Sequence[Any] = require_each(given, object, "data sets", "Give them, or names.")
+        sets = Datasets(self._log)
+        data = [one if isinstance(one, Dataset) else sets.show(one) for one in named]
+        trust = require_each(trust, str, "a list of Python types", 'Write ["numpy.ndarray"].')
         file, kind, types, loaded = take(model, trust, may_pickle=self._may_pickle())
         digest = sha256(file).hexdigest()
         predictor = predictor_on(loaded, terms)
@@ -124,6 +127,7 @@ class Models:
         Raises:
             FormatError: there is none.
         """
+        require(name, str, "the name or digest of a model", "`ledger.models.list()` shows them.")
         found = self.list(name)
         if not found:
             raise FormatError(
@@ -220,8 +224,9 @@ class Models:
             self._stored(version)
         return version
 
-    def clear(self, model: Model | Version, stage: str) -> Clearance:
-        """Ask the gate of a stage about a model; see `Gate.clear_model`."""
+    def clear(self, model: Model | Version | str, stage: str) -> Clearance:
+        """Ask the gate of a stage about a model, which may be named; see `Gate.clear_model`."""
+        model = self._known(model)
         return Gate(self._log).clear_model(model.subject, stage, model.format, model.types)
 
     def judge(self, name: str, stage: str = PRODUCTION) -> Judgement:
@@ -236,23 +241,23 @@ class Models:
 
     def attest_training(
         self,
-        model: Model | Version,
+        model: Model | Version | str,
         body: dict[str, JsonValue],
         *,
         by: Sequence[str] = ("operator",),
     ) -> Attested:
         """State how a model was trained (predicate `training`)."""
-        return self._log.attest([model.subject], "training", body, by=by)
+        return self._log.attest([self._known(model).subject], "training", body, by=by)
 
     def attest_evaluation(
         self,
-        model: Model | Version,
+        model: Model | Version | str,
         body: dict[str, JsonValue],
         *,
         by: Sequence[str] = ("operator",),
     ) -> Attested:
         """State how a model was tested and what came out (predicate `evaluation`)."""
-        return self._log.attest([model.subject], "evaluation", body, by=by)
+        return self._log.attest([self._known(model).subject], "evaluation", body, by=by)
 
     def approve(
         self,
@@ -278,6 +283,7 @@ class Models:
             FormatError: as `approval_of`; nobody has then approved.
             UnavailableError: a key is not on this machine; nor has anybody then.
         """
+        by = require_each(by, str, *PRINCIPALS)
         version = self.show(name)
         body = approval_of(
             self._log, version, stage=stage, comment=comment, expires=expires, after=after
@@ -311,6 +317,7 @@ class Models:
             FormatError: there is no reason.
             VerificationError: none of `by` may say so; what would not count is not written.
         """
+        require(reason, str, "a reason in words", "Say what was found.")
         if not reason.strip():
             raise FormatError("a revocation has a reason", hint="Say what was found.")
         version = self.show(name)
@@ -319,6 +326,10 @@ class Models:
         statement = parse_statement(envelope.in_toto)
         check_attestation(Trust(self._log).show(), envelope, statement, self._log.size)
         return self._log.append_envelope(envelope)
+
+    def _known(self, model: Model | Version | str) -> Model | Version:
+        """Give a model, or the newest version of its name."""
+        return model if isinstance(model, Model | Version) else self.show(model)
 
     def _may_pickle(self) -> bool:
         """Whether the policy names a format that runs when it is opened."""
@@ -407,9 +418,6 @@ class Models:
             types=version.types,
             _decide=self._decide,
         )
-
-
-_TERMS = "Make them with `cf.Terms`, or `cf.parse_terms` from a file."
 
 
 def _file_name(digest: str) -> str:

@@ -43,7 +43,7 @@ class Terms:
     allow_missing: bool = True
 
     def __post_init__(self) -> None:
-        if self.threshold is not None and not _is_number(self.threshold):
+        if self.threshold is not None and not is_number(self.threshold):
             raise FormatError(
                 f"the threshold is {self.threshold!a:.40}, not a number", hint="Write 0.5."
             )
@@ -77,6 +77,16 @@ def parse_terms(data: str | bytes, what: str = "terms.toml") -> Terms:
         FormatError: Not TOML, an unknown key, or a value that cannot be meant; with the line.
     """
     return parse_toml(data, what).read(_read_terms)
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number that a double holds; TOML writes integers of any length."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 _NOTICE = ("organisation", "contact", "contest")
@@ -153,20 +163,10 @@ def _number(table: Table, key: str) -> float | None:
     value = table.values.get(key)
     if value is None:
         return None
-    if _is_number(value):
+    if is_number(value):
         return float(value)
     raise table.error(f'"{key}" must be a number', key=key, hint=f"Write {key} = 0.5.")
 
 
 def _is_value(value: object) -> bool:
-    return isinstance(value, str) or _is_number(value)
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a number that a double holds; TOML writes integers of any length."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+    return isinstance(value, str) or is_number(value)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from counterfoil.core.arguments import require
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.statement import SHA256, Subject
 from counterfoil.core.testimony import stated_types
@@ -14,6 +15,8 @@ from counterfoil.ledger.reading import Found
 from counterfoil.models.explain import Explainer
 from counterfoil.models.predict import Predictor, as_predictor
 from counterfoil.models.terms import Terms
+
+TERMS = "Make them with `cf.Terms`, or `parse_terms` from the text of a file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Model:
 
     def on(self, terms: Terms) -> Model:
         """Give the same model on other terms."""
+        require(terms, Terms, "terms", TERMS)
         return replace(self, terms=terms, predictor=predictor_on(self.predictor.model, terms))
 
     def decide(self, rows: Any, **options: Any) -> Any:

@@ -20,7 +20,7 @@ _READABLE_CHARACTERS = 40
 
 def is_address(text: str) -> bool:
     """Tell an address from a path and from what other engines open."""
-    return text.startswith(("https://", "http://"))
+    return text.lower().startswith(("https://", "http://"))
 
 
 def check_address(url: str) -> str:

@@ -218,7 +218,11 @@ def test_reconcile_refuses_what_is_no_ticket(run, place):
     forged = json.loads(ticket.read_text())
     forged["payload"] = forged["payload"][::-1]
     ticket.write_text(json.dumps(forged))
-    run("decision", "reconcile", "credit", "tickets", exit_code=3)
+    said = run("decision", "reconcile", "credit", "tickets", exit_code=3)
+    assert "error: tickets/0.ticket.json: " in said.stderr
+    (place / "text").write_text("no ticket")
+    said = run("decision", "reconcile", "credit", "tickets/1.ticket.json", "text", exit_code=3)
+    assert "error: text: envelope is not JSON" in said.stderr
 
 
 TERMS = """

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import counterfoil as cf
+from counterfoil.ledger.disk import Disk
 
 ROWS = pd.DataFrame({"income": [1800, 2600]})
 NUMBERS = pd.Series([4711, 4712])
@@ -15,6 +16,17 @@ NUMBERS = pd.Series([4711, 4712])
 
 def score(rows):
     return [0.1 if income < 2000 else 0.9 for income in rows["income"]]
+
+
+class Moody(Disk):
+    """A disk that refuses to sync while it is told to."""
+
+    refuses = False
+
+    def sync(self, fd):
+        if self.refuses:
+            raise OSError(5, "no")
+        super().sync(fd)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +133,12 @@ def test_overrides_of_a_decision_about_nobody_are_found(bank):
         ({"outcome": True}, "True is none of those"),
         ({"score": "0.9"}, "the score is the str '0.9', not a number"),
         ({"score": True}, "the score is the bool True"),
+        ({"score": float("nan")}, "the score is the float nan, not a number"),
+        ({"score": float("inf")}, "the score is the float inf"),
+        ({"score": 0.9}, "is 'refused', and by the terms a score of 0.9 gives 'granted'"),
+        ({"score": 0.5}, "a score of 0.5 gives 'granted': the threshold is 0.5"),
+        ({"reasons": "granted"}, "reasons by their parts was asked for, not the str"),
+        ({"reasons": []}, "reasons by their parts was asked for, not the list"),
         ({"data_subject": 4711}, "a text, not by the int 4711"),
         ({"reference": 4711}, "a text as the reference was asked for"),
         ({"inputs": [1800]}, "the inputs are a list, not values by name"),
@@ -136,6 +154,7 @@ def test_a_server_is_told_what_cannot_be_meant(serving, given, says):
     if "outcome" in given:
         assert caught.value.hint == "They are 'refused' and 'granted'."
     serving.record({"income": 1800}, "refused", np.float64(0.1), reference="4711").wait(30)
+    serving.record({"income": 2600}, "granted", 0.5, reasons={"method": "ours"}).wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +163,24 @@ def serving(bank):
     model = bank.ledger.models.add(score, name="served", terms=bank.model.terms)
     with bank.ledger.decisions.serve(model) as serving:
         yield serving
+
+
+def test_a_record_whose_batch_could_not_be_appended_is_in_the_next(tmp_path):
+    """The disk refuses the batch: the record is kept, and goes along with the next decision."""
+    disk = Moody()
+    cf.init(tmp_path / "ledger").close()
+    with cf.Ledger(tmp_path / "ledger", disk=disk) as ledger:
+        model = ledger.models.add(score, name="loans")
+        with pytest.raises(cf.FormatError):
+            ledger.append_many([None])
+        model.decide(ROWS[:1])
+        disk.refuses = True
+        with pytest.raises(cf.UnavailableError):
+            model.decide(ROWS[:1])
+        disk.refuses = False
+        with pytest.raises(cf.FormatError, match="in no batch yet"):
+            ledger.decisions.show("loans", 1).evidence()
+        model.decide(ROWS[:1])
+        verdict = cf.verify(ledger.decisions.show("loans", 1).evidence().save(tmp_path / "1.html"))
+        assert verdict.facts["inputs"] == {"income": 1800}
+        assert ledger.decisions.list("loans") == [0, 1, 2]

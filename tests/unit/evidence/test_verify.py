@@ -225,3 +225,6 @@ def test_who_has_no_home_verifies_all_the_same(ledger, letter, monkeypatch):
     with pytest.raises(cf.UnavailableError, match="no home directory"):
         home_path()
     assert cf.verify(letter, trust=ledger.folder / "trust.toml").trusted
+    assert not cf.verify(letter).trusted
+    monkeypatch.setenv("COUNTERFOIL_HOME", "/dev/null/home")  # nor can one be made
+    assert not cf.verify(letter).trusted
