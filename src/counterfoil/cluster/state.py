@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -223,9 +223,14 @@ def read_news(connection: Connection) -> News:
         " coalesce(moved_to, '') FROM published, leader, log",
         binary=True,
     ).fetchone()
-    if row is None:
-        raise FormatError("the log's rows are missing", hint="Was a move broken off?")
+    row = _there(row)
     return News(_head(row[:3]), *row[3:])
+
+
+def read_committed(connection: Connection) -> Head:
+    """Read what is committed, whether it is published or not."""
+    row = connection.execute("SELECT size, root, checkpoint FROM log", binary=True).fetchone()
+    return _head(_there(row))
 
 
 def read_unpublished(connection: Connection) -> Head | None:
@@ -307,12 +312,16 @@ def _format_indices(place: Place) -> str | None:
 
 
 def publish(connection: Connection, database: Database, epoch: int, head: Head) -> None:
-    """Show a committed head to readers, and tell those who wait; in a transaction.
+    """Show the committed head to readers, and tell those who wait; in a transaction.
 
     Raises:
-        FencedError: another leader has taken over.
+        FencedError: another leader has taken over; or another head is committed, as the database
+            was set back: a leader's epoch is also that of a backup made in its time.
     """
-    fence = connection.execute("SELECT FROM log WHERE epoch = %s FOR SHARE", (epoch,))
+    fence = connection.execute(
+        "SELECT FROM log WHERE epoch = %s AND size = %s AND root = %s FOR SHARE",
+        (epoch, head.size, head.root),
+    )
     if fence.rowcount != 1:
         raise FencedError
     connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
@@ -416,6 +425,12 @@ def end_silent_leader(connection: Connection, database: Database) -> None:
         " AND beat < clock_timestamp() - make_interval(secs => %s)",
         (key >> 32, key & 0xFFFFFFFF, LEASE_S),
     )
+
+
+def _there(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    if row is None:
+        raise FormatError("the log's rows are missing", hint="Was a move broken off?")
+    return row
 
 
 def _keys(row: tuple[str, JsonValue]) -> LogKeys:
