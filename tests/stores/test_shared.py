@@ -376,6 +376,30 @@ def test_no_ledger_is_named(shared):
     assert "log move" in caught.value.hint
 
 
+@pytest.mark.parametrize("tables", ["log (x int)", "migrations (x int)"])
+def test_a_schema_of_something_else_is_left_alone(make_store, postgres, tables):
+    """Tables of the names that a ledger has are said to be there, and none is added."""
+    url = make_store("postgres-files").location
+    name = parse_address(url).schema
+    postgres.run(f"CREATE SCHEMA {name}; CREATE TABLE {name}.{tables}")
+    for use in (cf.init, cf.open):
+        with pytest.raises(CounterfoilError, match=f"/ledgers.schema={name}") as refused:
+            use(url)
+        assert "schema=" in refused.value.hint or "counterfoil init" in refused.value.hint
+    query = "SELECT count(*) FROM pg_tables WHERE schemaname = %s"
+    with psycopg.connect(postgres.url) as connection:
+        assert connection.execute(query, (name,)).fetchone() == (1,)
+
+
+def test_a_backup_that_is_being_restored_is_no_ledger_yet(shared, database):
+    """Whoever opens it while tables are there and not filled yet is told to wait."""
+    with session(database) as connection:
+        connection.execute("TRUNCATE migrations")
+    with pytest.raises(ConflictError, match="already exists") as refused:
+        cf.open(shared.location)
+    assert "being restored" in refused.value.hint
+
+
 def test_leader_takes_bounded_bites(shared, database):
     """A backlog is taken in pieces of bounded length, in order, and one large call whole."""
     with session(database) as connection:
@@ -433,6 +457,7 @@ def test_address_is_read():
     assert address.conninfo["target_session_attrs"] == "read-write"
     assert address.conceal(f"{SECRET} is wrong") == "… is wrong"
     assert SECRET not in repr(address) + address.name + address.url
+    assert address.name.endswith("/db?schema=x_1")
     again = parse_address(address.url)
     assert (again.tiles, again.schema, again.conninfo["user"]) == (address.tiles, "x_1", "u")
 

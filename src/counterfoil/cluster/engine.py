@@ -119,7 +119,7 @@ class Cluster:
         database = Database(self.address)
         try:
             with database.transaction("opening the ledger for writing") as connection:
-                require_here(self.name, state.read_moved(connection))
+                require_here(self.address.url, state.read_moved(connection))
                 self.witnesses.log_keys = keys = state.read_keys(database, connection)
             # Before the database is asked how far it is, as others go on meanwhile; and before
             # anything is queued, as who leads elsewhere may not know what is known here.

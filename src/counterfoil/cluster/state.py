@@ -110,7 +110,7 @@ def read_keys(database: Database, connection: Connection) -> LogKeys:
     row = connection.execute("SELECT vkey, earlier FROM log").fetchone()
     if row is None:
         raise FormatError(
-            f"there is no ledger in {database.address.name}, schema {database.address.schema}",
+            f"there is no ledger in {database.address.name}",
             hint="Move one there with `counterfoil log move`; if a move was broken off, repeat it "
             "as it was typed.",
         )
@@ -200,7 +200,7 @@ def require_open(connection: Connection, database: Database) -> None:
     if row is None:
         return
     moved_to, vkey, following = row
-    require_here(database.address.name, moved_to)
+    require_here(database.address.url, moved_to)
     if following is not None:
         raise EndedError(parse_vkey(vkey).name, parse_vkey(following).name)
 
@@ -256,7 +256,7 @@ def lead(connection: Connection, database: Database, holder: str) -> Lead:
             binary=True,
         ).fetchone()
         assert row is not None  # noqa: S101 whoever writes has read the log's key from this row
-        require_here(database.address.name, row[4] or "")
+        require_here(database.address.url, row[4] or "")
         connection.execute(
             "UPDATE leader SET epoch = %s, holder = %s, beat = clock_timestamp()", (row[0], holder)
         )
