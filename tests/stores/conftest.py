@@ -98,12 +98,15 @@ class Shared(Store):
             return (self.tiles / path).read_bytes()
         return obstore.get(self.bucket, path).bytes().to_bytes()
 
-    def set_back(self):
-        """Make the database what it was before anything was appended, as a restored backup is."""
+    def set_back(self, *tables):
+        """Make the database what it was before anything was appended, as a restored backup is.
+
+        Or only some tables of it: a leader of before may have written into what was restored.
+        """
         note = sign_checkpoint(Checkpoint(self.signer.key.name, 0, EMPTY_ROOT), self.signer)
         database = Database(parse_address(self.location))
         with database.session("testing") as connection:
-            for table in ("log", "published"):
+            for table in tables or ("log", "published"):
                 connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())
                 connection.execute(
                     f"UPDATE {table} SET size = 0, root = %s, checkpoint = %s".encode(),

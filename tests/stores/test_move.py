@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 import counterfoil as cf
 from counterfoil.cluster import ends, move, state
+from counterfoil.cluster.address import show_address
 from counterfoil.cluster.objects import FolderObjects
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
@@ -282,6 +284,35 @@ def test_a_place_that_refuses_is_found_out_before_anything_moves(make_store, tmp
     move_log(folder, store.location)
     with cf.open(store.location) as ledger:
         assert ledger.decisions.list("f") == [0]
+
+
+def test_a_log_that_was_set_back_is_not_moved(make_store, tmp_path):
+    """It is refused before anything is made where it was to go."""
+    store = make_store("postgres-files")
+    store.make()
+    fill(store)
+    store.set_back()
+    with pytest.raises(ConflictError, match="has 0 entries, and 701 of this log were shown"):
+        move_log(store.location, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_the_address_that_is_to_be_left_is_one_that_can_be_given(make_store, tmp_path):
+    """Whoever appends where the log was is told the whole command that repeats a move."""
+    store = make_store("postgres-files")
+    store.make()
+    fill(store, 3)
+    folder = tmp_path / "a ledger"
+    move_log(store.location, folder)
+    with store.open() as log, pytest.raises(MovedError) as refused:
+        log.append(b"z")
+    command = refused.value.hint.rpartition("repeat it, ")[2]
+    source, target = shlex.split(command)[3:]
+    assert target == str(folder)
+    assert show_address(source) == source == show_address(store.location)
+    with cf.open(store.location) as ledger, pytest.raises(MovedError) as refused:
+        ledger.data.add(Path(__file__), name="x")
+    assert source in refused.value.hint
 
 
 def test_damaged_log_is_not_moved(make_store):

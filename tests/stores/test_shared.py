@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -40,6 +42,7 @@ from counterfoil.errors import (
     VerificationError,
 )
 from counterfoil.ledger.audit import audit
+from counterfoil.ledger.countersign import Witnesses
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.export import export_site
 from counterfoil.ledger.keyfiles import load_vkey
@@ -193,8 +196,60 @@ def test_database_that_was_set_back_is_not_verified(shared):
     shared.set_back()
     with shared.open() as log:
         assert read_status(log).set_back_from == 2
-        with pytest.raises(VerificationError, match="has 0 entries, and its store shows 2"):
+        with pytest.raises(VerificationError, match="has 0 entries, and 2 of this log were shown"):
             check_memory(log)
+
+
+def test_leader_shows_nothing_in_a_database_that_was_set_back_under_it(
+    shared, database, monkeypatch
+):
+    """Restored while witnesses are asked, a database does not get what was committed before.
+
+    Nor is the caller told that its entries are queued: they went with what the database was.
+    """
+    forget_witness(shared)
+    is_asking, goes_on = threading.Event(), threading.Event()
+    countersign = Witnesses.countersign
+
+    def hold(self, tree, note):
+        is_asking.set()
+        assert goes_on.wait(60)
+        return countersign(self, tree, note)
+
+    with shared.open() as log, ThreadPoolExecutor(1) as thread:
+        log.append(b"x")
+        monkeypatch.setattr(Witnesses, "countersign", hold)
+        waiting = thread.submit(log.append, b"y")
+        assert is_asking.wait(60)
+        shared.set_back()
+        goes_on.set()
+        with pytest.raises(ConflictError, match="has 0 entries, and 1 of this") as refused:
+            waiting.result()
+        assert "queued durably" not in refused.value.hint
+        assert "look whether they are in" in refused.value.hint
+        with session(database) as connection:
+            assert connection.execute("SELECT size FROM published").fetchone() == (0,)
+        with pytest.raises(ConflictError, match="has 0 entries, and 1 of this"):
+            log.append(b"z")
+    assert waiting_calls(database) == 0
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_database_that_shows_more_than_it_has_was_set_back(shared, database, is_shown):
+    """What is published beyond what is committed was published before a restore: all say so."""
+    forget_witness(shared)
+    with shared.open() as log:
+        log.append_many([b"x", b"y"])
+    shared.set_back("log")
+    if not is_shown:
+        shared.write_object("checkpoint", None)
+    with shared.open() as log:
+        assert read_status(log).set_back_from == 2
+        with pytest.raises(VerificationError, match="has 0 entries, and 2 of this log were shown"):
+            check_memory(log)
+        with pytest.raises(ConflictError, match="has 0 entries, and 2 of this"):
+            log.append(b"z")
+    assert waiting_calls(database) == 0
 
 
 def test_what_is_refused_for_the_witness_is_not_queued(shared, database):
@@ -321,6 +376,30 @@ def test_no_ledger_is_named(shared):
     assert "log move" in caught.value.hint
 
 
+@pytest.mark.parametrize("tables", ["log (x int)", "migrations (x int)"])
+def test_a_schema_of_something_else_is_left_alone(make_store, postgres, tables):
+    """Tables of the names that a ledger has are said to be there, and none is added."""
+    url = make_store("postgres-files").location
+    name = parse_address(url).schema
+    postgres.run(f"CREATE SCHEMA {name}; CREATE TABLE {name}.{tables}")
+    for use in (cf.init, cf.open):
+        with pytest.raises(CounterfoilError, match=f"/ledgers.schema={name}") as refused:
+            use(url)
+        assert "schema=" in refused.value.hint or "counterfoil init" in refused.value.hint
+    query = "SELECT count(*) FROM pg_tables WHERE schemaname = %s"
+    with psycopg.connect(postgres.url) as connection:
+        assert connection.execute(query, (name,)).fetchone() == (1,)
+
+
+def test_a_backup_that_is_being_restored_is_no_ledger_yet(shared, database):
+    """Whoever opens it while tables are there and not filled yet is told to wait."""
+    with session(database) as connection:
+        connection.execute("TRUNCATE migrations")
+    with pytest.raises(ConflictError, match="already exists") as refused:
+        cf.open(shared.location)
+    assert "being restored" in refused.value.hint
+
+
 def test_leader_takes_bounded_bites(shared, database):
     """A backlog is taken in pieces of bounded length, in order, and one large call whole."""
     with session(database) as connection:
@@ -378,6 +457,7 @@ def test_address_is_read():
     assert address.conninfo["target_session_attrs"] == "read-write"
     assert address.conceal(f"{SECRET} is wrong") == "… is wrong"
     assert SECRET not in repr(address) + address.name + address.url
+    assert address.name.endswith("/db?schema=x_1")
     again = parse_address(address.url)
     assert (again.tiles, again.schema, again.conninfo["user"]) == (address.tiles, "x_1", "u")
 

@@ -94,7 +94,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "waiting": tell_waiting(found.waiting),
                 "SET BACK": None
                 if found.set_back_from is None
-                else f"its store shows {found.set_back_from:,} entries; do not append here",
+                else f"{found.set_back_from:,} entries were shown already; do not append here",
                 "root": found.root.hex(),
                 "SPLIT VIEW": None
                 if found.split_view is None

@@ -4,7 +4,7 @@
 
 What stands before the question mark, and what libpq knows of what stands behind it, is PostgreSQL's
 own; a password may also come from where libpq finds it (`PGPASSWORD`, `~/.pgpass`). Messages name
-host and database alone.
+host, database, and the schema, where it is another than the default.
 """
 
 from __future__ import annotations
@@ -46,21 +46,34 @@ class Address:
         conninfo: What libpq is given; with the password, if there is one.
         tiles: The object store: `s3://bucket/prefix` or `file:///folder`.
         schema: The PostgreSQL schema that holds the tables; one log has one.
-        name: What messages call it.
     """
 
     conninfo: dict[str, str] = field(repr=False)
     tiles: str
     schema: str
-    name: str
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        schema = "" if self.schema == DEFAULT_SCHEMA else f"?schema={self.schema}"
+        return f"{self._database}{schema}"
 
     @property
     def url(self) -> str:
         """The same with its user and without a password, to write down and to give again."""
         schema = "" if self.schema == DEFAULT_SCHEMA else f"&schema={self.schema}"
         user = urllib.parse.quote(self.conninfo.get("user", ""), safe="")
-        name = self.name.replace("://", f"://{user}@", 1) if user else self.name
-        return f"{name}?tiles={self.tiles}{schema}"
+        database = self._database
+        if user:
+            database = database.replace("://", f"://{user}@", 1)
+        return f"{database}?tiles={self.tiles}{schema}"
+
+    @property
+    def _database(self) -> str:
+        """Host and database."""
+        host, port = self.conninfo.get("host", ""), self.conninfo.get("port", "")
+        where = urllib.parse.quote(host, safe=",.:[]") + (f":{port}" if port else "")
+        return f"postgresql://{where}/{urllib.parse.quote(self.conninfo.get('dbname', ''))}"
 
     def conceal(self, text: str) -> str:
         """Take the password out of a message of somebody else's."""
@@ -119,7 +132,7 @@ def parse_address(url: str) -> Address:
             hint="It has 1 to 40 characters: small letters, digits and _, no digit first.",
         )
     conninfo = {key: str(value) for key, value in found.items() if value is not None}
-    return Address({**conninfo, **given}, _check_tiles(tiles), schema, _name_of(conninfo))
+    return Address({**conninfo, **given}, _check_tiles(tiles), schema)
 
 
 def _check_tiles(tiles: str) -> str:
@@ -136,9 +149,3 @@ def _check_tiles(tiles: str) -> str:
             hint="Give s3://bucket/prefix, or an absolute folder as file:///folder.",
         )
     return tiles.rstrip("/")
-
-
-def _name_of(conninfo: dict[str, str]) -> str:
-    host, port = conninfo.get("host", ""), conninfo.get("port", "")
-    where = urllib.parse.quote(host, safe=",.:[]") + (f":{port}" if port else "")
-    return f"postgresql://{where}/{urllib.parse.quote(conninfo.get('dbname', ''))}"

@@ -41,6 +41,14 @@ _KEEPALIVE = {
     "tcp_user_timeout": 10_000,
 }
 
+# What is said of tables of our names that are somebody else's, or of a backup half restored.
+_OTHERS_TABLES = (
+    errors.DuplicateTable,
+    errors.DuplicateObject,
+    errors.DuplicateFunction,
+    errors.UndefinedColumn,
+)
+
 Connection = psycopg.Connection[Any]
 
 # What psycopg has to say reaches a program that wants to hear it, and nobody's terminal: what it
@@ -117,10 +125,17 @@ class Database:
             yield
         except (errors.UndefinedTable, errors.InvalidSchemaName, errors.InvalidCatalogName):
             raise FormatError(
-                f"there is no ledger in {self.address.name}, schema {self.address.schema}",
+                f"there is no ledger in {self.address.name}",
                 hint="Move one there with `counterfoil log move`, or make one with "
                 "`counterfoil init`.",
             ) from None
+        except _OTHERS_TABLES as error:
+            raise ConflictError(
+                f"{self.address.name} has tables that are not, or not all, those of a ledger: "
+                f"{doing}: {self._said(error)}",
+                hint="Name a schema of its own: …&schema=name. If a backup is being restored "
+                "there, wait until that is done.",
+            ) from error
         except errors.IntegrityError as error:
             raise ConflictError(
                 f"{self.address.name}: {doing}: {self._said(error)}",

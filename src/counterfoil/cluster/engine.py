@@ -20,7 +20,7 @@ from counterfoil.cluster.blobs import ObjectBlobs
 from counterfoil.cluster.database import Connection, Database
 from counterfoil.cluster.index import SharedIndex
 from counterfoil.cluster.keeping import DatabaseKeeping
-from counterfoil.cluster.lost import read_edge, read_shown, require_newest
+from counterfoil.cluster.lost import read_edge, read_shown, require_newest, require_reached
 from counterfoil.cluster.objects import FolderObjects, Objects
 from counterfoil.cluster.remote import RemoteObjects
 from counterfoil.cluster.schema import is_outdated, migrate
@@ -98,6 +98,13 @@ class Cluster:
         """Read the checkpoint in the object store."""
         return read_shown(self.objects)
 
+    def reached(self) -> int:
+        """Ask the database."""
+        with self._asking("looking how far the log is") as (_, connection):
+            # Published beyond what is committed was something before the database was set back.
+            committed = state.read_committed(connection)
+            return min(committed.size, state.read_news(connection).head.size)
+
     def require_writable(self) -> None:
         """Refuse where the log was moved, or has ended."""
         with self._asking("looking where the log is") as (database, connection):
@@ -112,7 +119,7 @@ class Cluster:
         database = Database(self.address)
         try:
             with database.transaction("opening the ledger for writing") as connection:
-                require_here(self.name, state.read_moved(connection))
+                require_here(self.address.url, state.read_moved(connection))
                 self.witnesses.log_keys = keys = state.read_keys(database, connection)
             # Before the database is asked how far it is, as others go on meanwhile; and before
             # anything is queued, as who leads elsewhere may not know what is known here.
@@ -120,7 +127,8 @@ class Cluster:
             tree = self._open(database)
             with database.transaction("opening the ledger for writing") as connection:
                 read_edge(connection, self.objects, tree)
-                committed = state.read_unpublished(connection) or state.read_news(connection).head
+                committed = state.read_committed(connection)
+            require_reached(tree.head, committed, self.name, keys)
             require_newest(shown, committed, tree, keys)
             self.witnesses.require_kept(tree, committed.checkpoint, remembered)
             return ClusterWriter(database, self.objects, tree, self._find_signer, self.witnesses)

@@ -38,11 +38,11 @@ from counterfoil.cluster.lost import (
     require_reached,
 )
 from counterfoil.cluster.objects import Objects
-from counterfoil.cluster.queue import Call, committed_after, take
+from counterfoil.cluster.queue import Call, committed_after, places_of, take
 from counterfoil.cluster.state import FencedError
 from counterfoil.cluster.tidy import Tidier
 from counterfoil.cluster.tiletree import Head, TileTree
-from counterfoil.cluster.waiting import Waiting, still_queued
+from counterfoil.cluster.waiting import Waiting, in_doubt, still_queued
 from counterfoil.core.callers import callers_level
 from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, sign_checkpoint
 from counterfoil.core.keys import Signer
@@ -161,7 +161,7 @@ class Leader(threading.Thread):
             except UnavailableError as error:
                 self._waiting.note_trouble(str(error))
             except CounterfoilError as error:
-                self._waiting.give_up_all(still_queued(error))
+                self._waiting.give_up_all(in_doubt(error))
             except Exception as bug:
                 self._waiting.note_trouble(f"the leader here has a bug: {bug!r}")
                 raise
@@ -199,9 +199,9 @@ class Leader(threading.Thread):
                 if self._unfinished is not None:
                     self._finish(connection, tidier, is_lasting=True)
         except CounterfoilError as error:
-            if not connection.broken:
-                self._tell(connection, error)
-            raise
+            if connection.broken:
+                raise
+            self._tell(connection, error)
         finally:
             tidier.close()
 
@@ -212,10 +212,19 @@ class Leader(threading.Thread):
         raise: whoever leads next may not know why, and would append it.
         """
         state.report_trouble(connection, self._database, self._epoch, str(error))
-        if not isinstance(error, UnavailableError):
-            queued = self._waiting.queued()
-            withdrawn = state.withdraw(connection, self._epoch, [one.id for one in queued])
-            self._waiting.give_up([one for one in queued if one.id in withdrawn], error)
+        if isinstance(error, UnavailableError):
+            raise error
+        queued = self._waiting.queued()
+        ids = [one.id for one in queued]
+        withdrawn = state.withdraw(connection, self._epoch, ids)
+        placed = places_of(connection, ids, self._committed.size)
+        for call in queued:
+            told = error
+            if call.id in placed:
+                told = still_queued(error)
+            elif call.id not in withdrawn:  # it went with what the database was
+                told = in_doubt(error)
+            self._waiting.give_up([call], told)
 
     def _try_lock(self, connection: Connection) -> bool:
         """Take the lock if nobody leads, and only with the key that the log signs with now."""
@@ -242,6 +251,8 @@ class Leader(threading.Thread):
         self.is_leading = True
         for head in (found.published, found.committed):
             _require_own(head, found.keys)
+        # Published beyond what is committed was something before the database was set back.
+        require_reached(found.published.checkpoint, found.committed, self._tree.name, found.keys)
         require_reached(self._tree.head, found.published, self._tree.name, found.keys)
         self._tree.take(found.published)
         # Not from memory: what is signed over next must be in the store now.

@@ -86,14 +86,19 @@ def require_reached(note: bytes, head: Head, name: str, keys: LogKeys) -> Checkp
     """
     shown = open_checkpoint(note, keys)
     if shown.size > head.size:
-        raise ConflictError(
-            f"{name} has {head.size} entries, and {shown.size} of this log were "
-            "shown already: the database was restored from a backup, or a standby that was behind "
-            "took over",
-            hint="Do not append here; go on with the newest database, or start a new log.",
-        )
+        raise set_back(name, head.size, shown.size)
     check_same_history(note, head.checkpoint, keys)
     return shown
+
+
+def set_back(name: str, has: int, shown: int) -> ConflictError:
+    """Say of a database that it has fewer entries than were shown of its log."""
+    return ConflictError(
+        f"{name} has {has} entries, and {shown} of this log were shown already: the database was "
+        "restored from a backup, or a standby that was behind took over",
+        hint="Do not append here; go on with the newest database. If it is lost, `counterfoil log "
+        "import TILES FOLDER --original-is-lost` makes a ledger of all that was published.",
+    )
 
 
 def require_newest(note: bytes, committed: Head, tree: TileTree, keys: LogKeys) -> None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from counterfoil.cluster.ends import End, Held, end_at, require_same
+from counterfoil.cluster.lost import set_back
 from counterfoil.cluster.tiletree import Head
 from counterfoil.core.merkle import Hash
 from counterfoil.errors import ConflictError, SplitViewError, VerificationError
@@ -30,6 +31,7 @@ from counterfoil.ledger.audit import Progress, audit
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.ledger.keeping import Keeping
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.status import find_set_back
 
 _CHUNK_ENTRIES = 1024  # read, hashed and written at once
 # What in a ledger's folder does not move along as it is: the log itself, and what is private.
@@ -74,7 +76,8 @@ def move_log(
         progress: Called with entries copied and entries in all; then again while they are audited.
 
     Raises:
-        ConflictError: another log is there, or somebody appends or records while we move.
+        ConflictError: another log is there, somebody appends or records while we move, or the
+            database was set back.
         SplitViewError: the log that is there has another history.
         UnavailableError: a disk, the database or the object store refuses; move again.
         VerificationError: the entries are not those of the checkpoint; nothing was marked yet.
@@ -93,6 +96,9 @@ def move_log(
 
 def _copy(old: End, new: End, carrying: Carrying, progress: Progress | None) -> None:
     with old.open() as log:
+        behind = find_set_back(log)
+        if behind is not None:
+            raise set_back(old.name, behind.has, behind.shown)
         private, place = old.private(log.origin), new.private(log.origin)
         with carrying(log.origin, old.keeping(), new.keeping()) as carry:
             _require_room(private, place, is_under_way=bool(_held(old).moved_to))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -110,7 +110,7 @@ def read_keys(database: Database, connection: Connection) -> LogKeys:
     row = connection.execute("SELECT vkey, earlier FROM log").fetchone()
     if row is None:
         raise FormatError(
-            f"there is no ledger in {database.address.name}, schema {database.address.schema}",
+            f"there is no ledger in {database.address.name}",
             hint="Move one there with `counterfoil log move`; if a move was broken off, repeat it "
             "as it was typed.",
         )
@@ -200,7 +200,7 @@ def require_open(connection: Connection, database: Database) -> None:
     if row is None:
         return
     moved_to, vkey, following = row
-    require_here(database.address.name, moved_to)
+    require_here(database.address.url, moved_to)
     if following is not None:
         raise EndedError(parse_vkey(vkey).name, parse_vkey(following).name)
 
@@ -223,9 +223,14 @@ def read_news(connection: Connection) -> News:
         " coalesce(moved_to, '') FROM published, leader, log",
         binary=True,
     ).fetchone()
-    if row is None:
-        raise FormatError("the log's rows are missing", hint="Was a move broken off?")
+    row = _there(row)
     return News(_head(row[:3]), *row[3:])
+
+
+def read_committed(connection: Connection) -> Head:
+    """Read what is committed, whether it is published or not."""
+    row = connection.execute("SELECT size, root, checkpoint FROM log", binary=True).fetchone()
+    return _head(_there(row))
 
 
 def read_unpublished(connection: Connection) -> Head | None:
@@ -251,7 +256,7 @@ def lead(connection: Connection, database: Database, holder: str) -> Lead:
             binary=True,
         ).fetchone()
         assert row is not None  # noqa: S101 whoever writes has read the log's key from this row
-        require_here(database.address.name, row[4] or "")
+        require_here(database.address.url, row[4] or "")
         connection.execute(
             "UPDATE leader SET epoch = %s, holder = %s, beat = clock_timestamp()", (row[0], holder)
         )
@@ -307,12 +312,16 @@ def _format_indices(place: Place) -> str | None:
 
 
 def publish(connection: Connection, database: Database, epoch: int, head: Head) -> None:
-    """Show a committed head to readers, and tell those who wait; in a transaction.
+    """Show the committed head to readers, and tell those who wait; in a transaction.
 
     Raises:
-        FencedError: another leader has taken over.
+        FencedError: another leader has taken over; or another head is committed, as the database
+            was set back: a leader's epoch is also that of a backup made in its time.
     """
-    fence = connection.execute("SELECT FROM log WHERE epoch = %s FOR SHARE", (epoch,))
+    fence = connection.execute(
+        "SELECT FROM log WHERE epoch = %s AND size = %s AND root = %s FOR SHARE",
+        (epoch, head.size, head.root),
+    )
     if fence.rowcount != 1:
         raise FencedError
     connection.execute("UPDATE published SET size = %s, root = %s, checkpoint = %s", head)
@@ -416,6 +425,12 @@ def end_silent_leader(connection: Connection, database: Database) -> None:
         " AND beat < clock_timestamp() - make_interval(secs => %s)",
         (key >> 32, key & 0xFFFFFFFF, LEASE_S),
     )
+
+
+def _there(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    if row is None:
+        raise FormatError("the log's rows are missing", hint="Was a move broken off?")
+    return row
 
 
 def _keys(row: tuple[str, JsonValue]) -> LogKeys:

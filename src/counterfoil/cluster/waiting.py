@@ -184,13 +184,25 @@ class Waiting:
 
 
 def still_queued(error: CounterfoilError) -> CounterfoilError:
-    """Say of calls that have their place, or may get it, what keeps them from being published."""
-    if isinstance(error, UnavailableError):
-        return error
+    """Say of a call that has its place what keeps it from being published."""
+    return _with_hint(
+        error,
+        "The entries are queued durably and go in once this is mended, or another process leads: "
+        "do not append them a second time.",
+    )
+
+
+def in_doubt(error: CounterfoilError) -> CounterfoilError:
+    """Say of a call that is not known to be in the queue any more what keeps it from going in."""
+    return _with_hint(
+        error,
+        "It is not known if the entries are in: once this is mended, look whether they are in "
+        "before you append them again.",
+    )
+
+
+def _with_hint(error: CounterfoilError, more: str) -> CounterfoilError:
     told = error.__class__.__new__(error.__class__, *error.args)  # other calls raise it as it is
     told.__dict__.update(error.__dict__)
-    told.hint = (
-        f"{error.hint} The entries are queued durably and go in once this is mended, or another "
-        "process leads: do not append them a second time."
-    )
+    told.hint = f"{error.hint} {more}"
     return told

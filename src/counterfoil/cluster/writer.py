@@ -129,7 +129,7 @@ class ClusterWriter:
 
     def require_writable(self) -> None:
         """Refuse where the log was moved, as of a second ago."""
-        require_here(self.tree.name, self._moved_to)
+        require_here(self._database.address.url, self._moved_to)
 
     def _require_there(self, entries: Sequence[bytes], indices: Sequence[int]) -> None:
         """Check that entries stand where the leader, or the database, says that they do already.
@@ -155,7 +155,7 @@ class ClusterWriter:
         until = time.monotonic() + PATIENCE_S
         with self._database.transaction("looking into the queue") as connection:
             # A queue that is empty because the log is elsewhere tells nothing of its entries.
-            require_here(self.tree.name, state.read_moved(connection))
+            require_here(self._database.address.url, state.read_moved(connection))
             number = newest(connection)
         while True:
             with self._database.transaction("looking into the queue") as connection:

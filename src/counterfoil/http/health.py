@@ -3,7 +3,8 @@
     GET /healthz    200 while the process answers at all
     GET /readyz     200 while the tree can be read and, unless it is read-only, written, and while
                     it has not given notice that it ends; else 503. `writer` is `moved` as soon
-                    as the log is elsewhere, for which this server has to be ended
+                    as the log is elsewhere, for which this server has to be ended, and `set back`
+                    as long as the database has fewer entries than this server has shown
 
 Everybody may ask. What exactly is wrong is in the log, for the operator.
 """
@@ -18,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+import counterfoil
 from counterfoil import ledger as ledgers
 from counterfoil.errors import CounterfoilError
 from counterfoil.http.sending import TEXT, Reply
@@ -40,7 +42,7 @@ class Health:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._tree = ("unknown", 0.0)
-        self._is_moved = False
+        self._gone = ""  # why nothing is appended here, whatever became of the last append
 
     @property
     def routes(self) -> list[Route]:
@@ -65,8 +67,8 @@ class Health:
             self._tree = (state, now)
             self._service.intake.look()
         writer = "ok"
-        if self._is_moved:
-            writer = "moved"
+        if self._gone:
+            writer = self._gone
         elif self._service.settings.read_only:
             writer = "read-only"
         elif self._service.intake.trouble:
@@ -85,14 +87,26 @@ class Health:
             log.refresh()
             if log.size:
                 log.receipt(log.size - 1)  # reads the right edge, and checks it against the root
-            moved = log.engine.moved_to()
-            if moved and not self._is_moved:
-                _LOG.error("the log in %s was moved to %s; end this server", log.engine.name, moved)
-            following = ledgers.shard_after(log)
-            if following is not None and not self._is_moved:
-                _LOG.error("the log has ended, and goes on as %s; end this server", following.name)
-            self._is_moved = bool(moved) or following is not None
+            self._gone = self._look_where(log)
         except CounterfoilError as error:
             _LOG.error("the log cannot be read: %s", error)
             return "not now"
         return "ok"
+
+    def _look_where(self, log: counterfoil.Ledger) -> str:
+        """Find out whether the log went on elsewhere, and say so in the log when it is news."""
+        name, moved, following = log.engine.name, log.engine.moved_to(), ledgers.shard_after(log)
+        gone, why = "", ""
+        # A standby that is behind its primary all the time never has fewer than it has shown here.
+        shown, has = log.size, log.engine.reached()
+        if moved:
+            gone, why = "moved", f"the log in {name} was moved to {moved}; end this server"
+        elif following is not None:
+            gone = "moved"
+            why = f"the log has ended, and goes on as {following.name}; end this server"
+        elif has is not None and has < shown:
+            gone = "set back"
+            why = f"{name} has {has} entries, and {shown} of this log were shown already"
+        if gone != self._gone and why:
+            _LOG.error("%s", why)
+        return gone

@@ -85,7 +85,7 @@ _READY = {
     "properties": {
         "ready": {"type": "boolean"},
         "tree": {"enum": ["ok", "not now"]},
-        "writer": {"enum": ["ok", "read-only", "not now", "moved"]},
+        "writer": {"enum": ["ok", "read-only", "not now", "moved", "set back"]},
         "ending": {"type": "boolean"},
     },
 }

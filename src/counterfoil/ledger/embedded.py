@@ -69,6 +69,9 @@ class Embedded:
         """Keep none: the local witness remembers what was shown."""
         return b""
 
+    def reached(self) -> None:
+        """Tell nothing besides what `read` gives."""
+
     def require_writable(self) -> None:
         """Refuse where the log was moved."""
         require_here(self.name, self.moved_to())

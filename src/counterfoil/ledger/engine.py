@@ -148,6 +148,12 @@ class Engine(Protocol):
         What `read` gives from then on has as many entries, unless the place was set back.
         """
 
+    def reached(self) -> int | None:
+        """Count the entries that the place has, as it says now; None where only `read` tells.
+
+        That is as many as were shown before, unless the place was set back.
+        """
+
     def require_writable(self) -> None:
         """Refuse at once where nobody can append, before anything is kept that goes with it.
 

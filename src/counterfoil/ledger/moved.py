@@ -115,7 +115,7 @@ def require_here(place: str, moved_to: str) -> None:
     """Refuse to write where the log is no more.
 
     Args:
-        place: What messages call it.
+        place: What a command calls it.
         moved_to: Where the log went; empty if it is here.
 
     Raises:
@@ -125,5 +125,5 @@ def require_here(place: str, moved_to: str) -> None:
         raise MovedError(
             f"the log in {place} was moved to {moved_to}",
             hint="Append there; here it can be read only. If there is no ledger there yet, the "
-            f"move was broken off: repeat it, counterfoil log move {place} '{moved_to}'",
+            f"move was broken off: repeat it, counterfoil log move '{place}' '{moved_to}'",
         )

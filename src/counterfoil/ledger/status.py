@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from counterfoil.core.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from counterfoil.core.cosignature import find_cosignatures
@@ -71,6 +72,18 @@ class Memory:
     note: bytes
     checkpoint: Checkpoint | None
     standing: Standing
+
+
+class SetBack(NamedTuple):
+    """A place that has fewer entries than it has shown.
+
+    Args:
+        has: How many it has.
+        shown: How many it has shown.
+    """
+
+    has: int
+    shown: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +172,7 @@ def read_status(log: Log) -> Status:
     keys = {key for key, _ in found}
     witnesses = policy.witnesses if policy is not None else ()
     moved, following = log.engine.moved_to(), shard_after(log)
+    set_back = find_set_back(log)
     writers = Writers.NOBODY if moved or following is not None else log.engine.writers
     return Status(
         origin=log.origin,
@@ -184,9 +198,18 @@ def read_status(log: Log) -> Status:
             if any(one.witness == each.name for each in witnesses) and _is_about(one, log)
         ),
         following=following,
-        set_back_from=_set_back_from(log),
+        set_back_from=None if set_back is None else set_back.shown,
         split_view=kept_split_view(log.keys),
     )
+
+
+def find_set_back(log: Log) -> SetBack | None:
+    """Find out whether the place of a log has fewer entries than it, or its store, has shown."""
+    shown, note = log.size, log.engine.shown()
+    if note:
+        shown = max(shown, parse_checkpoint(parse_note(note).text).size)
+    has = log.engine.reached()  # asked last: the place goes on meanwhile
+    return None if has is None or has >= shown else SetBack(has, shown)
 
 
 def count_waiting(log: Log) -> int:
@@ -211,11 +234,12 @@ def check_memory(log: Log) -> None:
     split = kept_split_view(log.keys)
     if split is not None:
         raise split
-    shown = _set_back_from(log)
-    if shown is not None:
+    set_back = find_set_back(log)
+    if set_back is not None:
         raise VerificationError(
-            f"{log.engine.name} has {log.size} entries, and its store shows {shown} of this log: "
-            "the database was restored from a backup, or is a standby that is behind",
+            f"{log.engine.name} has {set_back.has} entries, and {set_back.shown} of this log were "
+            "shown already: the database was restored from a backup, or is a standby that is "
+            "behind",
             hint="Verify the newest database.",
         )
     memory = _read_memory(log)
@@ -252,17 +276,6 @@ def check_memory(log: Log) -> None:
             hint="Entries were rewritten, or two copies went on separately; keep both "
             "checkpoints, they are the evidence.",
         )
-
-
-def _set_back_from(log: Log) -> int | None:
-    """How many entries the place has shown, where that is more than it has."""
-    note = log.engine.shown()
-    if not note:
-        return None
-    size = parse_checkpoint(parse_note(note).text).size
-    if size > log.size:
-        log.refresh()
-    return size if size > log.size else None
 
 
 def _grade(policy: TrustPolicy | None, found: Sequence[tuple[VerifierKey, int]]) -> tuple[str, str]:

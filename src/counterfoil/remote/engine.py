@@ -135,6 +135,9 @@ class SiteEngine:
         """Keep none besides: what was seen last is compared with each new checkpoint."""
         return b""
 
+    def reached(self) -> None:
+        """Tell nothing besides what `read` gives."""
+
     def require_writable(self) -> None:
         """Refuse: a copy is read."""
         raise refuse_writing(self._source.name)
