@@ -47,6 +47,7 @@ REQUEST = struct.Struct(">I")  # length of the request
 REPLY = struct.Struct(">HI")  # status, length of the body
 STATUS_OK, STATUS_MALFORMED, STATUS_FORBIDDEN = 200, 400, 403
 STATUS_UNKNOWN, STATUS_CONFLICT, STATUS_UNPROVEN = 404, 409, 422
+_SLUG = re.compile(rf"[0-9a-f]{{{WITNESSED_DIGITS}}}")
 _ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
 _NEXT = ".next.vkey"  # ends the file with the key that a log goes on with
 SIZE_TYPE = "text/x.tlog.size"  # Content-Type of a conflict, whose body is what is remembered
@@ -60,6 +61,22 @@ class _NotCosigned(Exception):  # noqa: N818 an answer of the protocol, not an e
         super().__init__(reason)
         self.status = status
         self.body = f"{reason}\n".encode()
+
+
+class MemoryLostError(FormatError):
+    """A witness does not know what it cosigned last of a log, so it cosigns nothing of it.
+
+    Args:
+        path: Where that should be.
+        why: What is wrong with it.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"the witness's memory {path} is lost: {why}",
+            hint="Nothing of that log is cosigned, as it could be another history. Make a witness "
+            "with another name, and have it named in the log's trust policy.",
+        )
 
 
 class Witness:
@@ -128,6 +145,10 @@ class Witness:
 
         Nothing that is not a verified signature of the log is remembered. What the log signed and
         does not follow from what was cosigned is kept, as it may prove that the log forked.
+
+        Raises:
+            MemoryLostError: what it cosigned last of that log cannot be told.
+            OSError: the disk refuses; so `UnavailableError`.
         """
         return _answer(self._cosign, request)
 
@@ -148,15 +169,36 @@ class Witness:
 
         Returns:
             None if there is none, or that is no such hash.
+
+        Raises:
+            MemoryLostError: what it remembers is damaged.
+            UnavailableError: it cannot be read.
         """
         if not _ORIGIN_HASH.fullmatch(origin_hash):
             return None
         path = self._folder / f"{origin_hash[:WITNESSED_DIGITS]}.checkpoint"
         if not path.exists():
             return None
-        data = read_file(path, MAX_REQUEST_BYTES)
-        origin = parse_checkpoint(parse_note(data).text).origin
+        try:
+            data = read_file(path, MAX_REQUEST_BYTES)
+            origin = parse_checkpoint(parse_note(data).text).origin
+        except FormatError as error:
+            raise MemoryLostError(path, str(error)) from error
         return data if sha256(origin.encode()).hexdigest() == origin_hash else None
+
+    def check_memory(self) -> None:
+        """Check that it can tell of every log that it knows what it cosigned last.
+
+        Raises:
+            MemoryLostError: of one of them it cannot; so `FormatError` for what else is damaged.
+            UnavailableError: something cannot be read.
+        """
+        with reported(f"cannot read {self._folder}"):
+            paths = sorted(self._folder.glob("*.vkey"))
+        for path in paths:
+            if _SLUG.fullmatch(path.stem):
+                origin = load_vkey(path).name
+                self._remembered(origin, self._log_keys(origin))
 
     @property
     def signs_subtrees(self) -> bool:
@@ -270,8 +312,14 @@ class Witness:
     def _remembered(self, origin: str, keys: Sequence[VerifierKey]) -> tuple[int, Hash]:
         path = self._memory(origin)
         if not path.exists():
+            # What was refused lies beside what was cosigned by then, and here that is gone.
+            if any(path.with_suffix(".refused").glob("*.checkpoint")):
+                raise MemoryLostError(path, "it is missing, and something was cosigned before")
             return 0, EMPTY_ROOT
-        checkpoint = _open(read_file(path, MAX_REQUEST_BYTES), keys)
+        try:
+            checkpoint = _open(read_file(path, MAX_REQUEST_BYTES), keys)
+        except (FormatError, _NotCosigned) as error:
+            raise MemoryLostError(path, str(error)) from error
         return checkpoint.size, checkpoint.root
 
     @contextlib.contextmanager
@@ -297,6 +345,8 @@ def _answer(decide: Callable[[bytes], bytes], request: bytes) -> tuple[int, byte
     """Answer with what was cosigned, or with why nothing was."""
     try:
         return STATUS_OK, decide(request)
+    except MemoryLostError:
+        raise  # that is no fault of whoever asks
     except FormatError as error:
         return STATUS_MALFORMED, f"{error}\n".encode()
     except _NotCosigned as refusal:
