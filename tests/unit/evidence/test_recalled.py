@@ -148,3 +148,33 @@ def test_the_same_history_is_found_so_and_nothing_is_added(fork):
         cf.verify(fork.folder / "n", trust=fork.trust),
     ):
         assert "seen on this machine" not in str(verdict.not_checked)
+
+
+def test_an_operator_who_met_a_fork_goes_on_publishing(fork, tmp_path):
+    """The history that the local witness cosigned is exported, with a warning; no other one is."""
+    fork.grow(12)
+    with cf.open(fork.folder / "f") as ledger:
+        export_site(ledger, fork.folder / "fsite")
+    fork.at("north")
+    with cf.open(fork.folder / "n") as ledger:
+        export_site(ledger, fork.folder / "site")
+    cf.open(fork.folder / "site", trust=fork.trust).close()
+    with pytest.raises(cf.SplitViewError):
+        cf.open(fork.folder / "fsite")
+    with cf.open(fork.folder / "n") as ledger:
+        attest(ledger, "more", 1)
+
+    def export(ledger, site):
+        words = ["log", "export", str(tmp_path / site), "--ledger", str(tmp_path / ledger)]
+        return CliRunner().invoke(app, words)
+
+    told = export("n", "site")
+    assert told.exit_code == 0
+    assert "warning: two histories" in told.stderr
+    assert "wrote 13 entries" in told.stdout
+    assert export("f", "new").exit_code == cf.SplitViewError.exit_code
+    fork.at("auditor")  # who has no witness of it cannot tell which was first
+    cf.open(fork.folder / "site", trust=fork.trust).close()
+    with pytest.raises(cf.SplitViewError):
+        cf.open(fork.folder / "fsite")
+    assert export("n", "site").exit_code == cf.SplitViewError.exit_code
