@@ -39,10 +39,9 @@ def audit(
             report = ledgers.audit_log(opened, progress)
         anchors = _audit_anchors(opened, rpc) if anchor else None
         unaudited = ledgers.unaudited(opened)
-        if opened.places.witness.exists():
-            unaudited += (
-                "what the local witness remembers, which `verify` and `log witness` compare",
-            )
+        if report.seen:
+            seen = f"whether these are the first of the {report.seen:,} entries seen here before"
+            unaudited = (*unaudited, seen)
     others = (
         "whether others see another log, or a newer one"
         if anchors is None

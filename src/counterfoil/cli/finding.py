@@ -24,8 +24,8 @@ Issuer = Annotated[
 Last = Annotated[int, typer.Option(min=1, metavar="N", help="How many to show, the newest ones.")]
 
 _NOT_CHECKED = (
-    "whether the signatures are good, and their keys may say this (log audit does); nor can others "
-    "see from this list that an entry is in the log (log receipt shows it)"
+    "whether the signatures are good, and their keys may say this (log monitor does, by the trust "
+    "policy); nor can others see from this list that an entry is in the log (log receipt shows it)"
 )
 _NAMES_SHOWN = 3  # of the subjects of a statement, which may have hundreds
 

@@ -26,6 +26,7 @@ from counterfoil.errors import FormatError, PolicyError, UnavailableError, Verif
 from counterfoil.evidence.confirmed import confirm_checkpoint, confirm_log, newest_said
 from counterfoil.evidence.evidence import EvidenceFile
 from counterfoil.evidence.page import parse_page
+from counterfoil.evidence.recalled import not_compared, recall
 from counterfoil.evidence.verdict import Verdict
 from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit, unaudited
@@ -164,6 +165,7 @@ def _verify_ledger(
             "The signatures inside the entries; gates and evidence check those they rest on.",
             *((_unpublished(waiting),) if waiting else ()),
             *(f"{one[0].upper()}{one[1:]}." for one in unaudited(log)),
+            *((not_compared(report.size, report.seen),) if report.seen else ()),
             f"Whether the log went on since: others may have seen more than {report.size} entries.",
             "Whether others were shown another log"
             + (", confirmed by nobody named here." if is_confirmed else "."),
@@ -193,6 +195,7 @@ def _verify_thing(
         kind, found, subject = _find_thing(path, log)
         log.receipt(found.index)  # raises if the entry is not under the signed checkpoint
         check_memory(log)
+        seen = recall(log.checkpoint, log.keys)
         voices: tuple[str, ...] = ()
         if policy is not None:
             stated = [(one.index, one.envelope) for one in log.find(predicate="policy")]
@@ -229,6 +232,7 @@ def _verify_thing(
             ),
             f"Anything after entry {size} of the log, or in another log.",
             *confirmed.not_checked,
+            *seen.not_checked,
         ),
         trust=("Whoever attested it, that it is what they say.", *confirmed.trust(policy)),
         facts={"name": subject.name, "index": found.index, "revoked": list(revoked)},

@@ -11,6 +11,7 @@ from counterfoil.core.testimony import is_confirmation
 from counterfoil.evidence.anchor import check_anchor, collect_anchor
 from counterfoil.evidence.cosigned import check_cosigned
 from counterfoil.evidence.finding import Finding, reached, views
+from counterfoil.evidence.recalled import recall
 from counterfoil.evidence.stamp import check_stamps, collect_stamps
 from counterfoil.ledger.log import Log
 
@@ -49,15 +50,17 @@ class Confirmation:
         return (*source, *views(policy, self.grades), *said)
 
 
-def confirm_checkpoint(note: bytes, policy: TrustPolicy | None) -> Confirmation:
-    """Find who confirms a checkpoint by signing it.
+def confirm_checkpoint(note: bytes, policy: TrustPolicy) -> Confirmation:
+    """Find who confirms a checkpoint by signing it, and hold it against what was seen before.
 
     Raises:
+        SplitViewError: this machine has seen another history of its log; both are kept.
         PolicyError: fewer than the policy's quorum.
         SignatureError: a line in the name of a witness is false.
     """
     cosigned = check_cosigned(note, policy)
-    return Confirmation(reached((cosigned.grade,), 0, ()), (cosigned,))
+    seen = recall(note, policy.log.keys)
+    return Confirmation(reached((cosigned.grade,), 0, ()), (cosigned, seen))
 
 
 def confirm_log(log: Log, policy: TrustPolicy | None, index: int, now: float) -> Confirmation:

@@ -53,6 +53,7 @@ from counterfoil.evidence.finding import Finding, reached, views
 from counterfoil.evidence.logged import Logged, common_checkpoint, read_logged
 from counterfoil.evidence.logs import Logs, malformed, read_logs
 from counterfoil.evidence.page import check_page, parse_page
+from counterfoil.evidence.recalled import recall
 from counterfoil.evidence.shards import find_policies, tell_shards
 from counterfoil.evidence.stamp import check_stamps
 from counterfoil.evidence.verdict import Verdict
@@ -87,7 +88,7 @@ def verify_evidence(
     Raises:
         FormatError: it is no evidence file.
         VerificationError: something in it is not true; the most specific kind of it.
-        UnavailableError: the node does not answer.
+        UnavailableError: the node does not answer, or what is remembered here cannot be read.
     """
     evidence, is_page = _read(data)  # 1
     logs = read_logs(evidence, policy)  # 2
@@ -126,6 +127,10 @@ def verify_evidence(
     findings = _findings(evidence, logged, logs, policy, rpc=rpc, now=now)
     # What was said after the decision carries nothing of it, and is not graded.
     cosigned = {one.cosigned for one in logged if one.index <= stated.index}
+    signed = {one.note: one.shard.keys for one in everything}
+    if logs.note:
+        signed[logs.note] = logs.newest.keys
+    findings += dict.fromkeys(recall(note, keys) for note, keys in signed.items())
     if logs.note:
         findings.append(tell_shards(logs, everything, judges, facts))
         cosigned.add(check_cosigned(logs.note, policy))

@@ -4,7 +4,7 @@
     POST /sign-subtree               check, cosign a part, where the witness has a key for that
     POST /sign-anchor                remember, and sign for a chain, where it is such a member
     GET  /<origin hash>/checkpoint   what it cosigned last of a log, for those who monitor that
-    GET  /healthz                    whether it answers
+    GET  /healthz                    whether it answers, and knows what it cosigned: 200, or 503
 
 Nobody is asked who they are: a request counts by the log's signature on the checkpoint in it. What
 is decided, and remembered before the reply leaves, is for `counterfoil.ledger`; here are only the
@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from starlette.routing import Route
 
 from counterfoil import ledger as ledgers
 from counterfoil.errors import CounterfoilError
+from counterfoil.http.health import CHECKED_FOR_S
 
 if TYPE_CHECKING:
     from counterfoil import chain as chains
@@ -56,15 +58,20 @@ def witness_app(witness: ledgers.Witness, anchors: chains.AnchorDesk | None = No
         return await _answer(request, witness.add_checkpoint, ledgers.MAX_WITNESS_REQUEST_BYTES)
 
     async def monitored(request: Request) -> Response:
-        kept = await run_in_threadpool(witness.cosigned, request.path_params["origin_hash"])
+        try:
+            kept = await run_in_threadpool(witness.cosigned, request.path_params["origin_hash"])
+        except CounterfoilError as error:
+            _LOG.error("what was cosigned cannot be shown: %s. %s", error, error.hint)
+            return _said(500, "the witness cannot answer this now")
         if kept is None:
             return _said(404, "this witness has cosigned no checkpoint of such a log")
         return Response(kept, 200, {"Content-Type": _TEXT, "Cache-Control": "no-cache"})
 
     async def healthz(request: Request) -> Response:
         del request
-        return _said(200, "ok")
+        return await run_in_threadpool(health.tell)
 
+    health = _Health(witness)
     routes = [
         Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
         Route("/{origin_hash}/checkpoint", monitored, methods=["GET"]),
@@ -84,6 +91,27 @@ def witness_app(witness: ledgers.Witness, anchors: chains.AnchorDesk | None = No
 
         routes.append(Route("/sign-anchor", sign_anchor, methods=["POST"]))
     return Starlette(routes=routes)
+
+
+class _Health:
+    """Whether a witness can tell what it cosigned; asking often costs nothing."""
+
+    def __init__(self, witness: ledgers.Witness) -> None:
+        self._witness = witness
+        self._trouble, self._checked = "", -CHECKED_FOR_S
+
+    def tell(self) -> Response:
+        """Answer; what is wrong is told to the operator when it is new."""
+        now = time.monotonic()
+        if now - self._checked >= CHECKED_FOR_S:
+            before, self._trouble, self._checked = self._trouble, "", now
+            try:
+                self._witness.check_memory()
+            except CounterfoilError as error:
+                self._trouble = f"{error}. {error.hint}"
+            if self._trouble not in {"", before}:
+                _LOG.error("%s", self._trouble)
+        return _said(503, "not now") if self._trouble else _said(200, "ok")
 
 
 def own_app() -> Starlette:
@@ -127,8 +155,11 @@ async def _answer(
         # In a thread, as it waits for the disk. It is not given up when the caller leaves: what
         # was begun is remembered, and asked again it is answered.
         status, said = await run_in_threadpool(decide, body)
-    except (CounterfoilError, OSError):
-        # What is wrong with this machine is for its operator alone.
+    # What is wrong with this machine is for its operator alone.
+    except CounterfoilError as error:
+        _LOG.error("a request could not be decided: %s. %s", error, error.hint)
+        return _said(500, "the witness cannot answer this now")
+    except OSError:
         _LOG.exception("a request could not be decided")
         return _said(500, "the witness cannot answer this now")
     kind = ledgers.SIZE_TYPE if status == ledgers.STATUS_CONFLICT else _TEXT

@@ -22,7 +22,7 @@ cadence     again and again
 timestamps  an authority, asked and checked    stamps        time-stamps kept with the ledger
 stamping    a checkpoint stamped               sharding      a log goes on as another one
 rotation    a log goes on with a new key       nextkey       that key, before and while
-splitview   two histories of a log, proven
+splitview   two histories of a log, proven     remembered    what was seen of one before
 """
 
 from __future__ import annotations

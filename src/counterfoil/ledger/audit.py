@@ -1,8 +1,8 @@
 """Auditing a log: every entry hashed again, every stored hash compared, the first bad place named.
 
 What an audit does not look at: the signatures inside entries (a policy judges those), and whether
-others were shown another log; that takes witnesses. Where the
-proof of two histories lies on this machine, there is no audit until it is moved away.
+others were shown another log; that takes witnesses. What this machine has seen of the log before is
+compared. Where the proof of two histories lies on it, there is no audit until it is moved away.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from counterfoil.errors import VerificationError
 from counterfoil.ledger.blobs import REFERENCE
 from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.remembered import compare_log
 from counterfoil.ledger.run import Run
 from counterfoil.ledger.splitview import kept_split_view
 
@@ -31,11 +32,14 @@ class AuditReport:
         origin: The log.
         size: Entries hashed.
         root: The root they lead to, the one in the log's signed checkpoint.
+        seen: How many entries this machine has seen of the log, where that is more: whether those
+            begin with these is not compared. Else 0.
     """
 
     origin: str
     size: int
     root: Hash
+    seen: int = 0
 
 
 def audit(log: Log, progress: Progress | None = None) -> AuditReport:
@@ -46,7 +50,8 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
         progress: Called with entries done and entries in all.
 
     Raises:
-        SplitViewError: on this machine lies the proof that the log showed two histories.
+        SplitViewError: on this machine lies the proof that the log showed two histories; or it
+            remembers another one, and then both checkpoints are kept.
         UnavailableError: bytes that an entry refers to are not beside the log.
         VerificationError: names the first entry or stored hash that is not what the signed
             checkpoint says.
@@ -75,7 +80,7 @@ def audit(log: Log, progress: Progress | None = None) -> AuditReport:
             f"the {size} entries of {log.origin} lead to another root than its checkpoint",
             hint="A stored hash between them was changed; restore the folder from a backup.",
         )
-    return AuditReport(log.origin, size, log.root)
+    return AuditReport(log.origin, size, log.root, compare_log(log))
 
 
 def unaudited(log: Log) -> tuple[str, ...]:

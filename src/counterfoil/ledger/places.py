@@ -4,6 +4,7 @@
       keys/<slug>/              private keys of the log and of local principals
       vault/<slug>/             wrapping keys of the vault
       witness/<slug>/           the local witness: its key and what it cosigned last
+      witnessing/<name>/        our witnesses of other logs (see `ownwitness`)
       objections/<slug>.json    what witnesses of others said when they refused
       anchoring/<slug>/         what is being anchored, and who has signed it so far
       cluster/<slug>/           what is private of a log on PostgreSQL, on this machine
@@ -30,6 +31,8 @@ from counterfoil.core.keys import Algorithm, VerifierKey
 from counterfoil.core.principals import check_name
 from counterfoil.errors import FormatError
 from counterfoil.ledger.keyfiles import generate_key, home, home_path, save_key
+
+WITNESSED_DIGITS = 32  # of the hash of a log's origin, in the names of a witness's files
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,20 @@ class Places:
             UnavailableError: this user has no home directory.
         """
         return home_path() / "split-view" / self.slug
+
+    def witnessing(self, ending: str) -> list[Path]:
+        """What witnesses of ours keep of the log, in files or folders that end so.
+
+        Raises:
+            UnavailableError: this user has no home directory.
+        """
+        name = f"{witnessed_name(self.origin)}{ending}"
+        return sorted((home_path() / "witnessing").glob(f"*/{name}"))
+
+
+def witnessed_name(origin: str) -> str:
+    """Give the name, without its ending, of the files that a witness has of a log."""
+    return sha256(origin.encode()).hexdigest()[:WITNESSED_DIGITS]
 
 
 def make_principal_key(places: Places, name: str) -> VerifierKey:

@@ -2,7 +2,7 @@
 
 They lie in `Places.split_view` as they were signed, each under its digest; by log and not by
 address, as it is the log that signed them, whoever showed them. As long as they lie there, nothing
-is said to hold that rests on that log.
+is said to hold that rests on that log. What a witness of ours has kept as proof counts likewise.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from counterfoil.errors import FormatError, SignatureError, SplitViewError, Unav
 from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.ledger.keyfiles import make_private
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.suspects import Suspects
 
 
 def keep_checkpoint(folder: Path, note: bytes, disk: Disk) -> None:
@@ -44,10 +45,23 @@ def kept_split_view(keys: LogKeys) -> SplitViewError | None:
     Raises:
         UnavailableError: what lies there cannot be read.
     """
+    places = Places(keys.name)
     try:
-        folder = Places(keys.name).split_view
+        folder, kept = places.split_view, places.witnessing(".refused")
     except UnavailableError:
         return None  # who has no home has nothing kept there
+    notes = _signed_in(folder, keys)
+    if notes:
+        return _two_histories(keys, folder, notes[0], notes[min(1, len(notes) - 1)])
+    for refused in kept:
+        proven = Suspects(refused, Disk()).proven(keys)
+        if proven is not None:
+            return _two_histories(keys, refused, *proven)
+    return None
+
+
+def _signed_in(folder: Path, keys: LogKeys) -> list[bytes]:
+    """Read the checkpoints in a folder that a log has signed, oldest first."""
     with reported(f"cannot read {folder}"):
         paths = [*folder.iterdir()] if folder.exists() else []
         dated = sorted((path.stat().st_mtime_ns, path) for path in paths)
@@ -59,13 +73,15 @@ def kept_split_view(keys: LogKeys) -> SplitViewError | None:
         except (FormatError, SignatureError):
             continue
         notes.append(note)
-    if not notes:
-        return None
+    return notes
+
+
+def _two_histories(keys: LogKeys, folder: Path, a: bytes, b: bytes) -> SplitViewError:
     return SplitViewError(
         f"two histories of {keys.name} were shown to this machine: the log signed both, and can "
         "be trusted no more",
-        a=notes[0],
-        b=notes[min(1, len(notes) - 1)],
+        a=a,
+        b=b,
         hint=f"The checkpoints are in {folder}. Show them to whoever runs the log, and to its "
         "other readers; once that is settled, move that folder away.",
     )

@@ -218,7 +218,7 @@ def count_waiting(log: Log) -> int:
     return 0 if unpublished is None else unpublished.size - log.size
 
 
-def check_memory(log: Log) -> None:
+def check_memory(log: Log, *, goes_on: bool = False) -> SplitViewError | None:
     """Check that a log is, or extends, what the local witness on this machine remembers of it.
 
     Nor may the proof lie here that it showed two histories, nor the place have shown more. Without
@@ -226,14 +226,30 @@ def check_memory(log: Log) -> None:
 
     Args:
         log: An open log; it is refreshed where a writer seems to be about to publish.
+        goes_on: Whether the proof of two histories keeps nobody from the one that the local
+            witness has cosigned: for an operator who has met somebody else's fork of the log.
+
+    Returns:
+        That proof, where it lies here and this is that history.
 
     Raises:
         SplitViewError: it has another history, or showed two.
         VerificationError: it is behind.
     """
     split = kept_split_view(log.keys)
-    if split is not None:
+    if split is not None and not goes_on:
         raise split
+    try:
+        is_confirmed = _check_places(log)
+    except VerificationError as error:
+        raise (split or error) from None
+    if split is not None and not is_confirmed:
+        raise split
+    return split
+
+
+def _check_places(log: Log) -> bool:
+    """Check that nothing outside the log has more or other entries; tell if the witness has any."""
     set_back = find_set_back(log)
     if set_back is not None:
         raise VerificationError(
@@ -244,12 +260,12 @@ def check_memory(log: Log) -> None:
         )
     memory = _read_memory(log)
     if memory is None or memory.checkpoint is None:
-        return
+        return False
     until = time.monotonic() + _PUBLISHING_S
     while (standing := _compare(log, memory.checkpoint)) in {Standing.BEHIND, Standing.WAITING}:
         if time.monotonic() > until:
             if standing is Standing.WAITING:
-                return
+                return True
             moved = log.engine.moved_to()
             if moved:
                 raise VerificationError(
@@ -276,6 +292,7 @@ def check_memory(log: Log) -> None:
             hint="Entries were rewritten, or two copies went on separately; keep both "
             "checkpoints, they are the evidence.",
         )
+    return True
 
 
 def _grade(policy: TrustPolicy | None, found: Sequence[tuple[VerifierKey, int]]) -> tuple[str, str]:

@@ -11,16 +11,17 @@ its own consistency proof leads to it from another root than was cosigned.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from counterfoil.core.checkpoint import Checkpoint, parse_checkpoint
+from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, parse_checkpoint
 from counterfoil.core.merkle import Hash, as_hash, prefix_root
 from counterfoil.core.note import MAX_NOTE_BYTES, parse_note
 from counterfoil.core.text import format_base64, parse_base64
-from counterfoil.errors import ProofError
+from counterfoil.errors import FormatError, ProofError, SignatureError
 from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.ledger.keyfiles import make_private
 
@@ -114,6 +115,28 @@ class Suspects:
                 else:
                     self._disk.replace(self._folder, f"{one.path.stem}.cosigned", cosigned)
 
+    def proven(self, keys: LogKeys) -> tuple[bytes, bytes] | None:
+        """Give two checkpoints that prove two histories: what was cosigned, and what was refused.
+
+        Args:
+            keys: The log's. What none of them signed, or is damaged, proves nothing about it.
+
+        Returns:
+            None where nothing here proves that.
+
+        Raises:
+            UnavailableError: it cannot be read.
+        """
+        for time, path in self._paths():
+            with contextlib.suppress(FormatError, SignatureError):
+                if self._read(path, time).is_proof:
+                    cosigned = read_file(path.with_suffix(".cosigned"), MAX_NOTE_BYTES)
+                    note = read_file(path, MAX_NOTE_BYTES)
+                    open_checkpoint(cosigned, keys)
+                    open_checkpoint(note, keys)
+                    return cosigned, note
+        return None
+
     def read(self) -> tuple[Refused, ...]:
         """Read them all, oldest first.
 
@@ -124,9 +147,13 @@ class Suspects:
             FormatError: a file is damaged.
             UnavailableError: it cannot be read.
         """
+        return tuple(self._read(path, time) for time, path in self._paths())
+
+    def _paths(self) -> list[tuple[int, Path]]:
+        """List what was refused, oldest first, with the time in Unix seconds."""
         with reported(f"cannot read {self._folder}"):
             paths = [(one.stat().st_mtime_ns, one) for one in self._folder.glob("*.checkpoint")]
-        return tuple(self._read(path, time // 10**9) for time, path in sorted(paths))
+        return [(time // 10**9, path) for time, path in sorted(paths)]
 
     def _read(self, path: Path, time: int) -> Refused:
         hashes = path.with_suffix(".proof")

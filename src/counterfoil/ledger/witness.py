@@ -39,6 +39,7 @@ from counterfoil.errors import (
 )
 from counterfoil.ledger.disk import Disk, read_file, reported
 from counterfoil.ledger.keyfiles import load_key, load_vkey
+from counterfoil.ledger.places import WITNESSED_DIGITS, witnessed_name
 from counterfoil.ledger.suspects import Refused, Suspects
 
 MAX_REQUEST_BYTES = 64 << 10  # 63 proof lines and a checkpoint with many signatures
@@ -46,7 +47,7 @@ REQUEST = struct.Struct(">I")  # length of the request
 REPLY = struct.Struct(">HI")  # status, length of the body
 STATUS_OK, STATUS_MALFORMED, STATUS_FORBIDDEN = 200, 400, 403
 STATUS_UNKNOWN, STATUS_CONFLICT, STATUS_UNPROVEN = 404, 409, 422
-_SLUG_DIGITS = 32  # of the hash of a log's origin, in the names of its files
+_SLUG = re.compile(rf"[0-9a-f]{{{WITNESSED_DIGITS}}}")
 _ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
 _NEXT = ".next.vkey"  # ends the file with the key that a log goes on with
 SIZE_TYPE = "text/x.tlog.size"  # Content-Type of a conflict, whose body is what is remembered
@@ -60,6 +61,22 @@ class _NotCosigned(Exception):  # noqa: N818 an answer of the protocol, not an e
         super().__init__(reason)
         self.status = status
         self.body = f"{reason}\n".encode()
+
+
+class MemoryLostError(FormatError):
+    """A witness does not know what it cosigned last of a log, so it cosigns nothing of it.
+
+    Args:
+        path: Where that should be.
+        why: What is wrong with it.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"the witness's memory {path} is lost: {why}",
+            hint="Nothing of that log is cosigned, as it could be another history. Make a witness "
+            "with another name, and have it named in the log's trust policy.",
+        )
 
 
 class Witness:
@@ -102,7 +119,7 @@ class Witness:
                 f"this witness knows the log {log_key.name} by another key, {known.label}",
                 hint="Ask the log's operator which key is theirs, by another way.",
             )
-        name = f"{_slug(log_key.name)}.vkey"
+        name = f"{witnessed_name(log_key.name)}.vkey"
         with reported(f"cannot make the witness in {self._folder}"):
             self._disk.replace(self._folder, name, f"{format_vkey(log_key)}\n".encode())
 
@@ -128,6 +145,10 @@ class Witness:
 
         Nothing that is not a verified signature of the log is remembered. What the log signed and
         does not follow from what was cosigned is kept, as it may prove that the log forked.
+
+        Raises:
+            MemoryLostError: what it cosigned last of that log cannot be told.
+            OSError: the disk refuses; so `UnavailableError`.
         """
         return _answer(self._cosign, request)
 
@@ -148,15 +169,36 @@ class Witness:
 
         Returns:
             None if there is none, or that is no such hash.
+
+        Raises:
+            MemoryLostError: what it remembers is damaged.
+            UnavailableError: it cannot be read.
         """
         if not _ORIGIN_HASH.fullmatch(origin_hash):
             return None
-        path = self._folder / f"{origin_hash[:_SLUG_DIGITS]}.checkpoint"
+        path = self._folder / f"{origin_hash[:WITNESSED_DIGITS]}.checkpoint"
         if not path.exists():
             return None
-        data = read_file(path, MAX_REQUEST_BYTES)
-        origin = parse_checkpoint(parse_note(data).text).origin
+        try:
+            data = read_file(path, MAX_REQUEST_BYTES)
+            origin = parse_checkpoint(parse_note(data).text).origin
+        except FormatError as error:
+            raise MemoryLostError(path, str(error)) from error
         return data if sha256(origin.encode()).hexdigest() == origin_hash else None
+
+    def check_memory(self) -> None:
+        """Check that it can tell of every log that it knows what it cosigned last.
+
+        Raises:
+            MemoryLostError: of one of them it cannot; so `FormatError` for what else is damaged.
+            UnavailableError: something cannot be read.
+        """
+        with reported(f"cannot read {self._folder}"):
+            paths = sorted(self._folder.glob("*.vkey"))
+        for path in paths:
+            if _SLUG.fullmatch(path.stem):
+                origin = load_vkey(path).name
+                self._remembered(origin, self._log_keys(origin))
 
     @property
     def signs_subtrees(self) -> bool:
@@ -224,7 +266,7 @@ class Witness:
             now = int(self._clock())
             lines = tuple(cosign(note.text, now, signer) for signer in self._signers)
             kept = format_note(Note(note.text, own + lines))
-            self._disk.replace(self._folder, f"{_slug(origin)}.checkpoint", kept)
+            self._disk.replace(self._folder, self._memory(origin).name, kept)
             # If we stop before this, a checkpoint that was suspected stays so.
             with _never_in_the_way(origin):
                 self._suspects(origin).settle(kept)
@@ -234,46 +276,55 @@ class Witness:
         # If we stop here, the log asks again with the size we now remember, and gets its answer.
         return _format_lines(lines)
 
+    def _memory(self, origin: str) -> Path:
+        return self._folder / f"{witnessed_name(origin)}.checkpoint"
+
     def _suspects(self, origin: str) -> Suspects:
-        return Suspects(self._folder / f"{_slug(origin)}.refused", self._disk)
+        return Suspects(self._folder / f"{witnessed_name(origin)}.refused", self._disk)
 
     def _suspect(self, origin: str, note: bytes, proof: Sequence[Hash]) -> None:
         """Keep what is refused, beside what was cosigned, and tell the operator the first time."""
         with _never_in_the_way(origin):
-            cosigned = read_file(self._folder / f"{_slug(origin)}.checkpoint", MAX_REQUEST_BYTES)
+            cosigned = read_file(self._memory(origin), MAX_REQUEST_BYTES)
             new = self._suspects(origin).keep(note, proof, cosigned)
             if new is not None:
                 level = logging.ERROR if new.is_proof else logging.WARNING
                 _LOG.log(level, "%s. It is kept: %s", new, new.path)
 
     def _log_key(self, origin: str) -> VerifierKey | None:
-        path = self._folder / f"{_slug(origin)}.vkey"
+        path = self._folder / f"{witnessed_name(origin)}.vkey"
         return load_vkey(path) if path.exists() else None
 
     def _log_keys(self, origin: str) -> tuple[VerifierKey, ...]:
         """The keys that a log may sign with just now: its own, and the next if that is known."""
-        paths = [self._folder / f"{_slug(origin)}{ending}" for ending in (".vkey", _NEXT)]
+        paths = [self._folder / f"{witnessed_name(origin)}{ending}" for ending in (".vkey", _NEXT)]
         return tuple(dict.fromkeys(load_vkey(path) for path in paths if path.exists()))
 
     def _settle_key(self, origin: str, key: VerifierKey) -> None:
         """Go by the key that the log has begun to sign with, and by that alone."""
-        following = self._folder / f"{_slug(origin)}{_NEXT}"
+        following = self._folder / f"{witnessed_name(origin)}{_NEXT}"
         if following.exists():
             vkey = f"{format_vkey(key)}\n".encode()
-            self._disk.replace(self._folder, f"{_slug(origin)}.vkey", vkey)
+            self._disk.replace(self._folder, f"{witnessed_name(origin)}.vkey", vkey)
             following.unlink()
             self._disk.sync_folder(self._folder)
 
     def _remembered(self, origin: str, keys: Sequence[VerifierKey]) -> tuple[int, Hash]:
-        path = self._folder / f"{_slug(origin)}.checkpoint"
+        path = self._memory(origin)
         if not path.exists():
+            # What was refused lies beside what was cosigned by then, and here that is gone.
+            if any(path.with_suffix(".refused").glob("*.checkpoint")):
+                raise MemoryLostError(path, "it is missing, and something was cosigned before")
             return 0, EMPTY_ROOT
-        checkpoint = _open(read_file(path, MAX_REQUEST_BYTES), keys)
+        try:
+            checkpoint = _open(read_file(path, MAX_REQUEST_BYTES), keys)
+        except (FormatError, _NotCosigned) as error:
+            raise MemoryLostError(path, str(error)) from error
         return checkpoint.size, checkpoint.root
 
     @contextlib.contextmanager
     def _exclusive(self, origin: str) -> Iterator[None]:
-        fd = os.open(self._folder / f"{_slug(origin)}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fd = os.open(self._folder / f"{witnessed_name(origin)}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
@@ -294,6 +345,8 @@ def _answer(decide: Callable[[bytes], bytes], request: bytes) -> tuple[int, byte
     """Answer with what was cosigned, or with why nothing was."""
     try:
         return STATUS_OK, decide(request)
+    except MemoryLostError:
+        raise  # that is no fault of whoever asks
     except FormatError as error:
         return STATUS_MALFORMED, f"{error}\n".encode()
     except _NotCosigned as refusal:
@@ -306,7 +359,7 @@ def know_next(folder: Path, key: VerifierKey, disk: Disk) -> None:
     Raises:
         UnavailableError: the disk refuses.
     """
-    slug, vkey = _slug(key.name), f"{format_vkey(key)}\n".encode()
+    slug, vkey = witnessed_name(key.name), f"{format_vkey(key)}\n".encode()
     with reported(f"cannot tell the witness in {folder}"):
         if not any(
             path.exists() and path.read_bytes() == vkey
@@ -326,10 +379,6 @@ def _open(data: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
         return open_checkpoint(data, opened.verified[-1])
     except SignatureError as error:
         raise _NotCosigned(STATUS_FORBIDDEN, str(error)) from error
-
-
-def _slug(origin: str) -> str:
-    return sha256(origin.encode()).hexdigest()[:_SLUG_DIGITS]
 
 
 def _format_lines(signatures: tuple[NoteSignature, ...]) -> bytes:

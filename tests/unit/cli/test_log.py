@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import counterfoil
 from counterfoil.cli import app
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
+from counterfoil.core.envelope import format_envelope
 from counterfoil.core.keys import Algorithm, format_vkey
 from counterfoil.core.merkle import Hash
 from counterfoil.errors import ConflictError, FormatError, ProofError
@@ -61,7 +62,6 @@ def test_audit_finds_the_first_bad_place(ask, run, place):
     size = ask("log", "status")["size"]
     assert ask("log", "audit")["size"] == size
     assert run("log", "audit").stdout.startswith(f"all {size} entries are under the signed root\n")
-    assert "what the local witness remembers" in " ".join(run("log", "audit").stdout.split())
     level = place / "ledger" / "log" / "level0"
     damaged = bytearray(level.read_bytes())
     damaged[0] ^= 1
@@ -120,6 +120,23 @@ def test_statements_are_found_by_subject_kind_and_key(ask, run):
     assert "whether the signatures are good" in run("log", "find").stdout
     assert "nothing of the kind" in run("log", "find", "--issuer", "nobody+00000000").stdout
     run("log", "find", "--predicate", "No Name", exit_code=FormatError.exit_code)
+
+
+def test_find_names_the_command_that_judges_signatures(ask, run):
+    """A statement with a false signature is listed, and audited; log monitor refuses it."""
+    with counterfoil.open("ledger") as ledger:
+        good = ledger.find(predicate="model")[0].envelope
+        (line,) = good.signatures
+        false = replace(line, signature=bytes(64))
+        index = ledger.append(format_envelope(replace(good, signatures=(false,)))).index
+    words = " ".join(ask("log", "find")["not_checked"].split())
+    assert "log monitor does" in words
+    assert "log audit" not in words
+    ask("log", "audit")
+    told = run("log", "monitor", "ledger", "--once", "--json").stdout
+    events = [json.loads(line) for line in told.splitlines()]
+    (refused,) = (one for one in events if one["kind"] == "refused")
+    assert refused["index"] == index
 
 
 def test_an_entry_and_its_receipt_are_written_and_verify(ask, run, place):

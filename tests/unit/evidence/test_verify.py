@@ -11,6 +11,7 @@ from counterfoil.core.canonical import format_json
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.keys import Algorithm
 from counterfoil.core.merkle import Hash
+from counterfoil.core.note import parse_note
 from counterfoil.core.policy import Predecessor, Succession, parse_policy
 from counterfoil.core.principals import Compromise, Permission, Principal
 from counterfoil.core.receipt import format_receipt
@@ -18,6 +19,7 @@ from counterfoil.core.requirements import Mode
 from counterfoil.core.succession import policy_history, policy_statement
 from counterfoil.core.text import format_base64
 from counterfoil.ledger.keyfiles import generate_key, home_path, load_key
+from counterfoil.ledger.ownwitness import OwnWitness
 from counterfoil.ledger.splitview import keep_split_view
 from counterfoil.ledger.trust import Trust
 
@@ -36,6 +38,13 @@ def ledger(tmp_path):
 def letter(ledger):
     """The letter of a decision that only version 1, which observes, lets pass; handed out."""
     return ledger.models.add(say_no, name="credit").decide([[1]])[0].evidence().page()
+
+
+@pytest.fixture
+def entry_file(ledger, letter):
+    """An entry, and its receipt."""
+    assert letter
+    return ledger.entry(0), format_receipt(ledger.receipt(0))
 
 
 def adopt(ledger, *, by=("operator",), **changes):
@@ -217,6 +226,33 @@ def test_a_letter_of_a_log_that_showed_two_histories_is_refused(
     assert [split.value.a, split.value.b] == notes
     folder.rename(tmp_path / "settled")
     assert cf.verify(letter, trust=trust)
+
+
+def test_what_our_own_witness_proves_counts_for_every_file(
+    ledger, letter, entry_file, tmp_path, monkeypatch
+):
+    """On the machine of a witness that refused the log's fork nothing of that log holds."""
+    entry, receipt = entry_file
+    signer = load_key(ledger.places.keys / "log.pem")
+    trust = ledger.folder / "trust.toml"
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / "elsewhere"))
+    own = OwnWitness.make("south.example/w")
+    own.know(ledger.key)
+    own.add_checkpoint(0, (), ledger.checkpoint)
+    assert cf.verify(letter, trust=trust).trusted
+    fork = sign_checkpoint(Checkpoint(ledger.origin, ledger.size, Hash(b"x" * 32)), signer)
+    with pytest.raises(cf.ConflictError):
+        own.add_checkpoint(0, (), fork)
+    (refused,) = own.folder.glob("*.refused")
+    for what, more in ((letter, {}), (receipt, {"entry": entry}), (ledger.folder, {})):
+        with pytest.raises(cf.SplitViewError, match="two histories") as split:
+            cf.verify(what, trust=trust, **more)
+        assert str(refused) in split.value.hint
+        assert {parse_note(one).text for one in (split.value.a, split.value.b)} == {
+            parse_note(one).text for one in (ledger.checkpoint, fork)
+        }
+    with pytest.raises(cf.SplitViewError):
+        ledger.audit()
 
 
 def test_who_has_no_home_verifies_all_the_same(ledger, letter, monkeypatch):

@@ -27,6 +27,7 @@ from counterfoil.core.note import Note, format_note, parse_note
 from counterfoil.core.quorum import Witness
 from counterfoil.core.subtree import Subtree
 from counterfoil.errors import SignatureError
+from counterfoil.http.health import CHECKED_FOR_S
 from counterfoil.ledger.httpwitness import HttpWitness
 from counterfoil.ledger.keyfiles import generate_key, load_key, save_key
 from counterfoil.ledger.localwitness import RememberedError, format_add_checkpoint
@@ -38,7 +39,7 @@ from counterfoil.ledger.witness import MAX_REQUEST_BYTES
 from counterfoil.ledger.witness import Witness as Deciding
 
 SERVED = """
-import os, signal, time
+import logging, os, signal, time
 from pathlib import Path
 import counterfoil.http.witness
 from counterfoil.http.witness import witness_app
@@ -57,6 +58,7 @@ class SlowDisk(Disk):
 
 counterfoil.http.witness.BODY_WITHIN_S = 1.0
 folder = Path({folder!r})
+logging.getLogger("counterfoil.witness").addHandler(logging.FileHandler(folder / "told.log"))
 
 key = load_key(folder / "key.pem")
 app = witness_app(Witness(folder, key, clock=lambda: 1.8e9, disk=SlowDisk()))
@@ -137,6 +139,38 @@ def test_a_disk_that_refuses_is_no_cosignature(port, folder):
     assert (status, said) == (500, b"the witness cannot answer this now\n")
     blocking.rmdir()
     assert ask(port, "POST", "/add-checkpoint", format_add_checkpoint(0, (), note))[0] == 200
+
+
+@pytest.mark.parametrize("damage", [b"", b"example.org/log\n1\n", "a signature", None])
+def test_a_memory_that_is_lost_is_no_fault_of_who_asks(port, folder, damage):
+    """Nothing is cosigned, /healthz is not ok, and the operator is told which file it is."""
+    log = generate_key("example.org/log", Algorithm.ED25519)
+    know(folder, log.key)
+    notes = []
+    for number in range(2):
+        tree = Frontier()
+        tree.extend(leaf_hash(b"%d" % number))
+        notes.append(sign_checkpoint(Checkpoint("example.org/log", 1, tree.root()), log))
+    first, other = (format_add_checkpoint(0, (), note) for note in notes)
+    assert ask(port, "POST", "/add-checkpoint", first)[0] == 200
+    assert ask(port, "POST", "/add-checkpoint", other)[0] == 409  # kept, beside what was cosigned
+    (memory,) = folder.glob("*.checkpoint")
+    if damage is None:
+        memory.unlink()
+    elif damage == "a signature":
+        memory.write_bytes(sign_checkpoint(Checkpoint("example.org/log", 1, EMPTY_ROOT), log)[:-9])
+    else:
+        memory.write_bytes(damage)
+    for request in (first, other):
+        status, said, _ = ask(port, "POST", "/add-checkpoint", request)
+        assert (status, said) == (500, b"the witness cannot answer this now\n")
+    time.sleep(CHECKED_FOR_S)
+    assert ask(port, "GET", "/healthz")[:2] == (503, b"not now\n")
+    told = (folder / "told.log").read_text().splitlines()[1:]  # after the proof of two histories
+    assert len(told) == 3  # of both requests, and of /healthz
+    for line in told:
+        assert str(memory) in line
+        assert "Make a witness with another name" in line
 
 
 def test_of_two_histories_sent_at_once_one_is_cosigned(port, folder):
