@@ -35,6 +35,15 @@ Request = Annotated[
     typer.Option(metavar="FILE", help="The request as received; only its digest is kept."),
 ]
 
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="SYSTEM",
+        help="Go on without a system whose records are not here, or whose key is gone for good; "
+        "several times.",
+    ),
+]
 OnlyRequest = Annotated[
     Path | None,
     typer.Option("--request", metavar="FILE", help="Only of this request, as it was received."),
@@ -69,20 +78,27 @@ Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why.")]
 
 @verb(app, "export", "counterfoil person export applicant-117 --out applicant-117.json")
 def export(
-    person: Person, *, out: Out = None, ledger: Ledger = LEDGER, as_json: AsJson = False
+    person: Person,
+    *,
+    out: Out = None,
+    without: Without = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
 ) -> None:
     """Give everything recorded about a person, by system."""
     if out is not None:
         files.check_new(out)
     with counterfoil.open(ledger) as opened:
         _warn_of_loss(opened)
-        found, elsewhere = opened.people.export(person), opened.people.elsewhere()
+        found = opened.people.export(person, without=without or ())
+        elsewhere = [*dict.fromkeys((*opened.people.elsewhere(), *(without or ())))]
+    if elsewhere:
+        names = output.plain(", ".join(elsewhere))
+        output.remark("warning", f"the records of {names} are not here, or do not open")
     if not found:
         raise views.unknown_name("nothing", person)
     records = sum(map(len, found.values()))
     body = {"person": person, "records": records, "systems": found, "elsewhere": elsewhere}
-    if elsewhere:
-        output.remark("warning", f"the records of {', '.join(elsewhere)} are not here")
     if out is None:
         document = json.dumps(body, indent=2, ensure_ascii=False).split("\n")
         output.show(body, *map(output.plain, document), as_json=as_json)
@@ -108,6 +124,7 @@ def erase(
     basis: Basis,
     approver: Approvers,
     request: Request = None,
+    without: Without = None,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
@@ -124,7 +141,7 @@ def erase(
     with counterfoil.open(ledger) as opened:
         _warn_of_loss(opened)
         certificates = opened.people.erase(
-            person, basis=basis, approvers=approvers, request=received
+            person, basis=basis, approvers=approvers, request=received, without=without or ()
         )
     records = sum(len(one.leaves) for one in certificates)
     untouched = dict.fromkeys(line for one in certificates for line in one.not_touched)

@@ -20,7 +20,16 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import StreamDeclaration
 from counterfoil.decisions.holds import open_holds
-from counterfoil.decisions.kept import ERASURES, HOLDS, find_kept, open_own, require_here
+from counterfoil.decisions.kept import (
+    ERASURES,
+    HOLDS,
+    check_set_aside,
+    find_kept,
+    open_own,
+    require_here,
+    require_systems,
+    with_way_out,
+)
 from counterfoil.decisions.stream import DecisionStream, streams_of
 from counterfoil.errors import (
     ConflictError,
@@ -72,13 +81,19 @@ class Erasing:
         self._finished: dict[str, tuple[ErasureCertificate, ...]] = {}
 
     def erase(
-        self, person: str, wanted: ErasureRequest, rules: Sequence[HoldRule], placed: Sequence[Hold]
+        self,
+        person: str,
+        wanted: ErasureRequest,
+        rules: Sequence[HoldRule],
+        placed: Sequence[Hold],
+        without: Sequence[str],
     ) -> tuple[ErasureCertificate, ...]:
         """Erase a person; see `People.erase`."""
         check_request(wanted)
         self._require_newest_policy()
         if all(one.system == ERASURES for one in find_kept(self._log)):
-            raise self._unknown(person, wanted)
+            raise self._unknown(person, wanted, without)
+        aside = dict.fromkeys(require_systems(self._log, without), "were not here")
         with ExitStack() as opened:
             with _nothing_done():
                 audit = opened.enter_context(self._open_audit())
@@ -86,10 +101,12 @@ class Erasing:
                 self._finish(audit)
             finished = self._finished.pop(person, ())
             with _nothing_done():
-                found, ended = self._find(person, rules, placed, opened)
+                streams = self._reach(without, aside, opened)
+                found, ended = self._find(person, rules, placed, streams, opened)
                 if not (found or finished):
-                    raise self._unknown(person, wanted)
-                details = erasure_details(wanted, ended, self._log.random)
+                    raise self._unknown(person, wanted, without)
+                left = [f"records of {one}, which {why}" for one, why in aside.items()]
+                details = erasure_details(wanted, ended, self._log.random, not_touched=left)
             if found:
                 sizes = tuple((store.stream, store.size) for store, _ in found)
                 plan = Plan(person, sizes, details)
@@ -117,20 +134,43 @@ class Erasing:
                 found += [read_certificate(store, index) for index in recorded]
         return found
 
+    def _reach(
+        self, without: Sequence[str], aside: dict[str, str], opened: ExitStack
+    ) -> list[DecisionStream]:
+        """Open all streams of decisions for writing, but for those that were named not to open.
+
+        Args:
+            without: What was named.
+            aside: What of it is not here; what does not open is added.
+            opened: What closes them.
+        """
+        streams = []
+        for one in find_kept(self._log):
+            if one.system in {ERASURES, HOLDS}:
+                continue
+            try:
+                streams.append(self._reopen(one, opened))
+            except UnavailableError as error:
+                if one.system not in without:
+                    raise with_way_out(error, one.system) from error
+                aside[one.system] = "did not open here"
+        check_set_aside(without, aside)
+        return streams
+
     def _find(
         self,
         person: str,
         rules: Sequence[HoldRule],
         placed: Sequence[Hold],
+        streams: Sequence[DecisionStream],
         opened: ExitStack,
     ) -> tuple[list[tuple[StreamStore, list[int]]], list[Hold]]:
         """Find what is recorded about a person, and the holds on it, all of which have ended.
 
-        The streams stay open for writing, so that nobody records or places a hold meanwhile.
+        The streams are open for writing and stay so, so that nobody records or places a hold
+        meanwhile.
         """
         holds = opened.enter_context(open_holds(self._log, write=True))
-        kept = [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]
-        streams = [self._reopen(one, opened) for one in kept]
         asked = (*placed, *(one.hold for one in holds.list(person)))
         found: list[tuple[StreamStore, list[int]]] = []
         ended: list[Hold] = []
@@ -216,9 +256,9 @@ class Erasing:
             hint="Adopt it here, `counterfoil policy adopt FILE`, and ask again.",
         )
 
-    def _unknown(self, person: str, wanted: ErasureRequest) -> FormatError:
+    def _unknown(self, person: str, wanted: ErasureRequest, without: Sequence[str]) -> FormatError:
         """Make the error of a name that nothing is recorded under: wrong, or erased already."""
-        require_here(self._log, person)
+        require_here(self._log, person, without)
         message = f"nothing is recorded about {person!r}"
         if wanted.request is not None:
             done = sum(one.request == wanted.request for one in self.certificates())

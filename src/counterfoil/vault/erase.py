@@ -59,7 +59,7 @@ NOT_TOUCHED: Final = (
     "leaf hashes, roots and signed statements, which say nothing about the person",
 )
 _MAX_TEXT = 1000  # characters of a basis or an approver: they share one field's 48 KiB
-_MAX_HOLDS_BYTES = 47 * 1024  # they have one such field for themselves
+_MAX_FIELD_BYTES = 47 * 1024  # holds have one such field for themselves; so has what is left
 _ID_BYTES = 32
 OnStep = Callable[[str], None]
 
@@ -242,7 +242,8 @@ class Eraser:
                 **{name: details[name] for name in ("basis", "request", "hold", "approvers")},
                 "live_erased_at": erased,
                 "final_by": self.store.final_by(erased),
-                "not_touched": list(NOT_TOUCHED),
+                # An intent that a version before this one left does not say.
+                "not_touched": details.get("not_touched", list(NOT_TOUCHED)),
             }
             pads = -(self.audit.size + 1) % self.pad_to
             rows = [[values[name] for name in ERASURE_FIELDS], *[pad_row(ERASURE_FIELDS)] * pads]
@@ -333,7 +334,11 @@ def check_request(request: ErasureRequest) -> None:
 
 
 def erasure_details(
-    request: ErasureRequest, ended: Sequence[Hold], random: Random
+    request: ErasureRequest,
+    ended: Sequence[Hold],
+    random: Random,
+    *,
+    not_touched: Sequence[str] = (),
 ) -> dict[str, JsonValue]:
     """Give what an erasure's record will say, under an identifier of the decision's own.
 
@@ -341,16 +346,23 @@ def erasure_details(
         request: Why, and who approved.
         ended: The holds that have ended.
         random: Gives that many unpredictable bytes.
+        not_touched: What this erasure does not reach, beside what none does.
 
     Raises:
-        FormatError: the holds do not fit into a record.
+        FormatError: the holds, or what is not touched, do not fit into a record.
     """
     holds: dict[str, str] = {}
     for hold in sorted(ended, key=last_first):
         # Each decision has its own day; of those on one ground, the last to end says it all.
         holds.setdefault(hold.basis, hold.ends)
     listed: list[JsonValue] = [{"basis": basis, "ended": ends} for basis, ends in holds.items()]
-    if len(format_json(listed)) > _MAX_HOLDS_BYTES:
+    untouched: list[JsonValue] = [*NOT_TOUCHED, *not_touched]
+    if len(format_json(untouched)) > _MAX_FIELD_BYTES:
+        raise FormatError(
+            f"the {len(not_touched)} systems that are left do not fit into the erasure's record",
+            hint="Put some of them back first.",
+        )
+    if len(format_json(listed)) > _MAX_FIELD_BYTES:
         # Now, and not when the records are destroyed and cannot be recorded as erased.
         raise FormatError(
             f"the {len(listed)} holds that have ended do not fit into the erasure's record",
@@ -361,6 +373,7 @@ def erasure_details(
         "basis": request.basis,
         "hold": listed,
         "id": random(_ID_BYTES).hex(),
+        "not_touched": untouched,
         "request": None if request.request is None else request.request.hex(),
     }
 

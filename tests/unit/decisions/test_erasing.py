@@ -232,6 +232,61 @@ def test_a_request_that_did_not_come_in_writing_has_no_digest(opened):
             ledger.people.erase("bob", **APPROVED, request=b"Please. Bob")
 
 
+def stream_of(ledger, system):
+    """The folder of a system's stream."""
+    stream = ledger.decisions.show(system, 0).stream.hex()
+    return ledger.folder / "private" / "streams" / stream
+
+
+def test_a_system_that_is_not_here_is_named_before_anybody_is_erased(opened):
+    """With records away nobody is erased, unless their system is named; certificates say so."""
+    with opened() as ledger:
+        folder = stream_of(ledger, "cards")
+        away = folder.rename(ledger.folder / "away")
+        (lost,) = ledger.people.lost()
+        assert (lost.system, lost.kept, lost.stated) == ("cards", 0, 3)
+        with pytest.raises(cf.RefusedError, match="cards") as caught:
+            ledger.people.erase("ann", **APPROVED)
+        assert "--without cards" in caught.value.hint
+        with pytest.raises(cf.RefusedError, match="cards"):
+            ledger.people.erase("ann", **APPROVED, without=["loans"])
+        assert known(ledger) == ["leases", "loans"]
+        done = ledger.people.erase("ann", **APPROVED, without=["cards"])
+        assert len(done) == 2
+        for one in done:
+            assert one.not_touched[-1] == "records of cards, which were not here"
+        away.rename(folder)
+        assert known(ledger) == ["cards"]
+        (done,) = ledger.people.erase("ann", **APPROVED)
+        assert not any("cards" in line for line in done.not_touched)
+
+
+@pytest.mark.parametrize("name", ["loans", "laons"])
+def test_only_what_is_not_here_can_be_gone_on_without(opened, name):
+    """A system that is here, with holds that may bind, is not left out by naming it."""
+    with opened() as ledger:
+        for act in (ledger.people.export, lambda *a, **b: ledger.people.erase(*a, **APPROVED, **b)):
+            with pytest.raises(cf.FormatError, match=name):
+                act("ann", without=[name])
+        assert known(ledger) == sorted(SYSTEMS)
+
+
+def test_a_system_whose_key_is_gone_stops_nobody_for_ever(opened, place):
+    """What no key opens stops export and erasure until it is named, and is not touched then."""
+    with opened() as ledger:
+        key = one_file(place / "home", f"{stream_of(ledger, 'cards').name}-1.key")
+        key.unlink()
+        for act in (ledger.people.export, lambda who: ledger.people.erase(who, **APPROVED)):
+            with pytest.raises(cf.UnavailableError, match="records of cards do not open") as caught:
+                act("ann")
+            assert "--without cards" in caught.value.hint
+        assert sorted(ledger.people.export("ann", without=["cards"])) == ["leases", "loans"]
+        done = ledger.people.erase("ann", **APPROVED, without=["cards"])
+        for one in done:
+            assert one.not_touched[-1] == "records of cards, which did not open here"
+        assert ledger.people.export("ann", without=["cards"]) == {}
+
+
 @pytest.fixture
 def set_back(opened, place):
     """Erases ann, and puts what is private back as it was before; also places a hold if asked."""
