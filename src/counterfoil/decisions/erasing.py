@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.record import parse_disclosure
@@ -25,6 +26,7 @@ from counterfoil.decisions.kept import (
     HOLDS,
     check_set_aside,
     find_kept,
+    find_remaining,
     open_own,
     require_here,
     require_systems,
@@ -48,6 +50,7 @@ from counterfoil.vault.erase import (
     ErasureRequest,
     check_request,
     erasure_details,
+    leave,
     read_certificate,
     read_certificates,
 )
@@ -98,15 +101,17 @@ class Erasing:
             with _nothing_done():
                 audit = opened.enter_context(self._open_audit())
             with _begun(_INTERRUPTED, ConflictError):
-                self._finish(audit)
+                self._finish(audit, without)
             finished = self._finished.pop(person, ())
             with _nothing_done():
-                streams = self._reach(without, aside, opened)
+                kept = [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]
+                streams = self._reach(kept, without, aside, opened)
+                check_set_aside(without, aside)
                 found, ended = self._find(person, rules, placed, streams, opened)
                 if not (found or finished):
                     raise self._unknown(person, wanted, without)
-                left = [f"records of {one}, which {why}" for one, why in aside.items()]
-                details = erasure_details(wanted, ended, self._log.random, not_touched=left)
+                details = erasure_details(wanted, ended, self._log.random)
+                details = leave(details, aside)
             if found:
                 sizes = tuple((store.stream, store.size) for store, _ in found)
                 plan = Plan(person, sizes, details)
@@ -135,26 +140,28 @@ class Erasing:
         return found
 
     def _reach(
-        self, without: Sequence[str], aside: dict[str, str], opened: ExitStack
+        self,
+        declared: Iterable[StreamDeclaration],
+        without: Sequence[str],
+        aside: dict[str, str],
+        opened: ExitStack,
     ) -> list[DecisionStream]:
-        """Open all streams of decisions for writing, but for those that were named not to open.
+        """Open streams for writing, all of them but those that somebody said to go on without.
 
         Args:
-            without: What was named.
-            aside: What of it is not here; what does not open is added.
+            declared: Their declarations.
+            without: Systems whose streams need not open.
+            aside: Takes up which of these did not, and why.
             opened: What closes them.
         """
         streams = []
-        for one in find_kept(self._log):
-            if one.system in {ERASURES, HOLDS}:
-                continue
+        for one in declared:
             try:
                 streams.append(self._reopen(one, opened))
             except UnavailableError as error:
                 if one.system not in without:
                     raise with_way_out(error, one.system) from error
                 aside[one.system] = "did not open here"
-        check_set_aside(without, aside)
         return streams
 
     def _find(
@@ -196,19 +203,24 @@ class Erasing:
             audit.require_publishable()
             yield audit
 
-    def _finish(self, audit: DecisionStream) -> tuple[ErasureCertificate, ...]:
+    def _finish(
+        self, audit: DecisionStream, without: Sequence[str] = ()
+    ) -> tuple[ErasureCertificate, ...]:
         """Complete the erasure of a person, and those of single streams."""
         certificates: tuple[ErasureCertificate, ...] = ()
         plan = read_plan(audit.store)
         if plan is not None:
             with ExitStack() as opened:
                 sizes, found = dict(plan.streams), []
-                for declaration in find_kept(self._log, sizes):
-                    store = self._reopen(declaration, opened).store
-                    indices = store.find(plan.person, scan=True)
+                aside: dict[str, str] = {}
+                # Every one, or the plan stays: it is all that knows what is still to be destroyed.
+                planned = find_remaining(self._log, sizes)
+                for stream in self._reach(planned, without, aside, opened):
+                    indices = stream.store.find(plan.person, scan=True)
                     # What was recorded since then, nobody was asked about.
-                    known = [index for index in indices if index < sizes[store.stream]]
-                    found.append((store, known))
+                    known = [index for index in indices if index < sizes[stream.id]]
+                    found.append((stream.store, known))
+                plan = replace(plan, details=leave(plan.details, aside))
                 certificates = self._carry_out(audit, plan, found, "of an earlier erasure, ")
             self._finished[plan.person] = certificates
         # Those that no plan is of: `Eraser` alone, as versions before this one used it.
@@ -240,6 +252,9 @@ class Erasing:
 
     def _reopen(self, declaration: StreamDeclaration, opened: ExitStack) -> DecisionStream:
         """Open a stream for writing, until `opened` is closed."""
+        place = streams_of(self._log).place(declaration.stream_id)
+        if not place.exists():  # or an empty one would be made there
+            raise UnavailableError(f"nothing is kept in {place.name}")
         stream = DecisionStream.reopen(self._log, declaration, write=True)
         opened.callback(stream.close)
         return stream

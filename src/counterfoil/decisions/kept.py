@@ -72,6 +72,18 @@ def find_kept(log: Log, ids: Collection[bytes] | None = None) -> list[StreamDecl
     return [one for one in find_declared(log) if one.stream_id in wanted] if wanted else []
 
 
+def find_remaining(log: Log, ids: Collection[bytes]) -> list[StreamDeclaration]:
+    """Find the declared streams with these ids, but for those that are lost and were replaced."""
+    declared = find_declared(log)
+    settled = _replaced(declared)
+    return [
+        one
+        for one in declared
+        if one.stream_id in ids
+        and (one.stream_id not in settled or streams_of(log).place(one.stream_id).exists())
+    ]
+
+
 def open_own(
     log: Log, system: str, opened: ExitStack, *, write: bool
 ) -> Iterator[tuple[DecisionStream, bool]]:
@@ -170,8 +182,8 @@ def with_way_out(error: UnavailableError, system: str) -> UnavailableError:
     """Say what to do about a system whose records do not open: all else waits for it."""
     return UnavailableError(
         f"the records of {named(system)} do not open here: {error}",
-        hint=f"{error.hint} Where its key is gone for good, nobody can open them any more; "
-        f"`--without {shlex.quote(system)}` goes on without them, and says so.",
+        hint=f"{error.hint} Where they, or their key, are gone for good: "
+        f"`--without {shlex.quote(system)}` goes on without them, and says so.".strip(),
     )
 
 

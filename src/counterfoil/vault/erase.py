@@ -334,11 +334,7 @@ def check_request(request: ErasureRequest) -> None:
 
 
 def erasure_details(
-    request: ErasureRequest,
-    ended: Sequence[Hold],
-    random: Random,
-    *,
-    not_touched: Sequence[str] = (),
+    request: ErasureRequest, ended: Sequence[Hold], random: Random
 ) -> dict[str, JsonValue]:
     """Give what an erasure's record will say, under an identifier of the decision's own.
 
@@ -346,22 +342,15 @@ def erasure_details(
         request: Why, and who approved.
         ended: The holds that have ended.
         random: Gives that many unpredictable bytes.
-        not_touched: What this erasure does not reach, beside what none does.
 
     Raises:
-        FormatError: the holds, or what is not touched, do not fit into a record.
+        FormatError: the holds do not fit into a record.
     """
     holds: dict[str, str] = {}
     for hold in sorted(ended, key=last_first):
         # Each decision has its own day; of those on one ground, the last to end says it all.
         holds.setdefault(hold.basis, hold.ends)
     listed: list[JsonValue] = [{"basis": basis, "ended": ends} for basis, ends in holds.items()]
-    untouched: list[JsonValue] = [*NOT_TOUCHED, *not_touched]
-    if len(format_json(untouched)) > _MAX_FIELD_BYTES:
-        raise FormatError(
-            f"the {len(not_touched)} systems that are left do not fit into the erasure's record",
-            hint="Put some of them back first.",
-        )
     if len(format_json(listed)) > _MAX_FIELD_BYTES:
         # Now, and not when the records are destroyed and cannot be recorded as erased.
         raise FormatError(
@@ -373,9 +362,31 @@ def erasure_details(
         "basis": request.basis,
         "hold": listed,
         "id": random(_ID_BYTES).hex(),
-        "not_touched": untouched,
+        "not_touched": [*NOT_TOUCHED],
         "request": None if request.request is None else request.request.hex(),
     }
+
+
+def leave(details: Mapping[str, JsonValue], aside: Mapping[str, str]) -> dict[str, JsonValue]:
+    """Have what an erasure's record will say name systems that it does not reach.
+
+    Args:
+        details: From `erasure_details`.
+        aside: The systems, and why each is not reached.
+
+    Raises:
+        FormatError: they do not fit into a record.
+    """
+    left = (f"records of {system}, which {why}" for system, why in aside.items())
+    known = details.get("not_touched", [*NOT_TOUCHED])  # a plan of a version before did not say
+    assert isinstance(known, list), "as `erasure_details` made it"  # noqa: S101 our own bug
+    listed: list[JsonValue] = [*dict.fromkeys((*map(str, known), *left))]
+    if len(format_json(listed)) > _MAX_FIELD_BYTES:
+        raise FormatError(
+            f"the {len(aside)} systems that are left do not fit into the erasure's record",
+            hint="Put some of them back first.",
+        )
+    return {**details, "not_touched": listed}
 
 
 def _check_indices(indices: Sequence[int]) -> None:

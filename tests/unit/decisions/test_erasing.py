@@ -288,6 +288,52 @@ def test_a_system_whose_key_is_gone_stops_nobody_for_ever(opened, place):
 
 
 @pytest.fixture
+def broken_off(opened, monkeypatch):
+    """Begins to erase ann from all systems, and is stopped when the first stream is next."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        patch.setattr(erasing.Eraser, "carry_out", die)
+        with pytest.raises(Killed):
+            ledger.people.erase("ann", **APPROVED)
+        return stream_of(ledger, "cards")
+
+
+def test_a_plan_waits_for_every_system_that_it_is_of(opened, place, broken_off):
+    """With one of them away it is not finished and not forgotten; with it back, all go on."""
+    away = broken_off.rename(place / "away")
+    for _ in range(2):
+        with pytest.warns(ErasureWarning, match=r"cannot be finished here yet.*records of cards"):
+            opened().close()
+    assert one_file(place / "ledger", "erasing-person")
+    away.rename(broken_off)
+    with pytest.warns(ErasureWarning, match="finished an erasure"):
+        ledger = opened()
+    with ledger:
+        assert known(ledger) == []
+        assert len(ledger.people.erase("ann", **APPROVED)) == len(SYSTEMS)
+    assert not [*place.rglob("erasing*")]
+
+
+def test_a_plan_is_finished_without_a_system_that_is_lost(opened, place, broken_off):
+    """What is never to come back does not stop every erasure; the certificates say so."""
+    shutil.rmtree(broken_off)
+    with pytest.warns(ErasureWarning, match="--without cards"):
+        ledger = opened()
+    with ledger:
+        done = ledger.people.erase("ann", **APPROVED, without=["cards"])
+        assert len(done) == 2
+        assert all("records of cards" in one.not_touched[-1] for one in done)
+    opened().close()
+    assert not [*place.rglob("erasing*")]
+
+
+@pytest.fixture
 def set_back(opened, place):
     """Erases ann, and puts what is private back as it was before; also places a hold if asked."""
 
