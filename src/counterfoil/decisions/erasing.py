@@ -18,6 +18,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from counterfoil.core.canonical import JsonValue
+from counterfoil.core.merkle import Hash
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import StreamDeclaration
 from counterfoil.decisions.holds import open_holds
@@ -54,11 +55,14 @@ from counterfoil.vault.erase import (
     read_certificate,
     read_certificates,
 )
+from counterfoil.vault.erased import find_set_back, mark_erased
 from counterfoil.vault.intent import INTENT_NOTE, MAX_ERASED
+from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.plan import PLAN_NOTE, Plan, put_plan, read_plan, remove_plan
 
 ERASURE_PAD_TO = 16  # a batch does not tell how many erasures it covers, up to this many
 
+_BACK = "records that were erased are here again, and cannot be destroyed again yet"
 _INTERRUPTED = "an erasure was interrupted, and cannot be finished here yet"
 Found = Iterable[tuple[StreamStore, Sequence[int]]]
 
@@ -127,6 +131,32 @@ class Erasing:
         # Who holds a stream, or the log, finishes it, or the next to open the ledger does.
         with _begun(_INTERRUPTED, ConflictError), self._open_audit() as audit:
             return self._finish(audit)
+
+    def destroy_again(self) -> int:
+        """Destroy what is erased already, and came back; see `People.destroy_again`."""
+        streams, keys = streams_of(self._log), FileKeyStore(self._log.places.vault_keys)
+        with _begun("whether erased records are here again cannot be told"):
+            back = find_set_back(streams, keys)
+        if not back:
+            return 0
+        destroyed = 0
+        with _begun(_BACK):
+            newest: dict[bytes, dict[bytes, int]] = {}
+            leaves: dict[bytes, set[Hash]] = {}
+            for one in self.certificates():
+                newest.setdefault(one.stream, {})[one.audit] = one.record
+                leaves.setdefault(one.stream, set()).update(one.leaves)
+            for declaration in find_kept(self._log, back.intersection(leaves)):
+                with ExitStack() as opened:
+                    store = self._reopen(declaration, opened).store
+                    indices = store.remaining(leaves[store.stream])
+                    for at in range(0, len(indices), MAX_ERASED):
+                        store.destroy(indices[at : at + MAX_ERASED])
+                    # If we stop here, the next opening looks again, and finds nothing.
+                    for audit, record in newest[store.stream].items():
+                        mark_erased(store, audit, record)
+                    destroyed += len(indices)
+        return destroyed
 
     def certificates(self) -> list[ErasureCertificate]:
         """Read the certificates of all erasures, oldest first."""

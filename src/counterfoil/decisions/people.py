@@ -195,6 +195,20 @@ class People:
         """
         return self._erasing.finish()
 
+    def destroy_again(self) -> int:
+        """Destroy records again that certificates list, where an older copy brought them back.
+
+        Opening a ledger does this by itself, for streams whose notes are older than the newest
+        erasure from them. Nobody is asked: it was decided, and no name is needed for it.
+
+        Returns:
+            How many were destroyed.
+
+        Raises:
+            UnavailableError: it cannot be done here, or not yet.
+        """
+        return self._erasing.destroy_again()
+
     def lost(self) -> tuple[Lost, ...]:
         """Find the streams that the log knows more of than is kept here.
 

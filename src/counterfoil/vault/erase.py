@@ -24,6 +24,7 @@ from counterfoil.core.record import SALT_BYTES, pad_row, parse_disclosure, seal_
 from counterfoil.core.retention import DEFAULT_RETENTION, Hold
 from counterfoil.core.text import parse_hex
 from counterfoil.errors import FormatError, RefusedError
+from counterfoil.vault.erased import mark_erased, mark_erased_from
 from counterfoil.vault.hold import HoldRule, check_hold, last_first
 from counterfoil.vault.intent import (
     INTENT_EPOCH,
@@ -212,6 +213,8 @@ class Eraser:
         certificate = self._record(intent, details)  # 3
         self.on_step("recorded")
         # If we stop here, the record is found again by its identifier.
+        mark_erased(self.store, self.audit.stream, certificate.record)
+        mark_erased_from(self.audit, stream, certificate.record)
         self._tidy()  # 4
         self.on_step("finished")
         return certificate

@@ -234,7 +234,7 @@ def test_a_request_that_did_not_come_in_writing_has_no_digest(opened):
 
 def stream_of(ledger, system):
     """The folder of a system's stream."""
-    stream = ledger.decisions.show(system, 0).stream.hex()
+    stream = ledger.decisions.show(system, 1).stream.hex()
     return ledger.folder / "private" / "streams" / stream
 
 
@@ -434,3 +434,55 @@ def test_no_name_is_in_a_warning(opened, monkeypatch):
         opened().close()
     assert [one.category for one in told] == [ErasureWarning]
     assert "ann" not in str(told[0].message).split()
+
+
+@pytest.fixture
+def put_back(opened, place):
+    """Erases ann from all systems, and puts the streams of some of them back as they were."""
+
+    def act(*systems):
+        shutil.copytree(place / "ledger" / "private", place / "backup")
+        with opened() as ledger:
+            done = ledger.people.erase("ann", **APPROVED)
+            folders = [stream_of(ledger, one) for one in systems]
+        for folder in folders:
+            shutil.rmtree(folder)
+            shutil.copytree(place / "backup" / "streams" / folder.name, folder)
+        return done
+
+    return act
+
+
+@pytest.mark.parametrize("systems", [("cards",), SYSTEMS])
+def test_what_an_older_copy_brings_back_is_destroyed_again(opened, put_back, systems):
+    """A stream put back within its epoch has nobody whose erasure is certified; others stay."""
+    put_back(*systems)
+    with pytest.warns(ErasureWarning, match=f"{len(systems)} erased records were here again"):
+        ledger = opened()
+    with ledger:
+        assert (known(ledger), known(ledger, "bob")) == ([], sorted(SYSTEMS))
+        with pytest.raises(cf.UnavailableError, match="was erased"):
+            ledger.decisions.show("cards", 0)
+        assert ledger.people.lost() == ()
+        ledger.people.erase("bob", **APPROVED)
+    opened().close()  # and it warns no more
+
+
+def test_what_is_back_and_cannot_be_destroyed_is_told(opened, put_back, place):
+    """Where somebody writes to the stream meanwhile, opening goes on and says so."""
+    put_back("cards")
+    with cf.Ledger(place / "ledger", clock=lambda: LATER) as other:
+        writing = DecisionStream.open(other, "cards")
+        with pytest.warns(ErasureWarning, match="are here again, and cannot be destroyed"):
+            opened().close()
+        writing.close()
+    with pytest.warns(ErasureWarning, match="1 erased records"):
+        opened().close()
+
+
+def test_what_no_key_opens_brings_nobody_back(opened, put_back, place):
+    """A copy whose epoch has ended needs no second destruction, and stops no opening."""
+    put_back("cards")
+    with cf.Ledger(place / "ledger", clock=lambda: LATER) as ledger:
+        one_file(place / "home", f"{stream_of(ledger, 'cards').name}-1.key").unlink()
+    opened().close()
