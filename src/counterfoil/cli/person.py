@@ -14,7 +14,7 @@ import counterfoil
 from counterfoil.cli import files, output, views
 from counterfoil.cli.options import LEDGER, AsJson, Ledger, Person
 from counterfoil.cli.run import noun, verb
-from counterfoil.errors import FormatError
+from counterfoil.errors import CounterfoilError, FormatError
 
 if TYPE_CHECKING:
     from counterfoil import Ledger as OpenLedger
@@ -235,12 +235,17 @@ def hold(
     day = None if until is None else until.date()
     with counterfoil.open(ledger) as opened:
         placed = opened.people.hold(person, basis=basis, by=by, until=day)
-        records = sum(map(len, opened.people.export(person).values()))
+        records: int | None = None
+        try:
+            records = sum(map(len, opened.people.export(person).values()))
+        except CounterfoilError as error:
+            # The hold is durable and binds; an exit as of a failure would have it placed again.
+            output.remark("warning", f"the hold is placed; what it keeps is not known: {error}")
     output.show(
         {**asdict(placed), "records": records},
         f"placed hold {placed.short} on {output.plain(person)}",
         output.fields({"ends": placed.hold.ends, "records about them": records}),
-        *(() if records else ("nothing is recorded about them yet: is the name right?",)),
+        *(("nothing is recorded about them yet: is the name right?",) if records == 0 else ()),
         as_json=as_json,
     )
 

@@ -87,6 +87,19 @@ def test_without_a_key_nothing_is_destroyed(place, opened, key):
         assert known(ledger) == []
 
 
+def test_a_hold_whose_batch_cannot_be_signed_is_not_placed(place, opened):
+    """Whoever is told that it failed has placed nothing, and a retry places one."""
+    path = one_file(place / "home", "operator.pem")
+    away = path.rename(path.with_suffix(".away"))
+    with opened() as ledger:
+        with pytest.raises(cf.UnavailableError, match="operator"):
+            ledger.people.hold("ann", basis="an order", by="legal")
+        assert ledger.people.holds() == ()
+        away.rename(path)
+        ledger.people.hold("ann", basis="an order", by="legal")
+        assert len(ledger.people.holds()) == 1
+
+
 def test_where_nobody_may_state_it_nothing_is_destroyed(opened):
     """A policy that lets nobody here make batches is met before anything is destroyed."""
     with opened() as ledger:
