@@ -211,6 +211,7 @@ def _finish_erasures(ledger: Ledger) -> None:
     """Finish erasures that were interrupted; where that cannot be, opening goes on and says so."""
     try:
         finished = ledger.people.finish()
+        again = ledger.people.destroy_again()
     except UnfinishedError as error:
         warnings.warn(f"{error}. {error.hint}", ErasureWarning, stacklevel=callers_level())
         return
@@ -219,6 +220,13 @@ def _finish_erasures(ledger: Ledger) -> None:
         warnings.warn(
             f"finished an erasure that was interrupted: {records} records are destroyed, and the "
             "log states it. `counterfoil person erasures` lists the certificates",
+            ErasureWarning,
+            stacklevel=callers_level(),
+        )
+    if again:
+        warnings.warn(
+            f"{again} erased records were here again, from an older copy that was put in place, "
+            "and are destroyed again, as their certificates say: `counterfoil person erasures`",
             ErasureWarning,
             stacklevel=callers_level(),
         )

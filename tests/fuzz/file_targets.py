@@ -26,6 +26,7 @@ from counterfoil.ledger.run import find_ends
 from counterfoil.models.formats import SAFETENSORS, _check_archive, is_pickle
 from counterfoil.models.terms import parse_terms
 from counterfoil.vault.epoch import Epoch, format_epoch, parse_epoch
+from counterfoil.vault.erased import format_erased, parse_erased
 from counterfoil.vault.intent import (
     format_intent,
     open_details,
@@ -175,6 +176,10 @@ def take_plan(data: bytes) -> None:
     open_sealed(b"\x03" * 32, STREAM, sealed)
 
 
+def take_erased(data: bytes) -> None:
+    assert format_erased(parse_erased(data)) == data
+
+
 def take_vault_key(data: bytes) -> None:
     assert _format_key(_parse_key(data, STREAM, 7, Path("7.key")), STREAM, 7) == data
 
@@ -281,6 +286,13 @@ TARGETS = (
         lambda: [format_plan(seal(b"\x03" * 32, STREAM, b"{}", bytes))],
         "json",
         covers=(parse_plan,),
+    ),
+    Target(
+        "erased",
+        take_erased,
+        lambda: [format_erased({STREAM: 32, LEAF: 0})],
+        "json",
+        covers=(parse_erased,),
     ),
     Target("vault-key", take_vault_key, lambda: [_format_key(b"\x04" * 32, STREAM, 7)]),
     Target("payload", take_payload, lambda: [payload()]),

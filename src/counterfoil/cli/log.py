@@ -49,7 +49,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
         found = ledgers.read_status(opened)
         grades, lacking = _grade(opened, found)
         unadopted = _unadopted(opened, found)
-        lost, unknown = _lost(opened)
+        lost, elsewhere, unknown = _lost(opened, found)
     witness, policy = found.witness, found.policy
     refusing = {one.witness for one in found.objections}
     silent = [name for name in found.silent if name not in refusing]
@@ -86,6 +86,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             },
             "unadopted": unadopted,
             "lost": views.lost(lost),
+            "elsewhere": elsewhere,
         },
         output.fields(
             {
@@ -104,6 +105,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 if found.moved
                 else None,
                 "LOST": "; ".join([*map(views.lost_line, lost), *unknown]) or None,
+                "not here": f"the records of {', '.join(elsewhere)}" if elsewhere else None,
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": _grade_line(grades, lacking),
                 "cosigned by": ", ".join(found.cosigned) or None,
@@ -275,12 +277,20 @@ def _objection_body(one: ledgers.Objection) -> dict[str, Any]:
     }
 
 
-def _lost(opened: counterfoil.Ledger) -> tuple[Sequence[Lost], list[str]]:
-    """Find streams that the log knows more of; or why that is not known, in a damaged one."""
+def _lost(
+    opened: counterfoil.Ledger, found: ledgers.Status
+) -> tuple[Sequence[Lost], list[str], list[str]]:
+    """Find streams that the log knows more of, and systems whose records never were here.
+
+    Or, third, why that is not known, in a damaged one.
+    """
     try:
-        return opened.people.lost(), []
+        lost = opened.people.lost()
+        # Behind a server others' records are with others, and the log would be read for it.
+        away = opened.people.elsewhere() if found.writers.value in {"one", "any"} else []
     except VerificationError as error:
-        return (), [f"not known: {error}"]
+        return (), [], [f"not known: {error}"]
+    return lost, [one for one in away if one not in {each.system for each in lost}], []
 
 
 def _unadopted(opened: counterfoil.Ledger, found: ledgers.Status) -> dict[str, Any] | None:

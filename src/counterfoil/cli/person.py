@@ -14,7 +14,7 @@ import counterfoil
 from counterfoil.cli import files, output, views
 from counterfoil.cli.options import LEDGER, AsJson, Ledger, Person
 from counterfoil.cli.run import noun, verb
-from counterfoil.errors import FormatError
+from counterfoil.errors import CounterfoilError, FormatError
 
 if TYPE_CHECKING:
     from counterfoil import Ledger as OpenLedger
@@ -35,6 +35,15 @@ Request = Annotated[
     typer.Option(metavar="FILE", help="The request as received; only its digest is kept."),
 ]
 
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="SYSTEM",
+        help="Go on without a system whose records are not here, or whose key is gone for good; "
+        "several times.",
+    ),
+]
 OnlyRequest = Annotated[
     Path | None,
     typer.Option("--request", metavar="FILE", help="Only of this request, as it was received."),
@@ -69,20 +78,27 @@ Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why.")]
 
 @verb(app, "export", "counterfoil person export applicant-117 --out applicant-117.json")
 def export(
-    person: Person, *, out: Out = None, ledger: Ledger = LEDGER, as_json: AsJson = False
+    person: Person,
+    *,
+    out: Out = None,
+    without: Without = None,
+    ledger: Ledger = LEDGER,
+    as_json: AsJson = False,
 ) -> None:
     """Give everything recorded about a person, by system."""
     if out is not None:
         files.check_new(out)
     with counterfoil.open(ledger) as opened:
         _warn_of_loss(opened)
-        found, elsewhere = opened.people.export(person), opened.people.elsewhere()
+        found = opened.people.export(person, without=without or ())
+        elsewhere = [*dict.fromkeys((*opened.people.elsewhere(), *(without or ())))]
+    if elsewhere:
+        names = output.plain(", ".join(elsewhere))
+        output.remark("warning", f"the records of {names} are not here, or do not open")
     if not found:
         raise views.unknown_name("nothing", person)
     records = sum(map(len, found.values()))
     body = {"person": person, "records": records, "systems": found, "elsewhere": elsewhere}
-    if elsewhere:
-        output.remark("warning", f"the records of {', '.join(elsewhere)} are not here")
     if out is None:
         document = json.dumps(body, indent=2, ensure_ascii=False).split("\n")
         output.show(body, *map(output.plain, document), as_json=as_json)
@@ -108,6 +124,7 @@ def erase(
     basis: Basis,
     approver: Approvers,
     request: Request = None,
+    without: Without = None,
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
@@ -124,7 +141,7 @@ def erase(
     with counterfoil.open(ledger) as opened:
         _warn_of_loss(opened)
         certificates = opened.people.erase(
-            person, basis=basis, approvers=approvers, request=received
+            person, basis=basis, approvers=approvers, request=received, without=without or ()
         )
     records = sum(len(one.leaves) for one in certificates)
     untouched = dict.fromkeys(line for one in certificates for line in one.not_touched)
@@ -218,12 +235,17 @@ def hold(
     day = None if until is None else until.date()
     with counterfoil.open(ledger) as opened:
         placed = opened.people.hold(person, basis=basis, by=by, until=day)
-        records = sum(map(len, opened.people.export(person).values()))
+        records: int | None = None
+        try:
+            records = sum(map(len, opened.people.export(person).values()))
+        except CounterfoilError as error:
+            # The hold is durable and binds; an exit as of a failure would have it placed again.
+            output.remark("warning", f"the hold is placed; what it keeps is not known: {error}")
     output.show(
         {**asdict(placed), "records": records},
         f"placed hold {placed.short} on {output.plain(person)}",
         output.fields({"ends": placed.hold.ends, "records about them": records}),
-        *(() if records else ("nothing is recorded about them yet: is the name right?",)),
+        *(("nothing is recorded about them yet: is the name right?",) if records == 0 else ()),
         as_json=as_json,
     )
 

@@ -85,7 +85,10 @@ def lost(streams: Sequence[Lost]) -> list[dict[str, Any]]:
 
 def lost_line(one: Lost) -> str:
     """Say the same of one, for people."""
+    stated = f"the log has a batch of {output.count(one.stated, 'record')} of {one.system}"
     return output.plain(
-        f"the log has a batch of {output.count(one.stated, 'record')} of {one.system}, and those "
-        f"here, {one.kept:,}, are not them: an older copy was restored, or it was changed"
+        f"{stated}, and those here, {one.kept:,}, are not them: an older copy was restored, or it "
+        "was changed"
+        if one.kept
+        else f"{stated}, and none of them can be read here"
     )

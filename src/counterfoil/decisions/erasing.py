@@ -15,12 +15,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 from counterfoil.core.canonical import JsonValue
+from counterfoil.core.merkle import Hash
 from counterfoil.core.record import parse_disclosure
 from counterfoil.core.stream import StreamDeclaration
 from counterfoil.decisions.holds import open_holds
-from counterfoil.decisions.kept import ERASURES, HOLDS, find_kept, open_own, require_here
+from counterfoil.decisions.kept import (
+    ERASURES,
+    HOLDS,
+    check_set_aside,
+    find_kept,
+    find_remaining,
+    open_own,
+    require_here,
+    require_systems,
+    with_way_out,
+)
 from counterfoil.decisions.stream import DecisionStream, streams_of
 from counterfoil.errors import (
     ConflictError,
@@ -39,14 +51,18 @@ from counterfoil.vault.erase import (
     ErasureRequest,
     check_request,
     erasure_details,
+    leave,
     read_certificate,
     read_certificates,
 )
+from counterfoil.vault.erased import find_set_back, mark_erased
 from counterfoil.vault.intent import INTENT_NOTE, MAX_ERASED
+from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.plan import PLAN_NOTE, Plan, put_plan, read_plan, remove_plan
 
 ERASURE_PAD_TO = 16  # a batch does not tell how many erasures it covers, up to this many
 
+_BACK = "records that were erased are here again, and cannot be destroyed again yet"
 _INTERRUPTED = "an erasure was interrupted, and cannot be finished here yet"
 Found = Iterable[tuple[StreamStore, Sequence[int]]]
 
@@ -72,24 +88,34 @@ class Erasing:
         self._finished: dict[str, tuple[ErasureCertificate, ...]] = {}
 
     def erase(
-        self, person: str, wanted: ErasureRequest, rules: Sequence[HoldRule], placed: Sequence[Hold]
+        self,
+        person: str,
+        wanted: ErasureRequest,
+        rules: Sequence[HoldRule],
+        placed: Sequence[Hold],
+        without: Sequence[str],
     ) -> tuple[ErasureCertificate, ...]:
         """Erase a person; see `People.erase`."""
         check_request(wanted)
         self._require_newest_policy()
         if all(one.system == ERASURES for one in find_kept(self._log)):
-            raise self._unknown(person, wanted)
+            raise self._unknown(person, wanted, without)
+        aside = dict.fromkeys(require_systems(self._log, without), "were not here")
         with ExitStack() as opened:
             with _nothing_done():
                 audit = opened.enter_context(self._open_audit())
             with _begun(_INTERRUPTED, ConflictError):
-                self._finish(audit)
+                self._finish(audit, without)
             finished = self._finished.pop(person, ())
             with _nothing_done():
-                found, ended = self._find(person, rules, placed, opened)
+                kept = [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]
+                streams = self._reach(kept, without, aside, opened)
+                check_set_aside(without, aside)
+                found, ended = self._find(person, rules, placed, streams, opened)
                 if not (found or finished):
-                    raise self._unknown(person, wanted)
+                    raise self._unknown(person, wanted, without)
                 details = erasure_details(wanted, ended, self._log.random)
+                details = leave(details, aside)
             if found:
                 sizes = tuple((store.stream, store.size) for store, _ in found)
                 plan = Plan(person, sizes, details)
@@ -106,6 +132,32 @@ class Erasing:
         with _begun(_INTERRUPTED, ConflictError), self._open_audit() as audit:
             return self._finish(audit)
 
+    def destroy_again(self) -> int:
+        """Destroy what is erased already, and came back; see `People.destroy_again`."""
+        streams, keys = streams_of(self._log), FileKeyStore(self._log.places.vault_keys)
+        with _begun("whether erased records are here again cannot be told"):
+            back = find_set_back(streams, keys)
+        if not back:
+            return 0
+        destroyed = 0
+        with _begun(_BACK):
+            newest: dict[bytes, dict[bytes, int]] = {}
+            leaves: dict[bytes, set[Hash]] = {}
+            for one in self.certificates():
+                newest.setdefault(one.stream, {})[one.audit] = one.record
+                leaves.setdefault(one.stream, set()).update(one.leaves)
+            for declaration in find_kept(self._log, back.intersection(leaves)):
+                with ExitStack() as opened:
+                    store = self._reopen(declaration, opened).store
+                    indices = store.remaining(leaves[store.stream])
+                    for at in range(0, len(indices), MAX_ERASED):
+                        store.destroy(indices[at : at + MAX_ERASED])
+                    # If we stop here, the next opening looks again, and finds nothing.
+                    for audit, record in newest[store.stream].items():
+                        mark_erased(store, audit, record)
+                    destroyed += len(indices)
+        return destroyed
+
     def certificates(self) -> list[ErasureCertificate]:
         """Read the certificates of all erasures, oldest first."""
         found = []
@@ -117,20 +169,45 @@ class Erasing:
                 found += [read_certificate(store, index) for index in recorded]
         return found
 
+    def _reach(
+        self,
+        declared: Iterable[StreamDeclaration],
+        without: Sequence[str],
+        aside: dict[str, str],
+        opened: ExitStack,
+    ) -> list[DecisionStream]:
+        """Open streams for writing, all of them but those that somebody said to go on without.
+
+        Args:
+            declared: Their declarations.
+            without: Systems whose streams need not open.
+            aside: Takes up which of these did not, and why.
+            opened: What closes them.
+        """
+        streams = []
+        for one in declared:
+            try:
+                streams.append(self._reopen(one, opened))
+            except UnavailableError as error:
+                if one.system not in without:
+                    raise with_way_out(error, one.system) from error
+                aside[one.system] = "did not open here"
+        return streams
+
     def _find(
         self,
         person: str,
         rules: Sequence[HoldRule],
         placed: Sequence[Hold],
+        streams: Sequence[DecisionStream],
         opened: ExitStack,
     ) -> tuple[list[tuple[StreamStore, list[int]]], list[Hold]]:
         """Find what is recorded about a person, and the holds on it, all of which have ended.
 
-        The streams stay open for writing, so that nobody records or places a hold meanwhile.
+        The streams are open for writing and stay so, so that nobody records or places a hold
+        meanwhile.
         """
         holds = opened.enter_context(open_holds(self._log, write=True))
-        kept = [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]
-        streams = [self._reopen(one, opened) for one in kept]
         asked = (*placed, *(one.hold for one in holds.list(person)))
         found: list[tuple[StreamStore, list[int]]] = []
         ended: list[Hold] = []
@@ -156,19 +233,24 @@ class Erasing:
             audit.require_publishable()
             yield audit
 
-    def _finish(self, audit: DecisionStream) -> tuple[ErasureCertificate, ...]:
+    def _finish(
+        self, audit: DecisionStream, without: Sequence[str] = ()
+    ) -> tuple[ErasureCertificate, ...]:
         """Complete the erasure of a person, and those of single streams."""
         certificates: tuple[ErasureCertificate, ...] = ()
         plan = read_plan(audit.store)
         if plan is not None:
             with ExitStack() as opened:
                 sizes, found = dict(plan.streams), []
-                for declaration in find_kept(self._log, sizes):
-                    store = self._reopen(declaration, opened).store
-                    indices = store.find(plan.person, scan=True)
+                aside: dict[str, str] = {}
+                # Every one, or the plan stays: it is all that knows what is still to be destroyed.
+                planned = find_remaining(self._log, sizes)
+                for stream in self._reach(planned, without, aside, opened):
+                    indices = stream.store.find(plan.person, scan=True)
                     # What was recorded since then, nobody was asked about.
-                    known = [index for index in indices if index < sizes[store.stream]]
-                    found.append((store, known))
+                    known = [index for index in indices if index < sizes[stream.id]]
+                    found.append((stream.store, known))
+                plan = replace(plan, details=leave(plan.details, aside))
                 certificates = self._carry_out(audit, plan, found, "of an earlier erasure, ")
             self._finished[plan.person] = certificates
         # Those that no plan is of: `Eraser` alone, as versions before this one used it.
@@ -200,6 +282,9 @@ class Erasing:
 
     def _reopen(self, declaration: StreamDeclaration, opened: ExitStack) -> DecisionStream:
         """Open a stream for writing, until `opened` is closed."""
+        place = streams_of(self._log).place(declaration.stream_id)
+        if not place.exists():  # or an empty one would be made there
+            raise UnavailableError(f"nothing is kept in {place.name}")
         stream = DecisionStream.reopen(self._log, declaration, write=True)
         opened.callback(stream.close)
         return stream
@@ -216,9 +301,9 @@ class Erasing:
             hint="Adopt it here, `counterfoil policy adopt FILE`, and ask again.",
         )
 
-    def _unknown(self, person: str, wanted: ErasureRequest) -> FormatError:
+    def _unknown(self, person: str, wanted: ErasureRequest, without: Sequence[str]) -> FormatError:
         """Make the error of a name that nothing is recorded under: wrong, or erased already."""
-        require_here(self._log, person)
+        require_here(self._log, person, without)
         message = f"nothing is recorded about {person!r}"
         if wanted.request is not None:
             done = sum(one.request == wanted.request for one in self.certificates())

@@ -150,6 +150,8 @@ class Holds:
     def _write(self, person: str, values: Sequence[JsonValue]) -> str:
         """Write a record about a person; it is durable, and its batch in the log, on return."""
         stream = self.streams[-1]
+        # Before anything is written: a hold whose batch is refused would be placed all the same.
+        stream.require_publishable()
         (index,) = stream.append([values], [person])
         # If we stop here, the record counts already; the next batch takes it along.
         stream.publish()

@@ -7,12 +7,14 @@ own (erasures, holds) then goes on as another one, whose declaration names the o
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from counterfoil.core.stream import StreamDeclaration, parse_stream
+from counterfoil.core.text import named
 from counterfoil.decisions.stream import (
     OWN_SYSTEMS,
     DecisionStream,
@@ -29,6 +31,7 @@ from counterfoil.errors import (
 from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import heard_in
+from counterfoil.vault.keystore import streams_with_keys
 
 ERASURES: Final = f"{OWN_SYSTEMS}erasures"
 HOLDS: Final = f"{OWN_SYSTEMS}holds"
@@ -67,6 +70,18 @@ def find_kept(log: Log, ids: Collection[bytes] | None = None) -> list[StreamDecl
     wanted = here if ids is None else here.intersection(ids)
     # Without asking which streams there are: a log elsewhere would be read for it.
     return [one for one in find_declared(log) if one.stream_id in wanted] if wanted else []
+
+
+def find_remaining(log: Log, ids: Collection[bytes]) -> list[StreamDeclaration]:
+    """Find the declared streams with these ids, but for those that are lost and were replaced."""
+    declared = find_declared(log)
+    settled = _replaced(declared)
+    return [
+        one
+        for one in declared
+        if one.stream_id in ids
+        and (one.stream_id not in settled or streams_of(log).place(one.stream_id).exists())
+    ]
 
 
 def open_own(
@@ -112,13 +127,18 @@ def find_elsewhere(log: Log) -> list[str]:
     return list(dict.fromkeys(missing))
 
 
-def require_here(log: Log, person: str) -> None:
+def require_here(log: Log, person: str, without: Collection[str] = ()) -> None:
     """Refuse to say that nothing is recorded about a person, where that may lie elsewhere.
+
+    Args:
+        log: Where the systems have records.
+        person: Who it is.
+        without: Systems that do not count.
 
     Raises:
         UnavailableError: it may.
     """
-    elsewhere = find_elsewhere(log)
+    elsewhere = [one for one in find_elsewhere(log) if one not in without]
     if elsewhere:
         moved = log.engine.moved_to()
         raise UnavailableError(
@@ -128,15 +148,73 @@ def require_here(log: Log, person: str) -> None:
         )
 
 
+def require_systems(log: Log, without: Collection[str]) -> list[str]:
+    """Refuse to act on all that is recorded where some of it is elsewhere, unless that is named.
+
+    Args:
+        log: Where the systems have records.
+        without: Systems that somebody said to go on without.
+
+    Returns:
+        Those of them that are not here.
+
+    Raises:
+        RefusedError: others are not here either; names every one.
+    """
+    away = [one for one in find_elsewhere(log) if not one.startswith(OWN_SYSTEMS)]
+    missing = [one for one in away if one not in without]
+    if missing:
+        options = " ".join(f"--without {shlex.quote(one)}" for one in missing)
+        raise RefusedError(
+            "not everything that is recorded is here",
+            reasons=tuple(
+                f"the log has batches of {named(one)}, and its records are not here"
+                for one in missing
+            ),
+            hint="Put them back where they were, or ask where they are. Where they are lost, or "
+            f"somebody else's to erase, say so: `{options}`; the certificates then say that they "
+            "were not touched.",
+        )
+    return away
+
+
+def with_way_out(error: UnavailableError, system: str) -> UnavailableError:
+    """Say what to do about a system whose records do not open: all else waits for it."""
+    return UnavailableError(
+        f"the records of {named(system)} do not open here: {error}",
+        hint=f"{error.hint} Where they, or their key, are gone for good: "
+        f"`--without {shlex.quote(system)}` goes on without them, and says so.".strip(),
+    )
+
+
+def check_set_aside(without: Collection[str], aside: Collection[str]) -> None:
+    """Check that only what cannot be reached was named to go on without.
+
+    Raises:
+        FormatError: a system was named whose records are all here, or that has none.
+    """
+    reached = [named(one) for one in without if one not in aside]
+    if reached:
+        raise FormatError(
+            f"there is nothing of {', '.join(reached)} to go on without: what is recorded there "
+            "is here, and opens",
+            hint="Leave it out, or mend the name.",
+        )
+
+
 def find_lost(log: Log) -> tuple[Lost, ...]:
     """Find the streams that the log knows more of than is kept here.
 
-    Those that another one was declared to replace are settled. Of a system whose stream is not here
-    at all nobody can tell whether it ever was, but for our own.
+    Those that another one was declared to replace are settled. A stream that is not here at all was
+    here once if it is one of our own, or if a key of it is on this machine; of others nobody can
+    tell, see `find_elsewhere`.
     """
     streams = streams_of(log)
     here = set(streams.ids())
-    if not here:
+    once: set[bytes] = set()
+    if log.engine.writers in {Writers.ONE, Writers.ANY} and not log.engine.moved_to():
+        once = streams_with_keys(log.places.vault_keys)
+    if not (here or once):
         return ()
     declared = find_declared(log)
     settled = _replaced(declared)
@@ -155,7 +233,9 @@ def find_lost(log: Log) -> tuple[Lost, ...]:
                 if extends(opened.tree, batch):
                     continue
                 kept = opened.tree.size
-        elif not one.system.startswith(OWN_SYSTEMS) or log.engine.writers is Writers.SERVER:
+        elif one.stream_id not in once and not (
+            here and one.system.startswith(OWN_SYSTEMS) and log.engine.writers is not Writers.SERVER
+        ):
             continue
         lost.append(Lost(one.system, one.stream_id, kept, batch.size))
     return tuple(lost)

@@ -15,13 +15,16 @@ from counterfoil.decisions.kept import (
     ERASURES,
     HOLDS,
     Lost,
+    check_set_aside,
     find_elsewhere,
     find_kept,
     find_lost,
     go_on_without,
     require_here,
+    with_way_out,
 )
 from counterfoil.decisions.stream import DecisionStream
+from counterfoil.errors import UnavailableError
 from counterfoil.ledger.log import Log
 from counterfoil.vault import Hold, HoldRule
 from counterfoil.vault.erase import ErasureCertificate, ErasureRequest, request_digest
@@ -40,23 +43,38 @@ class People:
         self._log = log
         self._erasing = Erasing(log)
 
-    def export(self, person: str) -> dict[str, list[dict[str, JsonValue]]]:
+    def export(
+        self, person: str, *, without: Sequence[str] = ()
+    ) -> dict[str, list[dict[str, JsonValue]]]:
         """Give everything recorded about a person here, by system, as they may ask for it.
 
         Args:
             person: As `data_subjects` named them.
+            without: Systems whose records do not open here, to go on without.
 
         Raises:
-            UnavailableError: nothing is, and systems have records that are elsewhere.
+            FormatError: a system of `without` is here, and opens.
+            UnavailableError: nothing is, and systems have records that are elsewhere. Or those of
+                a system do not open here, and it is not in `without`.
         """
         found: dict[str, list[dict[str, JsonValue]]] = {}
+        aside = self.elsewhere()
         for declaration in self._systems():
-            with closing(DecisionStream.reopen(self._log, declaration, write=False)) as stream:
+            system = declaration.system
+            try:
+                opened = DecisionStream.reopen(self._log, declaration, write=False)
+            except UnavailableError as error:
+                if system not in without:
+                    raise with_way_out(error, system) from error
+                aside.append(system)
+                continue
+            with closing(opened) as stream:
                 records = read_records(stream.store, stream.store.find(person))
             if records:
-                found.setdefault(declaration.system, []).extend(records)
+                found.setdefault(system, []).extend(records)
+        check_set_aside(without, aside)
         if not found:
-            require_here(self._log, person)
+            require_here(self._log, person, without)
         return found
 
     def erase(
@@ -68,6 +86,7 @@ class People:
         request: bytes | None = None,
         rules: Sequence[HoldRule] = (),
         placed: Sequence[Hold] = (),
+        without: Sequence[str] = (),
     ) -> tuple[ErasureCertificate, ...]:
         """Erase a person from every stream, if no hold is running.
 
@@ -82,17 +101,20 @@ class People:
             request: The request as it was received, if it came in writing; its digest is kept.
             rules: Retention that applies as well.
             placed: Holds that apply as well, such as one that another archive keeps.
+            without: Systems whose records are not here, or do not open here, and are left: the
+                certificates say so.
 
         Returns:
             A certificate for each stream.
 
         Raises:
             ConflictError: one of the streams is written to, or a hold is being placed.
-            FormatError: nothing is recorded about this person.
+            FormatError: nothing is recorded about this person, or a system of `without` is here.
             PolicyError: the trust policy lets nobody here state erasures.
             RefusedError: a hold is running; says which, who placed it, and until when. Or the log
-                holds a newer policy than was adopted here, whose retention may ask for more.
-            UnavailableError: a key is not on this machine, the records are elsewhere, or something
+                holds a newer policy than was adopted here, whose retention may ask for more. Or
+                systems have records that are not here, and are not in `without`.
+            UnavailableError: a key is not on this machine, all records are elsewhere, or something
                 broke down after records were destroyed. Says so, and the next call goes on.
             VerificationError: the log knows of holds or erasures that are not here.
         """
@@ -101,7 +123,7 @@ class People:
             require(request, bytes, *_REQUEST)
         digest = request_digest(request) if request else None
         wanted = ErasureRequest(basis, digest, approvers)
-        return self._erasing.erase(person, wanted, rules, placed)
+        return self._erasing.erase(person, wanted, rules, placed, without)
 
     def erasures(self, request: bytes | None = None) -> tuple[ErasureCertificate, ...]:
         """List the certificates of all erasures, oldest first; there is no name in them.
@@ -180,6 +202,20 @@ class People:
             UnavailableError: it cannot be finished here, or not yet. Says what stands.
         """
         return self._erasing.finish()
+
+    def destroy_again(self) -> int:
+        """Destroy records again that certificates list, where an older copy brought them back.
+
+        Opening a ledger does this by itself, for streams whose notes are older than the newest
+        erasure from them. Nobody is asked: it was decided, and no name is needed for it.
+
+        Returns:
+            How many were destroyed.
+
+        Raises:
+            UnavailableError: it cannot be done here, or not yet.
+        """
+        return self._erasing.destroy_again()
 
     def lost(self) -> tuple[Lost, ...]:
         """Find the streams that the log knows more of than is kept here.

@@ -10,6 +10,7 @@ from counterfoil.errors import ConflictError
 from counterfoil.ledger.keeping import Files, Keeping, OpenPlace, Streams
 from counterfoil.ledger.places import Places
 from counterfoil.vault.epoch import EPOCH_NOTE
+from counterfoil.vault.erased import ERASED_FROM_NOTE, ERASED_NOTE
 from counterfoil.vault.files import FolderFiles, SealedFiles
 from counterfoil.vault.folder import FolderStreams
 from counterfoil.vault.intent import INTENT_NOTE
@@ -17,6 +18,7 @@ from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.plan import PLAN_NOTE
 from counterfoil.vault.seal import SLOT_BYTES
 
+_NOTES = (EPOCH_NOTE, INTENT_NOTE, PLAN_NOTE, ERASED_NOTE, ERASED_FROM_NOTE)
 _MOST_BYTES = 4 << 30  # of a file: more than any of ours has
 _AT_ONCE = 256  # records of one commit: a few of the largest still fit into a journal
 
@@ -93,7 +95,7 @@ def _require_contained(new: Streams, stream: bytes, one: OpenPlace) -> None:
 
 
 def _copy(one: OpenPlace, new: Streams, stream: bytes) -> None:
-    notes = {name: one.note(name) for name in (EPOCH_NOTE, INTENT_NOTE, PLAN_NOTE)}
+    notes = {name: one.note(name) for name in _NOTES}
     there = new.place(stream).create(EPOCH_NOTE, notes.pop(EPOCH_NOTE) or b"")
     try:
         tree = one.tree

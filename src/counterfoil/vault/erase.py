@@ -24,6 +24,7 @@ from counterfoil.core.record import SALT_BYTES, pad_row, parse_disclosure, seal_
 from counterfoil.core.retention import DEFAULT_RETENTION, Hold
 from counterfoil.core.text import parse_hex
 from counterfoil.errors import FormatError, RefusedError
+from counterfoil.vault.erased import mark_erased, mark_erased_from
 from counterfoil.vault.hold import HoldRule, check_hold, last_first
 from counterfoil.vault.intent import (
     INTENT_EPOCH,
@@ -59,7 +60,7 @@ NOT_TOUCHED: Final = (
     "leaf hashes, roots and signed statements, which say nothing about the person",
 )
 _MAX_TEXT = 1000  # characters of a basis or an approver: they share one field's 48 KiB
-_MAX_HOLDS_BYTES = 47 * 1024  # they have one such field for themselves
+_MAX_FIELD_BYTES = 47 * 1024  # holds have one such field for themselves; so has what is left
 _ID_BYTES = 32
 OnStep = Callable[[str], None]
 
@@ -212,6 +213,8 @@ class Eraser:
         certificate = self._record(intent, details)  # 3
         self.on_step("recorded")
         # If we stop here, the record is found again by its identifier.
+        mark_erased(self.store, self.audit.stream, certificate.record)
+        mark_erased_from(self.audit, stream, certificate.record)
         self._tidy()  # 4
         self.on_step("finished")
         return certificate
@@ -242,7 +245,8 @@ class Eraser:
                 **{name: details[name] for name in ("basis", "request", "hold", "approvers")},
                 "live_erased_at": erased,
                 "final_by": self.store.final_by(erased),
-                "not_touched": list(NOT_TOUCHED),
+                # An intent that a version before this one left does not say.
+                "not_touched": details.get("not_touched", list(NOT_TOUCHED)),
             }
             pads = -(self.audit.size + 1) % self.pad_to
             rows = [[values[name] for name in ERASURE_FIELDS], *[pad_row(ERASURE_FIELDS)] * pads]
@@ -350,7 +354,7 @@ def erasure_details(
         # Each decision has its own day; of those on one ground, the last to end says it all.
         holds.setdefault(hold.basis, hold.ends)
     listed: list[JsonValue] = [{"basis": basis, "ended": ends} for basis, ends in holds.items()]
-    if len(format_json(listed)) > _MAX_HOLDS_BYTES:
+    if len(format_json(listed)) > _MAX_FIELD_BYTES:
         # Now, and not when the records are destroyed and cannot be recorded as erased.
         raise FormatError(
             f"the {len(listed)} holds that have ended do not fit into the erasure's record",
@@ -361,8 +365,31 @@ def erasure_details(
         "basis": request.basis,
         "hold": listed,
         "id": random(_ID_BYTES).hex(),
+        "not_touched": [*NOT_TOUCHED],
         "request": None if request.request is None else request.request.hex(),
     }
+
+
+def leave(details: Mapping[str, JsonValue], aside: Mapping[str, str]) -> dict[str, JsonValue]:
+    """Have what an erasure's record will say name systems that it does not reach.
+
+    Args:
+        details: From `erasure_details`.
+        aside: The systems, and why each is not reached.
+
+    Raises:
+        FormatError: they do not fit into a record.
+    """
+    left = (f"records of {system}, which {why}" for system, why in aside.items())
+    known = details.get("not_touched", [*NOT_TOUCHED])  # a plan of a version before did not say
+    assert isinstance(known, list), "as `erasure_details` made it"  # noqa: S101 our own bug
+    listed: list[JsonValue] = [*dict.fromkeys((*map(str, known), *left))]
+    if len(format_json(listed)) > _MAX_FIELD_BYTES:
+        raise FormatError(
+            f"the {len(aside)} systems that are left do not fit into the erasure's record",
+            hint="Put some of them back first.",
+        )
+    return {**details, "not_touched": listed}
 
 
 def _check_indices(indices: Sequence[int]) -> None:

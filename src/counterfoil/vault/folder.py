@@ -2,9 +2,11 @@
 
 index.sqlite     which records are about whom (see `subjects`); may be behind, never ahead
 tree.json, …     the tree: `entries` holds the encrypted rows, `slots` their wrapped keys
-vault.json       notes (see `epoch`, `intent` and `plan`); what was in a destroyed one is
-erasing          overwritten
+vault.json       notes (see `epoch`, `intent`, `plan` and `erased`); what was in a destroyed
+erasing          one is overwritten
 erasing-person
+erased
+erased-from
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from counterfoil.core.text import format_base64, parse_base64
+from counterfoil.core.text import format_base64, parse_base64, parse_hex
 from counterfoil.errors import ConflictError, FormatError, RefusedError, UnavailableError
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.vault.seal import KEY_BYTES, Random
@@ -87,9 +87,9 @@ class FileKeyStore:
                 if not create:
                     raise UnavailableError(
                         f"there is no key {path}",
-                        hint="What it wrapped opens no more: its epoch has ended, or the key "
-                        "store is not the one this ledger was written with. Machines that record "
-                        "into one log on PostgreSQL share it.",
+                        hint="What it wrapped does not open: its epoch has ended, the file was "
+                        "deleted, or the key store is not mounted, or not the one this ledger was "
+                        "written with. Machines that record into one log on PostgreSQL share it.",
                     )
                 self._create(path, stream, epoch)
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -136,6 +136,17 @@ class FileKeyStore:
         finally:
             new.unlink()
         self._disk.sync_folder(self.folder)
+
+
+def streams_with_keys(folder: Path) -> set[bytes]:
+    """List the streams that keys in a folder open: they are, or once were, kept on this machine.
+
+    Args:
+        folder: A `FileKeyStore`'s; there may be none.
+    """
+    # Not epoch 0: that key opens the intent of an erasure, and no record.
+    names = (path.name.partition("-")[0] for path in folder.glob("*-[1-9]*.key"))
+    return {parse_hex(name, f"{folder}: a key's name") for name in names if name[:1] != "."}
 
 
 def _format_key(key: bytes, stream: bytes, epoch: int) -> bytes:

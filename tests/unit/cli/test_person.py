@@ -125,6 +125,23 @@ def test_a_hold_on_a_stranger_says_so(run):
     assert "is the name right?" not in run("person", "hold", "ann", *ORDER).stdout
 
 
+@pytest.mark.parametrize("away", ["home", "ledger"])
+def test_a_hold_that_is_placed_is_said_to_be(ask, run, place, away):
+    """With a key or a system away the hold binds all the same, so the command has not failed."""
+    stream = next(place.glob("ledger/private/streams/*")).name
+    (path,) = {
+        "home": place.glob(f"counterfoil-home/vault/*/{stream}-1.key"),
+        "ledger": place.glob(f"ledger/private/streams/{stream}"),
+    }[away]
+    path.rename(place / "away")
+    placed = run("person", "hold", "ann", *ORDER)
+    assert "the hold is placed; what it keeps is not known" in placed.stderr
+    assert "placed hold" in placed.stdout
+    assert "is the name right" not in placed.stdout
+    assert ask("person", "hold", "bob", *ORDER)["records"] is None
+    assert len(ask("person", "holds", "ann")["holds"]) == 1
+
+
 @pytest.mark.parametrize("day", ["2040-1-41", "2040", "2040-01-01T00:00:00"])
 def test_a_hold_ends_on_a_day(run, day):
     """Anything but a day as YYYY-MM-DD is a wrong command line."""

@@ -147,6 +147,7 @@ SHAPES: dict[str, tuple[list[str], int, set[str]]] = {
             "policy",
             "unadopted",
             "lost",
+            "elsewhere",
         },
     ),
     "log cosign": (

@@ -87,6 +87,19 @@ def test_without_a_key_nothing_is_destroyed(place, opened, key):
         assert known(ledger) == []
 
 
+def test_a_hold_whose_batch_cannot_be_signed_is_not_placed(place, opened):
+    """Whoever is told that it failed has placed nothing, and a retry places one."""
+    path = one_file(place / "home", "operator.pem")
+    away = path.rename(path.with_suffix(".away"))
+    with opened() as ledger:
+        with pytest.raises(cf.UnavailableError, match="operator"):
+            ledger.people.hold("ann", basis="an order", by="legal")
+        assert ledger.people.holds() == ()
+        away.rename(path)
+        ledger.people.hold("ann", basis="an order", by="legal")
+        assert len(ledger.people.holds()) == 1
+
+
 def test_where_nobody_may_state_it_nothing_is_destroyed(opened):
     """A policy that lets nobody here make batches is met before anything is destroyed."""
     with opened() as ledger:
@@ -232,6 +245,107 @@ def test_a_request_that_did_not_come_in_writing_has_no_digest(opened):
             ledger.people.erase("bob", **APPROVED, request=b"Please. Bob")
 
 
+def stream_of(ledger, system):
+    """The folder of a system's stream."""
+    stream = ledger.decisions.show(system, 1).stream.hex()
+    return ledger.folder / "private" / "streams" / stream
+
+
+def test_a_system_that_is_not_here_is_named_before_anybody_is_erased(opened):
+    """With records away nobody is erased, unless their system is named; certificates say so."""
+    with opened() as ledger:
+        folder = stream_of(ledger, "cards")
+        away = folder.rename(ledger.folder / "away")
+        (lost,) = ledger.people.lost()
+        assert (lost.system, lost.kept, lost.stated) == ("cards", 0, 3)
+        with pytest.raises(cf.RefusedError, match="cards") as caught:
+            ledger.people.erase("ann", **APPROVED)
+        assert "--without cards" in caught.value.hint
+        with pytest.raises(cf.RefusedError, match="cards"):
+            ledger.people.erase("ann", **APPROVED, without=["loans"])
+        assert known(ledger) == ["leases", "loans"]
+        done = ledger.people.erase("ann", **APPROVED, without=["cards"])
+        assert len(done) == 2
+        for one in done:
+            assert one.not_touched[-1] == "records of cards, which were not here"
+        away.rename(folder)
+        assert known(ledger) == ["cards"]
+        (done,) = ledger.people.erase("ann", **APPROVED)
+        assert not any("cards" in line for line in done.not_touched)
+
+
+@pytest.mark.parametrize("name", ["loans", "laons"])
+def test_only_what_is_not_here_can_be_gone_on_without(opened, name):
+    """A system that is here, with holds that may bind, is not left out by naming it."""
+    with opened() as ledger:
+        for act in (ledger.people.export, lambda *a, **b: ledger.people.erase(*a, **APPROVED, **b)):
+            with pytest.raises(cf.FormatError, match=name):
+                act("ann", without=[name])
+        assert known(ledger) == sorted(SYSTEMS)
+
+
+def test_a_system_whose_key_is_gone_stops_nobody_for_ever(opened, place):
+    """What no key opens stops export and erasure until it is named, and is not touched then."""
+    with opened() as ledger:
+        key = one_file(place / "home", f"{stream_of(ledger, 'cards').name}-1.key")
+        key.unlink()
+        for act in (ledger.people.export, lambda who: ledger.people.erase(who, **APPROVED)):
+            with pytest.raises(cf.UnavailableError, match="records of cards do not open") as caught:
+                act("ann")
+            assert "--without cards" in caught.value.hint
+        assert sorted(ledger.people.export("ann", without=["cards"])) == ["leases", "loans"]
+        done = ledger.people.erase("ann", **APPROVED, without=["cards"])
+        for one in done:
+            assert one.not_touched[-1] == "records of cards, which did not open here"
+        assert ledger.people.export("ann", without=["cards"]) == {}
+
+
+@pytest.fixture
+def broken_off(opened, monkeypatch):
+    """Begins to erase ann from all systems, and is stopped when the first stream is next."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        patch.setattr(erasing.Eraser, "carry_out", die)
+        with pytest.raises(Killed):
+            ledger.people.erase("ann", **APPROVED)
+        return stream_of(ledger, "cards")
+
+
+def test_a_plan_waits_for_every_system_that_it_is_of(opened, place, broken_off):
+    """With one of them away it is not finished and not forgotten; with it back, all go on."""
+    away = broken_off.rename(place / "away")
+    for _ in range(2):
+        with pytest.warns(ErasureWarning, match=r"cannot be finished here yet.*records of cards"):
+            opened().close()
+    assert one_file(place / "ledger", "erasing-person")
+    away.rename(broken_off)
+    with pytest.warns(ErasureWarning, match="finished an erasure"):
+        ledger = opened()
+    with ledger:
+        assert known(ledger) == []
+        assert len(ledger.people.erase("ann", **APPROVED)) == len(SYSTEMS)
+    assert not [*place.rglob("erasing*")]
+
+
+def test_a_plan_is_finished_without_a_system_that_is_lost(opened, place, broken_off):
+    """What is never to come back does not stop every erasure; the certificates say so."""
+    shutil.rmtree(broken_off)
+    with pytest.warns(ErasureWarning, match="--without cards"):
+        ledger = opened()
+    with ledger:
+        done = ledger.people.erase("ann", **APPROVED, without=["cards"])
+        assert len(done) == 2
+        assert all("records of cards" in one.not_touched[-1] for one in done)
+    opened().close()
+    assert not [*place.rglob("erasing*")]
+
+
 @pytest.fixture
 def set_back(opened, place):
     """Erases ann, and puts what is private back as it was before; also places a hold if asked."""
@@ -333,3 +447,55 @@ def test_no_name_is_in_a_warning(opened, monkeypatch):
         opened().close()
     assert [one.category for one in told] == [ErasureWarning]
     assert "ann" not in str(told[0].message).split()
+
+
+@pytest.fixture
+def put_back(opened, place):
+    """Erases ann from all systems, and puts the streams of some of them back as they were."""
+
+    def act(*systems):
+        shutil.copytree(place / "ledger" / "private", place / "backup")
+        with opened() as ledger:
+            done = ledger.people.erase("ann", **APPROVED)
+            folders = [stream_of(ledger, one) for one in systems]
+        for folder in folders:
+            shutil.rmtree(folder)
+            shutil.copytree(place / "backup" / "streams" / folder.name, folder)
+        return done
+
+    return act
+
+
+@pytest.mark.parametrize("systems", [("cards",), SYSTEMS])
+def test_what_an_older_copy_brings_back_is_destroyed_again(opened, put_back, systems):
+    """A stream put back within its epoch has nobody whose erasure is certified; others stay."""
+    put_back(*systems)
+    with pytest.warns(ErasureWarning, match=f"{len(systems)} erased records were here again"):
+        ledger = opened()
+    with ledger:
+        assert (known(ledger), known(ledger, "bob")) == ([], sorted(SYSTEMS))
+        with pytest.raises(cf.UnavailableError, match="was erased"):
+            ledger.decisions.show("cards", 0)
+        assert ledger.people.lost() == ()
+        ledger.people.erase("bob", **APPROVED)
+    opened().close()  # and it warns no more
+
+
+def test_what_is_back_and_cannot_be_destroyed_is_told(opened, put_back, place):
+    """Where somebody writes to the stream meanwhile, opening goes on and says so."""
+    put_back("cards")
+    with cf.Ledger(place / "ledger", clock=lambda: LATER) as other:
+        writing = DecisionStream.open(other, "cards")
+        with pytest.warns(ErasureWarning, match="are here again, and cannot be destroyed"):
+            opened().close()
+        writing.close()
+    with pytest.warns(ErasureWarning, match="1 erased records"):
+        opened().close()
+
+
+def test_what_no_key_opens_brings_nobody_back(opened, put_back, place):
+    """A copy whose epoch has ended needs no second destruction, and stops no opening."""
+    put_back("cards")
+    with cf.Ledger(place / "ledger", clock=lambda: LATER) as ledger:
+        one_file(place / "home", f"{stream_of(ledger, 'cards').name}-1.key").unlink()
+    opened().close()
