@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection
 from pathlib import Path
-from types import CodeType
 from typing import Any, NamedTuple
 
 from counterfoil.errors import FormatError, RefusedError, UnavailableError
@@ -17,10 +15,11 @@ from counterfoil.models.formats import (
     format_for,
     read_model,
 )
+from counterfoil.models.functions import code_of
 from counterfoil.models.predict import as_predictor
 
 CALLABLE = "callable"
-"""Format of what only exists as a function: its digest is that of its code."""
+"""Format of what only exists as a function: its digest is that of `code_of`."""
 
 
 class Taken(NamedTuple):
@@ -73,30 +72,6 @@ def take(model: Any, trust: Collection[str], *, may_pickle: bool) -> Taken:
         except (FormatError, RefusedError, UnavailableError):
             continue
     return Taken(code_of(model), CALLABLE, (), model)
-
-
-def code_of(model: Any) -> bytes:
-    """Get what can be hashed of something that cannot be saved: its source, or its bytecode.
-
-    Raises:
-        FormatError: It has neither.
-    """
-    try:
-        return inspect.getsource(model if inspect.isroutine(model) else type(model)).encode()
-    except (OSError, TypeError):
-        code = getattr(model, "__code__", None) or getattr(type(model).__call__, "__code__", None)
-        if code is None:
-            raise FormatError(
-                f"a {type(model).__name__} can be neither saved nor hashed",
-                hint="Wrap it in a function of your own.",
-            ) from None
-        return _all_of(code)
-
-
-def _all_of(code: CodeType) -> bytes:
-    """Write down code with its constants and names: two functions often differ in these alone."""
-    inner = [_all_of(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
-    return repr((code.co_code, inner, code.co_names, code.co_varnames)).encode()
 
 
 def _types(kind: str, file: bytes) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ from counterfoil.models.approval import approval_of
 from counterfoil.models.evaluate import evaluate
 from counterfoil.models.explain import explainer_for
 from counterfoil.models.formats import MAX_MODEL_BYTES, PICKLE, SKOPS, known_formats
-from counterfoil.models.intake import CALLABLE, code_of, take
+from counterfoil.models.functions import code_of
+from counterfoil.models.intake import CALLABLE, take
 from counterfoil.models.predict import Predictor
 from counterfoil.models.terms import Terms
 from counterfoil.models.version import TERMS, Model, Version, predictor_on, read_version
@@ -368,7 +369,8 @@ class Models:
                 version,
                 code_of(predictor),
                 "source",
-                "Every character of its text counts. Use the attested one, or add this one, too.",
+                "Every character of its text counts, and every plain value bound to it. Use the "
+                "attested one, or add this one, too.",
             )
             return self._model(version, predictor_on(predictor, terms), terms, stage)
         # In whatever mode: a format that runs code is opened only where the policy names it, and
