@@ -22,7 +22,7 @@ from counterfoil.core.succession import PolicyHistory, policy_history
 from counterfoil.core.testimony import check_attestation, hear, stated_types
 from counterfoil.core.text import named
 from counterfoil.data.datasets import Datasets
-from counterfoil.errors import FormatError, PolicyError, UnavailableError, VerificationError
+from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.confirmed import confirm_checkpoint, confirm_log, newest_said
 from counterfoil.evidence.evidence import EvidenceFile
 from counterfoil.evidence.page import parse_page
@@ -32,7 +32,6 @@ from counterfoil.evidence.verify import MAX_EVIDENCE_BYTES, verify_evidence
 from counterfoil.ledger.audit import Progress, audit, unaudited
 from counterfoil.ledger.disk import as_path, is_url, read_file, reported, require_there
 from counterfoil.ledger.identity import no_ledger
-from counterfoil.ledger.keyfiles import home_path
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.policyfile import read_policy
@@ -402,21 +401,11 @@ def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy |
     """Get the policy to judge by: the one given, else what this user adopted for that origin."""
     if isinstance(trust, TrustPolicy):
         return trust
-    path = as_path(trust) if trust is not None else _adopted(origin)
-    if path is None or (trust is None and not path.exists()):
+    path = as_path(trust) if trust is not None else Places(origin).adopted()
+    if path is None:
         return None
     _require_file(path)
     return read_policy(path)
-
-
-def _adopted(origin: str) -> Path | None:
-    """Tell where an adopted policy lies; whoever has no home has adopted none, and needs none."""
-    try:
-        folder = home_path()
-    except UnavailableError:
-        return None
-    with reported("cannot look for an adopted policy"):
-        return Places(origin).trust if folder.exists() else None
 
 
 def _claimed_key(data: bytes) -> VerifierKey:

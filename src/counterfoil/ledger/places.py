@@ -29,7 +29,8 @@ from pathlib import Path
 
 from counterfoil.core.keys import Algorithm, VerifierKey
 from counterfoil.core.principals import check_name
-from counterfoil.errors import FormatError
+from counterfoil.errors import FormatError, UnavailableError
+from counterfoil.ledger.disk import reported
 from counterfoil.ledger.keyfiles import generate_key, home, home_path, save_key
 
 WITNESSED_DIGITS = 32  # of the hash of a log's origin, in the names of a witness's files
@@ -99,6 +100,20 @@ class Places:
     def trust(self) -> Path:
         """The adopted trust policy."""
         return home() / "trust" / f"{self.slug}.toml"
+
+    def adopted(self) -> Path | None:
+        """Find the adopted trust policy; whoever has no home has adopted none, and needs none.
+
+        Raises:
+            RefusedError: others may write where it lies.
+            UnavailableError: one cannot look there.
+        """
+        try:
+            folder = home_path()
+        except UnavailableError:
+            return None
+        with reported(f"cannot look for an adopted policy in {folder}"):
+            return self.trust if folder.exists() and self.trust.exists() else None
 
     @property
     def split_view(self) -> Path:
