@@ -7,7 +7,7 @@ import os
 import time
 import urllib.parse
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from counterfoil.ledger.witness import Witness as LocalWitness
 from counterfoil.models.intake import CALLABLE
 from counterfoil.models.registry import Models
 from counterfoil.remote.engine import is_site, open_site
+from counterfoil.remote.importing import Imported, import_site
 from counterfoil.vault.carry import carrying
 
 OPERATOR = "operator"
@@ -237,6 +238,51 @@ def move_log(
 ) -> cluster.Moved:
     """Move a ledger to PostgreSQL and an object store, or back; see `cluster.move_log`."""
     return cluster.move_log(source, target, carrying, progress)
+
+
+def import_lost(
+    site: str | Path,
+    folder: Path,
+    private_from: str,
+    *,
+    trust: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Make a log's ledger again of its site, and of its database, which was set back.
+
+    All that is private moves out of the database into the folder, as far as it was kept there.
+
+    Args:
+        site: Where all is that was published; see `import_site`.
+        folder: Where the ledger is to be; must be missing or empty.
+        private_from: Address of the database.
+        trust: As `import_site`.
+        progress: As `import_site`.
+
+    Raises:
+        ConflictError: the database holds another log, or was not set back; somebody records there.
+        As `import_site`.
+    """
+
+    @contextlib.contextmanager
+    def bringing(log: Log, place: Path) -> Iterator[Callable[[], None]]:
+        left = cluster.Cluster(private_from, Disk())
+        if left.keys.name != log.origin:
+            raise ConflictError(
+                f"{left.name} holds another log, {left.keys.name}, than the site",
+                hint=f"Name the database that {log.origin} was in.",
+            )
+        if left.moved_to() or left.reached() >= log.size:
+            raise ConflictError(
+                f"{left.name} was not set back: it is not behind the site",
+                hint="Go on with it, or move it: `counterfoil log move`.",
+            )
+        with carrying(log.origin, left.keeping, place) as carry:
+            yield carry
+
+    return import_site(
+        site, folder, trust=trust, original_is_lost=True, bringing=bringing, progress=progress
+    )
 
 
 def _open(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shlex
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import counterfoil as cf
+from counterfoil.cli import app
 from counterfoil.cluster import ends, move, state
-from counterfoil.cluster.address import show_address
+from counterfoil.cluster.address import parse_address, show_address
 from counterfoil.cluster.objects import FolderObjects
 from counterfoil.core.receipt import check_receipt
 from counterfoil.core.statement import Subject
@@ -24,16 +28,19 @@ from counterfoil.errors import (
     UnavailableError,
     VerificationError,
 )
-from counterfoil.front import move_log
+from counterfoil.front import import_lost, move_log
 from counterfoil.ledger.audit import audit
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.moved import MovedError
 from counterfoil.ledger.places import Places
 from counterfoil.ledger.status import read_status
 from counterfoil.ledger.treestore import TreeStore
+from counterfoil.vault import carry
 
 SHARED = ("postgres-files", "postgres-s3")
 MOST_STEPS = 120
+LATER = time.time() + 3 * 366 * 86_400  # no key of an epoch is due, and no retention binds
+APPROVED = {"basis": "GDPR Art. 17(1)(b)", "approvers": ("dpo", "records")}
 SOAK = int(os.environ.get("COUNTERFOIL_SOAK", "0"))
 
 
@@ -195,11 +202,8 @@ def test_an_unfinished_move_says_at_both_places_what_to_repeat(make_store, monke
     old.make()
     fill(old, 5)
 
-    def stop(*_):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(move, "_move_kept", stop)
+        patch.setattr(move, "_move_kept", interrupt)
         with pytest.raises(KeyboardInterrupt):
             move_log(old.location, new.location)
     with old.open() as log, pytest.raises(MovedError) as at_old:
@@ -313,6 +317,62 @@ def test_the_address_that_is_to_be_left_is_one_that_can_be_given(make_store, tmp
     with cf.open(store.location) as ledger, pytest.raises(MovedError) as refused:
         ledger.data.add(Path(__file__), name="x")
     assert source in refused.value.hint
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_what_is_private_outlives_a_database_that_was_set_back(
+    make_store, postgres, tmp_path, monkeypatch
+):
+    """The tiles give the log back, the database that was restored its streams: all goes on."""
+    store = make_store("postgres-files")
+    url, schema = store.location, parse_address(store.location).schema
+    with cf.init(url, clock=lambda: LATER) as ledger:
+        ledger.policy.adopt(ledger.policy.show().followed_by(retention=()))
+        model = ledger.models.add(lambda rows: ["yes"] * len(rows), name="loans")
+        model.decide([[1], [2]], data_subjects=["ann", "ben"])
+    dumped = subprocess.run(
+        [postgres.program("pg_dump"), "-d", postgres.url, "-n", schema],
+        check=True,
+        capture_output=True,
+    ).stdout
+    with cf.open(url, clock=lambda: LATER) as ledger:
+        ledger.append_many([b"after the dump %d" % n for n in range(300)])
+        size = ledger.size
+    with pytest.raises(ConflictError, match="was not set back"):
+        import_lost(store.tiles, tmp_path / "again", url)
+    (tmp_path / "dump.sql").write_bytes(dumped)
+    restore = ["-q1", "-v", "ON_ERROR_STOP=1", "-c", f"DROP SCHEMA {schema} CASCADE"]
+    subprocess.run(
+        [postgres.program("psql"), "-d", postgres.url, *restore, "-f", tmp_path / "dump.sql"],
+        check=True,
+        capture_output=True,
+    )
+    with (
+        cf.open(url, clock=lambda: LATER) as ledger,
+        pytest.raises(ConflictError, match="were shown already"),
+    ):
+        ledger.people.erase("ann", **APPROVED)
+    with monkeypatch.context() as patch:
+        patch.setattr(carry, "_carry_files", interrupt)
+        with pytest.raises(KeyboardInterrupt):  # the streams are there, and none of the rest
+            import_lost(store.tiles, tmp_path / "again", url)
+    assert not (tmp_path / "again").exists()
+    command = ["log", "import", str(store.tiles), str(tmp_path / "again"), "--private-from", url]
+    assert CliRunner().invoke(app, command).exit_code == FormatError.exit_code
+    done = CliRunner().invoke(app, [*command, "--original-is-lost", "--json"])
+    assert json.loads(done.stdout)["size"] == size
+    with cf.open(tmp_path / "again", clock=lambda: LATER) as ledger:
+        assert ledger.decisions.list("loans") == [0, 1]
+        assert cf.verify(ledger.decisions.show("loans", 1).evidence().page()).trusted
+        (certificate,) = ledger.people.erase("ann", **APPROVED)
+        assert len(certificate.leaves) == 1
+        assert ledger.audit().size > size
+    with store.open() as log:
+        assert read_status(log).set_back_from == size
+        assert log.engine.keeping.streams.ids() == []
 
 
 def test_damaged_log_is_not_moved(make_store):

@@ -137,6 +137,10 @@ class Postgres:
         with psycopg.connect(self.url_at(self.port, database), autocommit=True) as connection:
             connection.execute(query.encode())
 
+    def program(self, name: str) -> Path:
+        """One of those that come with the server."""
+        return self._programs / name
+
     def is_running(self) -> bool:
         """Whether it has not ended by itself."""
         return self._process.poll() is None

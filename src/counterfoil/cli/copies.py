@@ -39,6 +39,14 @@ OriginalIsLost = Annotated[
         "two of them sign two histories.",
     ),
 ]
+PrivateFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="With --original-is-lost: bring what is private along from the log's database on "
+        "PostgreSQL, which was set back. It moves out of there.",
+    ),
+]
 MirrorFolder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The mirror's; made if it is missing.")
 ]
@@ -165,14 +173,26 @@ def import_site(
     folder: NewFolder,
     *,
     original_is_lost: OriginalIsLost = False,
+    private_from: PrivateFrom = None,
     trust: TrustFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a log in from its site: a copy to read, or the ledger that was lost."""
-    with output.progress("verifying entries") as progress:
-        found = remote.import_site(
-            site, folder, trust=trust, original_is_lost=original_is_lost, progress=progress
+    if private_from is not None and not original_is_lost:
+        raise FormatError(
+            "what is private moves into the log's ledger, and a copy to read is none",
+            hint="--private-from goes with --original-is-lost.",
         )
+    with output.progress("verifying entries") as progress:
+        if private_from is None:
+            found = remote.import_site(
+                site, folder, trust=trust, original_is_lost=original_is_lost, progress=progress
+            )
+        else:
+            from counterfoil import front  # noqa: PLC0415 `--help` answers at once without it
+
+            found = front.import_lost(site, folder, private_from, trust=trust, progress=progress)
+    left = "" if private_from is not None else "private payloads, "
     use = "the log's ledger again" if found.is_ledger else "a copy to read"
     output.show(
         {
@@ -189,7 +209,7 @@ def import_site(
             {
                 "root": found.root.hex(),
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
-                "not in it": "private payloads, keys and anchors: a site has none",
+                "not in it": f"{left}keys and anchors: a site has none",
             }
         ),
         as_json=as_json,

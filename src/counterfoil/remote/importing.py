@@ -7,14 +7,17 @@ Everything is verified, and written beside the place where it is to be; only wha
 there, by one rename. If we stop before, the next run goes on with what lies there already, once it
 has proven it.
 
-What a site does not hold is not brought back: private payloads, keys, anchors. The local witness
-of this machine, if it knows the log, still refuses a folder that is behind what it cosigned.
+What a site does not hold is not brought back: keys, anchors, and private payloads, unless they are
+brought along from where they were left. The local witness of this machine, if it knows the log,
+still refuses a folder that is behind what it cosigned.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -39,6 +42,9 @@ from counterfoil.remote.mirror import Mirror
 
 _BATCH_ENTRIES = 4096
 _BATCH_BYTES = MAX_COMMIT_BYTES // 4  # of entries; their hashes lie beside them
+
+
+Bringing = Callable[[Log, Path], AbstractContextManager[Callable[[], None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ def import_site(
     *,
     trust: str | Path | None = None,
     original_is_lost: bool = False,
+    bringing: Bringing | None = None,
     progress: Progress | None = None,
 ) -> Imported:
     """Take a log in.
@@ -81,6 +88,8 @@ def import_site(
         trust: The log's trust policy, for the first time; None for the adopted one.
         original_is_lost: Whether this is to be the log's ledger from now on, because no other one
             is left; takes the log's key. Else it is a copy to read.
+        bringing: Gives what brings all that is private of a log into the folder that is to be its
+            ledger, which is not in place yet; done again, that goes on.
         progress: Called with entries done and entries in all.
 
     Raises:
@@ -104,7 +113,12 @@ def import_site(
         engine = open_site(where, trust=trust)
         with Log(engine.folder, engine=engine) as log:
             load_log_key(log.places, log.keys, Disk())  # refused before anything is fetched
-            _write_ledger(log, unfinished, progress)
+            with (
+                contextlib.nullcontext() if bringing is None else bringing(log, unfinished) as bring
+            ):
+                _write_ledger(log, unfinished, progress)
+                if bring is not None:
+                    bring()
             found = _imported(log, is_ledger=True)
             forget_moved(log.places, Disk())  # the database that it went to is lost, too
     else:
