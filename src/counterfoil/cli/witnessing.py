@@ -163,7 +163,7 @@ def _show_local(ledger: str, *, as_json: bool) -> None:
     if memory is None:
         output.show({"witness": None}, "this ledger has no local witness here", as_json=as_json)
         return
-    says, code = tell_standing(found), _STANDINGS[memory.standing][1]
+    says, code = tell_standing(found), standing_code(memory)
     proves = _PROVES if memory.standing in _HELD else None
     checkpoint = memory.checkpoint
     output.show(
@@ -361,6 +361,11 @@ def tell_standing(found: ledgers.Status) -> str:
     if found.witness.standing.value == "ahead" and found.writers.value == "any":
         return "others have published since; the next process to lead on this machine asks it"
     return _STANDINGS[found.witness.standing][0]
+
+
+def standing_code(memory: ledgers.Memory) -> int:
+    """Give what a command exits with that shows the witness's memory; 0 where all is well."""
+    return _STANDINGS[memory.standing][1]
 
 
 def witness_body(memory: ledgers.Memory | None) -> dict[str, Any] | None:
