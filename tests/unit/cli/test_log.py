@@ -212,6 +212,16 @@ def test_two_organisations_set_each_other_up(ask, run, place, monkeypatch):
         run("log", "witness", "--swap", f"{name}.json", "--ledger", name, exit_code=3)
 
 
+def test_a_witness_that_is_made_is_said_to_be(ask, run):
+    """So is one by a name that was mistyped; when it is shown again, it is not new."""
+    told = run("log", "witness", "--name", "south.example/v", "--operator", "South").stdout
+    assert told.startswith("made a new witness, south.example/v\n")
+    words = ("log", "witness", "--operator", "South", "--name")
+    assert ask(*words, "south.example/v")["made"] is False
+    assert "made a new" not in run(*words, "south.example/v").stdout
+    assert ask(*words, "south.example/w")["made"] is True
+
+
 def test_a_witness_for_others_needs_no_ledger(ask, run, tmp_path, monkeypatch):
     """An auditor knows logs by their keys, and says who it is."""
     key = ask("log", "status")["key"]
