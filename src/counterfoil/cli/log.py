@@ -21,8 +21,18 @@ from counterfoil.cli.run import noun, verb
 from counterfoil.cli.sharding import add_to as add_shard
 from counterfoil.cli.stamping import add_to as add_stamp
 from counterfoil.cli.witnessing import add_to as add_witness
-from counterfoil.cli.witnessing import tell_standing, tell_waiting, witness_body
-from counterfoil.errors import ConflictError, UnavailableError, VerificationError
+from counterfoil.cli.witnessing import (
+    standing_code,
+    tell_standing,
+    tell_waiting,
+    witness_body,
+)
+from counterfoil.errors import (
+    ConflictError,
+    SplitViewError,
+    UnavailableError,
+    VerificationError,
+)
 
 if TYPE_CHECKING:
     from counterfoil.decisions import Lost
@@ -41,12 +51,14 @@ Prune = Annotated[
     ),
 ]
 
+_TRIES = 5  # to find a busy log between two commits
+
 
 @verb(app, "status", "counterfoil log status")
 def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
     """Show how the log stands."""
     with counterfoil.open(ledger) as opened:
-        found = ledgers.read_status(opened)
+        found = _settled(opened)
         grades, lacking = _grade(opened, found)
         unadopted = _unadopted(opened, found)
         lost, elsewhere, unknown = _lost(opened, found)
@@ -259,11 +271,31 @@ def _grade(opened: counterfoil.Ledger, found: ledgers.Status) -> tuple[tuple[str
         return (found.grade,), str(error)
 
 
+def _settled(opened: counterfoil.Ledger) -> ledgers.Status:
+    """Read how a log stands; whose writer is about to publish is not behind its witness."""
+    found = ledgers.read_status(opened)
+    for _ in range(_TRIES):
+        witness = found.witness
+        if witness is None or found.moved or witness.standing.value != "behind":
+            break
+        try:
+            ledgers.check_memory(opened, goes_on=True)  # waits a little, and reads the log anew
+        except VerificationError:
+            break
+        found = ledgers.read_status(opened)
+    return found
+
+
 def _status_code(found: ledgers.Status) -> int:
-    """Give what `log status` exits with; for what the local witness says, `log witness` does."""
+    """Give what `log status` exits with: for what is proven first, then for what others say."""
+    here = 0 if found.witness is None else standing_code(found.witness)
+    if found.split_view is not None or here == SplitViewError.exit_code:
+        return SplitViewError.exit_code
     if any(one.seen is None for one in found.objections):
         return VerificationError.exit_code
-    return ConflictError.exit_code if found.objections else 0
+    if found.objections or found.set_back_from is not None:
+        return ConflictError.exit_code
+    return 0 if found.moved else here  # what the log has left is behind by right
 
 
 def _objection_body(one: ledgers.Objection) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def _show_local(ledger: str, *, as_json: bool) -> None:
     if memory is None:
         output.show({"witness": None}, "this ledger has no local witness here", as_json=as_json)
         return
-    says, code = tell_standing(found), _STANDINGS[memory.standing][1]
+    says, code = tell_standing(found), standing_code(memory)
     proves = _PROVES if memory.standing in _HELD else None
     checkpoint = memory.checkpoint
     output.show(
@@ -209,6 +209,7 @@ def _introduce(own: ledgers.OwnWitness, operator: str | None, url: str, *, as_js
     output.show(
         {
             "name": own.name,
+            "made": own.is_new,
             "witness": None if listed is None else listed.to_json(),
             "toml": toml,
             "folder": str(own.folder),
@@ -225,6 +226,7 @@ def _introduce(own: ledgers.OwnWitness, operator: str | None, url: str, *, as_js
             ],
             "refused": [_refused_body(origin, one) for origin, one in refused],
         },
+        *_tell_made(own),
         *([] if toml is None else [*map(output.plain, toml.splitlines()), ""]),
         output.fields(
             {
@@ -238,6 +240,11 @@ def _introduce(own: ledgers.OwnWitness, operator: str | None, url: str, *, as_js
         as_json=as_json,
         exit_code=SplitViewError.exit_code if any(one.is_proof for _, one in refused) else 0,
     )
+
+
+def _tell_made(own: ledgers.OwnWitness) -> list[str]:
+    """Say that a witness was made: a name that was mistyped makes one, too."""
+    return [f"made a new witness, {output.plain(own.name)}"] if own.is_new else []
 
 
 def _tell_watched(log: ledgers.Watched) -> str:
@@ -288,7 +295,14 @@ def _write_offer(
     files.write_file(path, data)
     digest = ledgers.offer_digest(data)
     output.show(
-        {"file": str(path), "digest": digest, "log": opened.origin, "witness": own.name},
+        {
+            "file": str(path),
+            "digest": digest,
+            "log": opened.origin,
+            "witness": own.name,
+            "made": own.is_new,
+        },
+        *_tell_made(own),
         f"wrote {output.plain(str(path))}: our log {output.plain(opened.origin)}, and our witness "
         f"{output.plain(own.name)} for theirs",
         output.fields({"digest": digest}),
@@ -311,7 +325,14 @@ def _take_offer(
     toml = ledgers.format_witness(theirs)
     digest = ledgers.offer_digest(data)
     output.show(
-        {"witness": theirs.to_json(), "toml": toml, "digest": digest, "log": offer.log.name},
+        {
+            "witness": theirs.to_json(),
+            "toml": toml,
+            "digest": digest,
+            "log": offer.log.name,
+            "made": own.is_new,
+        },
+        *_tell_made(own),
         *map(output.plain, toml.splitlines()),
         "",
         output.fields(
@@ -361,6 +382,11 @@ def tell_standing(found: ledgers.Status) -> str:
     if found.witness.standing.value == "ahead" and found.writers.value == "any":
         return "others have published since; the next process to lead on this machine asks it"
     return _STANDINGS[found.witness.standing][0]
+
+
+def standing_code(memory: ledgers.Memory) -> int:
+    """Give what a command exits with that shows the witness's memory; 0 where all is well."""
+    return _STANDINGS[memory.standing][1]
 
 
 def witness_body(memory: ledgers.Memory | None) -> dict[str, Any] | None:

@@ -57,10 +57,13 @@ class OwnWitness:
     Args:
         folder: Its keys and its memory.
         clock: POSIX time in seconds.
+        is_new: Whether it was made just now.
     """
 
-    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, *, clock: Callable[[], float] = time.time, is_new: bool = False
+    ) -> None:
+        self.folder, self.is_new = folder, is_new
         second = folder / f"{_POST_QUANTUM}.pem"
         self.signers = (
             load_key(folder / f"{_KEY}.pem"),
@@ -86,10 +89,11 @@ class OwnWitness:
         wanted = {_KEY: Algorithm.COSIGNATURE_ED25519}
         if post_quantum:
             wanted[_POST_QUANTUM] = Algorithm.COSIGNATURE_ML_DSA_44
+        is_new = not (folder / f"{_KEY}.pem").exists()
         for file, algorithm in wanted.items():
             if not (folder / f"{file}.pem").exists():
                 save_key(folder / f"{file}.pem", generate_key(name, algorithm))
-        return cls(folder)
+        return cls(folder, is_new=is_new)
 
     @classmethod
     def open(cls, name: str | None = None) -> OwnWitness:

@@ -40,6 +40,10 @@ RENEW_WITHIN_S = 90 * 86_400
 """A stamp whose certificates end within this time is renewed, if that is asked for."""
 
 
+class _NotRenewedError(UnavailableError):
+    """An authority has answered, and with what ends no later than the stamp that stands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stamped:
     """A time-stamp just made.
@@ -86,7 +90,7 @@ def stamp_log(log: Log, *, renew: bool = False, within_s: float = STAMPED_WITHIN
     Raises:
         ConflictError: another process writes here, or the folder is behind its witness.
         PolicyError: the policy names no authority with an address, or nobody here may say so.
-        UnavailableError: no authority has stamped it, or the library is not installed.
+        UnavailableError: no authority has stamped what needs it, or the library is not installed.
     """
     require_library()
     log.refresh()
@@ -105,12 +109,14 @@ def stamp_log(log: Log, *, renew: bool = False, within_s: float = STAMPED_WITHIN
     for authority in authorities:
         made += _state_kept(log, authority)
     due = [one for one in authorities if size and _is_due(log, one, size, renew=renew)]
+    standing = 0
     for authority in due:
         try:
             made += _stamp(log, authority, note, size, within_s)
         except UnavailableError as error:
             lacking[authority.name] = str(error)
-    if due and len(lacking) == len(due):
+            standing += isinstance(error, _NotRenewedError)
+    if due and len(lacking) == len(due) > standing:
         raise UnavailableError(
             f"no authority has stamped the {size} entries: {'; '.join(lacking.values())}",
             hint="Run it again later; the log goes on without it.",
@@ -126,9 +132,10 @@ def _stamp(
     if kept and not _has_news(log, kept[-1].size):
         newest = read_stamp(log, authority.name, kept[-1])
         if stamped.until <= newest.stamped.until:
-            raise UnavailableError(
+            raise _NotRenewedError(
                 f"{authority.name} still signs with certificates that end at "
-                f"{format_instant(stamped.until)}, so its stamp renews nothing",
+                f"{format_instant(stamped.until)}, so its stamp renews nothing; that of "
+                f"{kept[-1].size} entries stands until then",
                 hint="Ask the authority when it changes them.",
             )
     stamp = Stamp(note, response, stamped)

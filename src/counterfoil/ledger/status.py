@@ -166,6 +166,7 @@ def read_status(log: Log) -> Status:
         FormatError: a policy, key or checkpoint on this machine is damaged; so `SignatureError`.
         UnavailableError: the disk refuses.
     """
+    memory = _read_memory(log)  # at once, as a writer may publish meanwhile
     policy = Trust(log).show() if log.places.trust.exists() else None
     found = find_cosignatures(parse_note(log.checkpoint), policy.witness_keys) if policy else ()
     grade, lacking = _grade(policy, found)
@@ -190,7 +191,7 @@ def read_status(log: Log) -> Status:
         writers=writers,
         moved=moved,
         policy=policy,
-        witness=_read_memory(log),
+        witness=memory,
         stamps=() if policy is None else tuple(_read_stamps(log, policy)),
         objections=tuple(
             one

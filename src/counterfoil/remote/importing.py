@@ -8,8 +8,9 @@ there, by one rename. If we stop before, the next run goes on with what lies the
 has proven it.
 
 What a site does not hold is not brought back: keys, anchors, and private payloads, unless they are
-brought along from where they were left. The local witness of this machine, if it knows the log,
-still refuses a folder that is behind what it cosigned.
+brought along from where they were left. A site that is behind what the local witness of this
+machine has cosigned, or has another history, does not become the ledger: nothing could be appended
+to it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from counterfoil.core.keys import VerifierKey
 from counterfoil.core.merkle import Hash, leaf_hashes
-from counterfoil.errors import ConflictError, VerificationError
+from counterfoil.errors import ConflictError, SplitViewError, VerificationError
 from counterfoil.ledger.audit import Progress
 from counterfoil.ledger.blobs import REFERENCE, FolderBlobs
 from counterfoil.ledger.disk import Disk, reported
@@ -35,6 +36,7 @@ from counterfoil.ledger.moved import forget_moved
 from counterfoil.ledger.nextkey import load_log_key
 from counterfoil.ledger.policyfile import format_adopted
 from counterfoil.ledger.sharding import shard_after
+from counterfoil.ledger.status import check_memory
 from counterfoil.ledger.treestore import TreeStore
 from counterfoil.ledger.trust import Trust
 from counterfoil.remote.engine import open_site
@@ -95,8 +97,11 @@ def import_site(
     Raises:
         ConflictError: there is something in the folder, another process imports into it, or it is
             to be the log's ledger and this machine has another key.
+        SplitViewError: it is to be the log's ledger, and has another history than the local witness
+            has cosigned; nothing is written.
         UnavailableError: the site does not answer, the disk refuses, or the log's key is missing.
-        VerificationError: what the site holds is not what the log signed; nothing is put in place.
+        VerificationError: what the site holds is not what the log signed, and nothing is put in
+            place; or it is to be the log's ledger, and the local witness has cosigned more.
         As `open_site`.
     """
     with reported(f"cannot import into {folder}"):
@@ -113,6 +118,7 @@ def import_site(
         engine = open_site(where, trust=trust)
         with Log(engine.folder, engine=engine) as log:
             load_log_key(log.places, log.keys, Disk())  # refused before anything is fetched
+            _check_witness(log)
             with (
                 contextlib.nullcontext() if bringing is None else bringing(log, unfinished) as bring
             ):
@@ -129,6 +135,17 @@ def import_site(
         unfinished.replace(folder)
         Disk().sync_folder(folder.absolute().parent)
     return found
+
+
+def _check_witness(log: Log) -> None:
+    """Refuse what the local witness contradicts; an operator who has met a fork goes on."""
+    try:
+        check_memory(log, goes_on=True)
+    except SplitViewError:
+        raise
+    except VerificationError as error:
+        error.hint = "Import the newest site; or without --original-is-lost, as a copy to read."
+        raise
 
 
 def _imported(log: Log, *, is_ledger: bool) -> Imported:

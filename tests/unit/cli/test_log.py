@@ -20,6 +20,7 @@ from counterfoil.errors import ConflictError, FormatError, ProofError
 from counterfoil.ledger.keyfiles import generate_key, load_key
 from counterfoil.ledger.ownwitness import OwnWitness
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.splitview import keep_split_view
 
 
 def test_status_says_how_the_log_stands(ask, run):
@@ -101,7 +102,29 @@ def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
     refused = run("log", "export", "site", "--ledger", "snapshot", exit_code=4)
     assert "restored snapshot" in refused.stderr
     assert not (place / "site").exists()
-    assert ask("log", "status", "--ledger", "snapshot")["witness"]["standing"] == "behind"
+    status = ask("log", "status", "--ledger", "snapshot", exit_code=10)
+    assert status["witness"]["standing"] == "behind"
+
+
+def test_status_exits_with_what_is_proven_first(ask, run, place):
+    """Another history than the local witness cosigned, and the proof of two, are 8, and shown."""
+    origin = ask("log", "status")["origin"]
+    shutil.copytree(place / "ledger", place / "snapshot")
+    run("data", "add", "rows.csv", "--name", "more")
+    memory = Places(origin).witness
+    memory.rename(place / "memory")
+    with counterfoil.open("snapshot") as ledger:
+        for number in range(3):
+            ledger.append(b"%d" % number)
+        notes = [ledger.checkpoint]
+    shutil.rmtree(memory, ignore_errors=True)
+    (place / "memory").rename(memory)
+    status = ask("log", "status", "--ledger", "snapshot", exit_code=8)
+    assert status["witness"]["standing"] == "contradicts"
+    assert "ANOTHER HISTORY" in run("log", "status", "--ledger", "snapshot", exit_code=8).stdout
+    keep_split_view(origin, *notes)
+    assert "two histories" in ask("log", "status", exit_code=8)["split_view"]
+    assert "SPLIT VIEW" in run("log", "status", exit_code=8).stdout
 
 
 def test_statements_are_found_by_subject_kind_and_key(ask, run):
@@ -187,6 +210,16 @@ def test_two_organisations_set_each_other_up(ask, run, place, monkeypatch):
         assert own["logs"] == [taken["log"]]
         assert own["witness"]["operator"] == name.title()
         run("log", "witness", "--swap", f"{name}.json", "--ledger", name, exit_code=3)
+
+
+def test_a_witness_that_is_made_is_said_to_be(ask, run):
+    """So is one by a name that was mistyped; when it is shown again, it is not new."""
+    told = run("log", "witness", "--name", "south.example/v", "--operator", "South").stdout
+    assert told.startswith("made a new witness, south.example/v\n")
+    words = ("log", "witness", "--operator", "South", "--name")
+    assert ask(*words, "south.example/v")["made"] is False
+    assert "made a new" not in run(*words, "south.example/v").stdout
+    assert ask(*words, "south.example/w")["made"] is True
 
 
 def test_a_witness_for_others_needs_no_ledger(ask, run, tmp_path, monkeypatch):
@@ -387,7 +420,8 @@ def test_a_fork_remembers_that_its_witness_said_so(ask, run, restored, outside):
     said = restored(run, "log", "status", exit_code=4).stdout
     assert "another history" in said
     assert "ask again" not in said
-    assert ask("log", "status")["objections"] == []
+    # The witness, and so the proof, is on this machine here.
+    assert ask("log", "status", exit_code=8)["objections"] == []
     assert [kept.is_proof for kept in outside.watched()[0].refused] == [True]
 
 

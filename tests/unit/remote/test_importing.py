@@ -15,12 +15,13 @@ from counterfoil.errors import (
     ConflictError,
     FormatError,
     RefusedError,
+    SplitViewError,
     UnavailableError,
     VerificationError,
 )
 from counterfoil.ledger.disk import Disk
 from counterfoil.ledger.export import export_site
-from counterfoil.ledger.keyfiles import generate_key, save_key
+from counterfoil.ledger.keyfiles import generate_key, home_path, save_key
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.moved import remember_moved
 from counterfoil.ledger.places import Places
@@ -144,15 +145,35 @@ def test_a_run_that_stopped_is_gone_on_with(filled, site, tmp_path, monkeypatch)
         assert ledger.audit().root == found.root == filled.root
 
 
-def test_a_ledger_behind_its_witness_does_not_sign(filled, site, tmp_path):
-    """An old site does not become a second history: the local witness remembers."""
+def test_a_site_behind_the_local_witness_is_a_copy_at_most(filled, site, tmp_path):
+    """An old site does not become a second history: the witness remembers, nothing is written."""
     older = tmp_path / "older"
     shutil.copytree(site.folder, older)
     with counterfoil.open(filled.folder) as ledger:
         ledger.append(b"newer")
-    import_site(older, tmp_path / "again", original_is_lost=True)
-    with counterfoil.open(tmp_path / "again") as ledger, pytest.raises(ConflictError):
-        ledger.append(b"another")
+    before = {*tmp_path.iterdir()}
+    with pytest.raises(VerificationError, match="has cosigned") as refused:
+        import_site(older, tmp_path / "again", original_is_lost=True)
+    assert {*tmp_path.iterdir()} == before
+    assert "as a copy to read" in refused.value.hint
+    assert import_site(older, tmp_path / "again").size == filled.size
+
+
+def test_a_site_of_a_fork_does_not_become_the_ledger(filled, tmp_path, monkeypatch):
+    """Another history than the local witness cosigned is refused before anything is written."""
+    shutil.copytree(filled.folder, tmp_path / "fork")
+    shutil.copytree(home_path(), tmp_path / "thief")
+    with monkeypatch.context() as patch:
+        patch.setenv("COUNTERFOIL_HOME", str(tmp_path / "thief"))
+        with counterfoil.open(tmp_path / "fork") as fork:
+            fork.append(b"false")
+            export_site(fork, tmp_path / "site-of-fork")
+    with counterfoil.open(filled.folder) as ledger:
+        ledger.append(b"true")
+    before = {*tmp_path.iterdir()}
+    with pytest.raises(SplitViewError):
+        import_site(tmp_path / "site-of-fork", tmp_path / "again", original_is_lost=True)
+    assert {*tmp_path.iterdir()} == before
 
 
 def test_what_is_there_is_left_alone(filled, site):
