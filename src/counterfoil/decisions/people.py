@@ -234,7 +234,8 @@ class People:
             PolicyError: the trust policy lets nobody here declare such a stream.
             RefusedError: holds are lost, and not `despite_lost_holds`.
             UnavailableError: a key is not on this machine.
-            VerificationError: what is left was changed.
+            VerificationError: what is left was changed; or the log itself is an older copy, which
+                cannot go on.
         """
         return go_on_without(self._log, despite_lost_holds=despite_lost_holds)
 
