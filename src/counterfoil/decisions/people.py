@@ -55,7 +55,7 @@ class People:
                 a system do not open here, and it is not in `without`.
         """
         found: dict[str, list[dict[str, JsonValue]]] = {}
-        aside = self.elsewhere()
+        without, aside = _names(without), self.elsewhere()
         for declaration in self._systems():
             system = declaration.system
             try:
@@ -117,7 +117,7 @@ class People:
         """
         digest = request_digest(request) if request else None
         wanted = ErasureRequest(basis, digest, approvers)
-        return self._erasing.erase(person, wanted, rules, placed, without)
+        return self._erasing.erase(person, wanted, rules, placed, _names(without))
 
     def erasures(self, request: bytes | None = None) -> tuple[ErasureCertificate, ...]:
         """List the certificates of all erasures, oldest first; there is no name in them.
@@ -250,3 +250,8 @@ class People:
     def _systems(self) -> list[StreamDeclaration]:
         """Find the declared streams for decisions that are kept here, older ones too."""
         return [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]
+
+
+def _names(systems: Sequence[str]) -> Sequence[str]:
+    """Take one name for a list of it: in a text, parts of names would be found."""
+    return (systems,) if isinstance(systems, str) else systems
