@@ -218,16 +218,18 @@ def _finish_erasures(ledger: Ledger) -> None:
         return
     if finished:
         records = sum(len(one.leaves) for one in finished)
+        count = f"{records} record{'s are' if records != 1 else ' is'}"
         warnings.warn(
-            f"finished an erasure that was interrupted: {records} records are destroyed, and the "
+            f"finished an erasure that was interrupted: {count} destroyed, and the "
             "log states it. `counterfoil person erasures` lists the certificates",
             ErasureWarning,
             stacklevel=callers_level(),
         )
     if again:
+        were, are = ("s were", "are") if again != 1 else (" was", "is")
         warnings.warn(
-            f"{again} erased records were here again, from an older copy that was put in place, "
-            "and are destroyed again, as their certificates say: `counterfoil person erasures`",
+            f"{again} erased record{were} here again, from an older copy that was put in place, "
+            f"and {are} destroyed again, as the certificates say: `counterfoil person erasures`",
             ErasureWarning,
             stacklevel=callers_level(),
         )

@@ -19,6 +19,7 @@ from counterfoil.core.envelope import parse_envelope
 from counterfoil.core.retention import REG_B
 from counterfoil.core.ticket import parse_ticket
 from counterfoil.decisions.erasing import ErasureWarning
+from counterfoil.decisions.stream import streams_of
 from counterfoil.vault import Eraser
 
 SOON_S = 60.0
@@ -230,3 +231,32 @@ def test_another_machine_finishes_an_erasure(url, second_machine, monkeypatch):
         assert ledger.people.export("anna") == {}
         assert len({one.stream for one in ledger.people.erasures()}) == 2
         assert ledger.people.lost() == ()
+
+
+def test_a_system_that_the_database_has_not_is_named(url, monkeypatch):
+    """Nobody is erased without it, no erasure that began with it ends without it, unless named."""
+    asked = {"basis": "GDPR Art. 17", "approvers": ("a", "b")}
+    with cf.open(url) as ledger:
+        for name in ("cards", "loans"):
+            ledger.models.add(answer, name=name).decide([[1], [2]], data_subjects=["anna", "bert"])
+        cards = ledger.decisions.show("cards", 0).stream
+
+        def break_off(*_):
+            raise cf.UnavailableError("test")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Eraser, "carry_out", break_off)
+            with pytest.raises(cf.UnavailableError, match="or will be"):
+                ledger.people.erase("anna", **asked)
+        streams_of(ledger).place(cards).remove()
+        assert [(one.system, one.kept) for one in ledger.people.lost()] == [("cards", 0)]
+        with pytest.raises(cf.RefusedError, match="cards"):
+            ledger.people.erase("bert", **asked)
+    with pytest.warns(ErasureWarning, match=r"cannot be finished here yet.*records of cards"):
+        ledger = cf.open(url)
+    with ledger:
+        for person in ("anna", "bert"):
+            (done,) = ledger.people.erase(person, **asked, without=["cards"])
+            assert "records of cards" in done.not_touched[-1]
+            assert ledger.people.export(person, without=["cards"]) == {}
+    cf.open(url).close()

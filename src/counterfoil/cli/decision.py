@@ -159,6 +159,7 @@ def make(
 def show(system: System, index: Index, *, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
     """Show one recorded decision: inputs, outcome, reasons."""
     with counterfoil.open(ledger) as opened:
+        views.warn_if_set_back(opened)
         decision = opened.decisions.show(system, index)
         overrides = opened.decisions.overrides(decision)
     values = decision.values
@@ -219,6 +220,8 @@ def list_(
                 as_json=as_json,
             )
             return
+        if person is not None:
+            views.warn_if_set_back(opened)
         indices = opened.decisions.list(system, data_subject=person)
         if person is not None and not indices:
             raise views.unknown_name(f"nothing of {system}", person)

@@ -208,9 +208,12 @@ def recover(
         if rows
         else "nothing of erasures and holds is lost",
         *(
-            ("next: place every hold again: counterfoil person hold PERSON",)
-            if despite_lost_holds and rows
-            else ()
+            line
+            for name, line in (
+                ("holds", "next: place every hold again: counterfoil person hold PERSON"),
+                ("erasures", "next: repeat the erasures since: counterfoil person erase PERSON"),
+            )
+            if any(one.system == f"counterfoil/{name}" for one in lost)
         ),
         as_json=as_json,
     )
@@ -254,6 +257,7 @@ def hold(
 def holds(person: OnlyPerson = None, *, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
     """List holds, those that have ended included."""
     with counterfoil.open(ledger) as opened:
+        views.warn_if_set_back(opened)
         found = opened.people.holds(person)
     columns = ("hold", "person", "basis", "placed by", "ends", "released by")
     rows = [
@@ -318,6 +322,7 @@ def _read_request(path: Path | None) -> bytes | None:
 
 
 def _warn_of_loss(ledger: OpenLedger) -> None:
-    """Say which records the log knows of are not here, as an older copy was restored."""
+    """Say what is not here, as an older copy of all or of some streams was restored."""
+    views.warn_if_set_back(ledger)
     for one in ledger.people.lost():
         output.remark("warning", views.lost_line(one))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from counterfoil import ledger as ledgers
 from counterfoil.cli import output
-from counterfoil.errors import FormatError
+from counterfoil.errors import FormatError, VerificationError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -81,6 +81,18 @@ def lost(streams: Sequence[Lost]) -> list[dict[str, Any]]:
         }
         for one in streams
     ]
+
+
+def warn_if_set_back(ledger: Ledger) -> None:
+    """Say where the whole ledger is an older copy: it knows of no erasure and no hold since."""
+    try:
+        ledgers.check_memory(ledger)
+    except VerificationError as error:
+        output.remark(
+            "warning",
+            f"{error}. Who was erased or held since then is not known here, and the erased are "
+            "back",
+        )
 
 
 def lost_line(one: Lost) -> str:

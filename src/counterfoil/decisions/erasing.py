@@ -57,7 +57,6 @@ from counterfoil.vault.erase import (
 )
 from counterfoil.vault.erased import find_set_back, mark_erased
 from counterfoil.vault.intent import INTENT_NOTE, MAX_ERASED
-from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.plan import PLAN_NOTE, Plan, put_plan, read_plan, remove_plan
 
 ERASURE_PAD_TO = 16  # a batch does not tell how many erasures it covers, up to this many
@@ -134,9 +133,8 @@ class Erasing:
 
     def destroy_again(self) -> int:
         """Destroy what is erased already, and came back; see `People.destroy_again`."""
-        streams, keys = streams_of(self._log), FileKeyStore(self._log.places.vault_keys)
         with _begun("whether erased records are here again cannot be told"):
-            back = find_set_back(streams, keys)
+            back = find_set_back(streams_of(self._log), self._log.places.vault_keys)
         if not back:
             return 0
         destroyed = 0

@@ -30,6 +30,7 @@ from counterfoil.errors import (
 )
 from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.log import Log
+from counterfoil.ledger.status import check_memory
 from counterfoil.ledger.trust import heard_in
 from counterfoil.vault.keystore import streams_with_keys
 
@@ -243,6 +244,7 @@ def find_lost(log: Log) -> tuple[Lost, ...]:
 
 def go_on_without(log: Log, *, despite_lost_holds: bool) -> tuple[Lost, ...]:
     """Declare streams in the place of those of our own that are lost; see `People.recover`."""
+    check_memory(log)  # in a ledger that is itself set back, nothing tells what is lost
     lost = [one for one in find_lost(log) if one.system.startswith(OWN_SYSTEMS)]
     holds = [one for one in lost if one.system == HOLDS]
     if holds and not despite_lost_holds:

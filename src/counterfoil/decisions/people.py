@@ -58,7 +58,7 @@ class People:
                 a system do not open here, and it is not in `without`.
         """
         found: dict[str, list[dict[str, JsonValue]]] = {}
-        aside = self.elsewhere()
+        without, aside = _names(without), self.elsewhere()
         for declaration in self._systems():
             system = declaration.system
             try:
@@ -123,7 +123,7 @@ class People:
             require(request, bytes, *_REQUEST)
         digest = request_digest(request) if request else None
         wanted = ErasureRequest(basis, digest, approvers)
-        return self._erasing.erase(person, wanted, rules, placed, without)
+        return self._erasing.erase(person, wanted, rules, placed, _names(without))
 
     def erasures(self, request: bytes | None = None) -> tuple[ErasureCertificate, ...]:
         """List the certificates of all erasures, oldest first; there is no name in them.
@@ -242,7 +242,8 @@ class People:
             PolicyError: the trust policy lets nobody here declare such a stream.
             RefusedError: holds are lost, and not `despite_lost_holds`.
             UnavailableError: a key is not on this machine.
-            VerificationError: what is left was changed.
+            VerificationError: what is left was changed; or the log itself is an older copy, which
+                cannot go on.
         """
         return go_on_without(self._log, despite_lost_holds=despite_lost_holds)
 
@@ -257,3 +258,8 @@ class People:
     def _systems(self) -> list[StreamDeclaration]:
         """Find the declared streams for decisions that are kept here, older ones too."""
         return [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]
+
+
+def _names(systems: Sequence[str]) -> Sequence[str]:
+    """Take one name for a list of it: in a text, parts of names would be found."""
+    return (systems,) if isinstance(systems, str) else systems

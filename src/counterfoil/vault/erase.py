@@ -327,7 +327,7 @@ def check_request(request: ErasureRequest) -> None:
             hint="Name the article of the law, and the approvers as your records do.",
         )
     # Nobody becomes two people by a capital letter or a space.
-    approved = {" ".join(name.casefold().split()) for name in request.approvers}
+    approved = {"".join(name.casefold().split()) for name in request.approvers}
     if len(approved) != 2:
         raise RefusedError(
             "the erasure was not approved",

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Final
 
 from counterfoil.core.canonical import format_json, parse_canonical
 from counterfoil.core.text import parse_hex
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.keeping import StreamPlace, Streams
-from counterfoil.vault.keystore import KeyStore
+from counterfoil.vault.keystore import FileKeyStore
 from counterfoil.vault.store import StreamStore
 
 ERASED_NOTE: Final = "erased"
@@ -66,10 +67,14 @@ def mark_erased_from(audit: StreamStore, stream: bytes, record: int) -> None:
     _mark(audit, ERASED_FROM_NOTE, stream, record)
 
 
-def find_set_back(streams: Streams, keys: KeyStore) -> set[bytes]:
+def find_set_back(streams: Streams, keys: Path) -> set[bytes]:
     """Find the streams that open here, and are as they were before the newest erasure from them.
 
     Where a place keeps copies, an erasure ends the epoch, and nothing that was put back opens.
+
+    Args:
+        streams: All of a log.
+        keys: The folder of their keys, which is asked only of a stream that is older.
 
     Raises:
         FormatError: what lies beside the stream of erasures is damaged; so `VerificationError`.
@@ -84,7 +89,7 @@ def find_set_back(streams: Streams, keys: KeyStore) -> set[bytes]:
             with suppress(FormatError, UnavailableError, VerificationError):
                 there = streams.place(stream)
                 if _read(there, ERASED_NOTE).get(audit, -1) < record:
-                    StreamStore.open(there, keys, write=False).close()
+                    StreamStore.open(there, FileKeyStore(keys), write=False).close()
                     found.add(stream)
     return found
 

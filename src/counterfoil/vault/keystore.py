@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from counterfoil.core.text import format_base64, parse_base64, parse_hex
+from counterfoil.core.text import format_base64, parse_base64
 from counterfoil.errors import ConflictError, FormatError, RefusedError, UnavailableError
 from counterfoil.ledger.disk import Disk, reported
 from counterfoil.vault.seal import KEY_BYTES, Random
@@ -17,6 +18,7 @@ from counterfoil.vault.wipe import wipe
 _FIRST_LINE = "counterfoil vault key v1"
 _CHECK_BYTES = 8  # of SHA-256, hexadecimal: tells a damaged key from a wrong one
 _MAX_FILE_BYTES = 256
+_STREAM_ID = re.compile(r"[0-9a-f]{64}")
 _SUFFIX_BYTES = 8
 _OTHERS = 0o077  # what group and others may do: nothing
 
@@ -146,7 +148,7 @@ def streams_with_keys(folder: Path) -> set[bytes]:
     """
     # Not epoch 0: that key opens the intent of an erasure, and no record.
     names = (path.name.partition("-")[0] for path in folder.glob("*-[1-9]*.key"))
-    return {parse_hex(name, f"{folder}: a key's name") for name in names if name[:1] != "."}
+    return {bytes.fromhex(name) for name in names if _STREAM_ID.fullmatch(name)}
 
 
 def _format_key(key: bytes, stream: bytes, epoch: int) -> bytes:

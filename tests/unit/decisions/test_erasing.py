@@ -230,9 +230,9 @@ def test_approvers_are_two_before_anything_is_asked(opened):
     """A capital letter or a space makes no second person, and that is said before retention."""
     with opened() as ledger:
         ledger.people.hold("ann", basis="an order", by="legal")
-        for second in ("Privacy", " privacy ", "PRIVACY"):
+        for second in ("Privacy Office", " privacy  office ", "privacyoffice", "PRIVACY OFFICE"):
             with pytest.raises(cf.RefusedError, match="two different approvers"):
-                ledger.people.erase("ann", basis="x", approvers=("privacy", second))
+                ledger.people.erase("ann", basis="x", approvers=("privacy office", second))
 
 
 def test_a_request_that_did_not_come_in_writing_has_no_digest(opened):
@@ -262,7 +262,7 @@ def test_a_system_that_is_not_here_is_named_before_anybody_is_erased(opened):
             ledger.people.erase("ann", **APPROVED)
         assert "--without cards" in caught.value.hint
         with pytest.raises(cf.RefusedError, match="cards"):
-            ledger.people.erase("ann", **APPROVED, without=["loans"])
+            ledger.people.erase("ann", **APPROVED, without="my-cards")
         assert known(ledger) == ["leases", "loans"]
         done = ledger.people.erase("ann", **APPROVED, without=["cards"])
         assert len(done) == 2
@@ -470,7 +470,7 @@ def put_back(opened, place):
 def test_what_an_older_copy_brings_back_is_destroyed_again(opened, put_back, systems):
     """A stream put back within its epoch has nobody whose erasure is certified; others stay."""
     put_back(*systems)
-    with pytest.warns(ErasureWarning, match=f"{len(systems)} erased records were here again"):
+    with pytest.warns(ErasureWarning, match=f"{len(systems)} erased records? w[a-z]+ here again"):
         ledger = opened()
     with ledger:
         assert (known(ledger), known(ledger, "bob")) == ([], sorted(SYSTEMS))
@@ -489,7 +489,7 @@ def test_what_is_back_and_cannot_be_destroyed_is_told(opened, put_back, place):
         with pytest.warns(ErasureWarning, match="are here again, and cannot be destroyed"):
             opened().close()
         writing.close()
-    with pytest.warns(ErasureWarning, match="1 erased records"):
+    with pytest.warns(ErasureWarning, match="1 erased record was"):
         opened().close()
 
 
@@ -499,3 +499,14 @@ def test_what_no_key_opens_brings_nobody_back(opened, put_back, place):
     with cf.Ledger(place / "ledger", clock=lambda: LATER) as ledger:
         one_file(place / "home", f"{stream_of(ledger, 'cards').name}-1.key").unlink()
     opened().close()
+
+
+def test_an_older_copy_of_all_cannot_be_gone_on_from(opened, place):
+    """Where the log itself is set back, nobody says that nothing is lost."""
+    shutil.copytree(place / "ledger", place / "backup")
+    with opened() as ledger:
+        ledger.people.erase("ann", **APPROVED)
+    shutil.rmtree(place / "ledger")
+    (place / "backup").rename(place / "ledger")
+    with opened() as ledger, pytest.raises(cf.VerificationError, match="restored snapshot"):
+        ledger.people.recover()
