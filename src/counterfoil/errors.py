@@ -104,9 +104,12 @@ class RefusedError(CounterfoilError):
         message: What was refused.
         reasons: Every reason, not only the first.
         hint: What would have to be there for a yes.
+
+    `index` is that of the refusal in the log, or None where none was written.
     """
 
     exit_code = 9
+    index: int | None = None
 
     def __init__(self, message: str, *, reasons: tuple[str, ...], hint: str = "") -> None:
         super().__init__("; ".join((message, *reasons)) if reasons else message, hint=hint)

@@ -196,11 +196,14 @@ def enforce(
     if mode not in set(ledgers.Mode):
         raise FormatError(f"there is no mode {mode!r}", hint=f"Modes: {', '.join(ledgers.Mode)}.")
     with counterfoil.open(ledger) as opened:
+        before = opened.policy.show()
         entry = opened.policy.enforce(stage, ledgers.Mode(mode), by=signers(by))
         policy = opened.policy.show()
+    already = " already" if policy == before else ""
     output.show(
         {**_body(policy), "stage": stage, "mode": mode, "entry": entry},
-        f"{output.plain(stage)} is in {mode} mode (policy version {policy.version}, entry {entry})",
+        f"{output.plain(stage)} is in {mode} mode{already} (policy version {policy.version}, "
+        f"entry {entry})",
         output.fields({"digest": policy.digest.hex(), "gates": _gates(policy)}),
         as_json=as_json,
     )

@@ -1,8 +1,9 @@
 """Gates: the check before an act, and its recorded yes.
 
 A gate looks at everything the log holds about a subject, judges it under the adopted policy, and
-writes down what it found: a clearance, or, in observe and warn mode, the refusal it would have
-been. In enforce mode a no is a `RefusedError` with every reason.
+writes down what it found: a clearance, or the refusal that it is or, in observe and warn mode,
+would have been. In enforce mode a no is a `RefusedError` with every reason, whether or not it
+could be written down.
 
 Where the log holds a policy that follows the adopted one, the machine does not know what is asked
 of it. That is a reason against, too: gates refuse if either policy enforces, and else warn.
@@ -21,6 +22,7 @@ from counterfoil.core.policy import TrustPolicy
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import Subject
 from counterfoil.core.testimony import Testimony, hear
+from counterfoil.errors import CounterfoilError, RefusedError
 from counterfoil.ledger.engine import Writers
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust, heard_in
@@ -148,9 +150,23 @@ class Gate:
         return _Hearing(subject, policy, size, root, said, judgement)
 
     def _record(self, gate: str, stage: str, heard: _Hearing) -> Clearance:
-        """Write the decision down, unless the newest one already says the same."""
+        """Write the decision down, unless it stands there already, and act on it."""
+        judgement = heard.judgement
+        try:
+            _act_on(judgement)
+        except RefusedError as refusal:
+            try:
+                refusal.index = self._state(gate, stage, heard)
+                refusal.hint += f" Entry {refusal.index} of the log is this refusal."
+            except CounterfoilError as error:  # read-only, a full disk: it is no yes all the same
+                refusal.hint += f" The log does not hold this refusal: {error}"
+            raise
+        index = self._state(gate, stage, heard)
+        return Clearance(heard.subject, judgement.mode.value, judgement.reasons, index)
+
+    def _state(self, gate: str, stage: str, heard: _Hearing) -> int:
+        """Find or make the statement of a decision, and give its index."""
         judgement, subject = heard.judgement, heard.subject
-        _act_on(judgement)
         digests = {one.index: one.digest.hex() for one in heard.said}
         body: dict[str, JsonValue] = {
             "gate": gate,
@@ -173,7 +189,7 @@ class Gate:
                 # What was scanned; the log may have grown since.
                 body |= {"size": heard.size, "root": heard.root}
             said = self._log.attest([subject], predicate, body).index
-        return Clearance(subject, judgement.mode.value, judgement.reasons, said)
+        return said
 
     def _said_already(
         self, predicate: str, subject: Subject, body: dict[str, JsonValue]
@@ -183,13 +199,18 @@ class Gate:
             found
             for found in heard_in(self._log, subject=digest)
             if found.statement.predicate_type.split(":")[-2] in {"clearance", "refusal"}
+            and found.statement.subjects == (subject,)
             and found.statement.predicate.get("gate") == body["gate"]
             and found.statement.predicate.get("stage") == body["stage"]
         ]
-        if decided and decided[-1].statement.predicate_type.endswith(f":{predicate}:v1"):
-            newest = decided[-1].statement.predicate
-            if all(newest.get(key) == value for key, value in body.items()):
-                return decided[-1].index
+        # A yes is as of now, so only the newest answer will do. A no in the same words counts
+        # where it was first said: saying it again would only make the log longer.
+        for found in decided[-1:] if predicate == "clearance" else decided:
+            words = found.statement.predicate
+            if found.statement.predicate_type.endswith(f":{predicate}:v1") and all(
+                words.get(key) == value for key, value in body.items()
+            ):
+                return found.index
         return None
 
 

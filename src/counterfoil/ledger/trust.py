@@ -265,7 +265,8 @@ class Trust:
     ) -> int:
         """Set how a stage's gate acts, and the gate for data with it, and adopt that.
 
-        In enforce mode, formats whose loading runs code are taken off the stage's list.
+        In enforce mode, formats whose loading runs code are taken off the stage's list. Where the
+        policy says all that already, it stays, in the same version.
 
         Args:
             stage: As the policy names it.
@@ -282,13 +283,11 @@ class Trust:
             )
         mode = Mode(mode)
         policy = self.require_stage(stage)
-        following = policy.followed_by(
-            stages=tuple(
-                _with_mode(one, mode) if one.name == stage else one for one in policy.stages
-            ),
-            data=None if policy.data is None else replace(policy.data, mode=mode),
-        )
-        return self.adopt(following, by=by)
+        stages = tuple(_with_mode(one, mode) if one.name == stage else one for one in policy.stages)
+        data = None if policy.data is None else replace(policy.data, mode=mode)
+        if (stages, data) == (policy.stages, policy.data):
+            return self.adopt(policy, by=by)
+        return self.adopt(policy.followed_by(stages=stages, data=data), by=by)
 
 
 def _following(policy: TrustPolicy) -> str:

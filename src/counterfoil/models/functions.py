@@ -177,8 +177,8 @@ def _text_of(code: CodeType) -> str:
     here = [one for one in _functions(whole) if one.co_firstlineno == start]
     bare = _bare(code)
     same = [one for one in here if _bare(one) == bare]
-    if not same and code.co_filename.startswith("<"):
-        return _listing(code)  # made in memory: `python -c` and `exec` share a name
+    if not same and not code.co_filename.endswith(".py"):
+        return _listing(code)  # out of a page or a template, or made in memory
     if not same:
         raise FormatError(
             f"the text of {code.co_name}, from line {start} of {code.co_filename}, is not the code "

@@ -7,7 +7,6 @@ What is loaded is what was hashed: the bytes are read once, compared, and opened
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Any
@@ -30,6 +29,7 @@ from counterfoil.models.formats import MAX_MODEL_BYTES, PICKLE, SKOPS, known_for
 from counterfoil.models.functions import code_of
 from counterfoil.models.intake import CALLABLE, take
 from counterfoil.models.predict import Predictor
+from counterfoil.models.skopsfiles import unnamed
 from counterfoil.models.terms import Terms
 from counterfoil.models.version import TERMS, Model, Version, predictor_on, read_version
 from counterfoil.vault.files import files_of
@@ -88,11 +88,9 @@ class Models:
         file, kind, types, loaded = take(model, trust, may_pickle=self._may_pickle())
         digest = sha256(file).hexdigest()
         predictor = predictor_on(loaded, terms)
-        known = [
-            version
-            for version in self.list(name)
-            if version.digest == digest or self._is_same(version, kind, loaded)
-        ]
+        versions = self.list(name)
+        form = unnamed(file) if versions and kind == SKOPS.name else None
+        known = [one for one in versions if one.digest == digest or self._is_same(one, form)]
         if known:
             if known[-1].digest == digest:
                 self._keep(digest, file)  # others may have it, and it is to be here as well
@@ -100,7 +98,7 @@ class Models:
         explainer = explainer_for(loaded)
         about: dict[str, JsonValue] = {
             "name": name,
-            "version": str(len(self.list(name)) + 1),
+            "version": str(len(versions) + 1),
             "format": kind,
             "kind": CALLABLE if kind == CALLABLE else "artifact",
             "bytes": len(file),
@@ -336,14 +334,13 @@ class Models:
         """Whether the policy names a format that runs when it is opened."""
         return any(PICKLE.name in stage.formats for stage in Trust(self._log).show().stages)
 
-    def _is_same(self, version: Version, kind: str, loaded: Any) -> bool:
+    def _is_same(self, version: Version, form: str | None) -> bool:
         """Whether a stored version is the same model: skops writes other bytes at each dump."""
-        if kind != SKOPS.name or version.format != kind:
+        if form is None or version.format != SKOPS.name:
             return False
         if not self._files.has(_file_name(version.digest)):
             return False
-        known = SKOPS.load(self._stored(version), version.types)
-        return pickle.dumps(known) == pickle.dumps(loaded)
+        return unnamed(self._stored(version)) == form
 
     def _promoted(self, name: str, stage: str) -> Version | None:
         """Find the version that was last put to a stage, if any was."""

@@ -109,11 +109,16 @@ def test_an_older_policy_that_is_not_taken_is_said(ask, run):
 
 @pytest.mark.parametrize("mode", ["observe", "warn", "enforce"])
 def test_enforce_sets_the_mode(mode, ask, run):
-    """Each mode can be set by name, for models and data alike."""
+    """Each mode can be set by name, for models and data alike; set again, nothing changes."""
     made = ask("policy", "enforce", "--stage", "production", "--mode", mode)
-    assert (made["mode"], made["version"]) == (mode, 2)
+    assert (made["mode"], made["version"]) == (mode, 1 if mode == "observe" else 2)
+    size = ask("log", "status")["size"]
     assert ask("log", "status")["policy"]["modes"] == {"production": mode}
-    assert f"data: {mode}" in run("policy", "enforce", "--mode", mode).stdout
+    assert f"data: {mode}" in (again := run("policy", "enforce", "--mode", mode).stdout)
+    said = f"is in {mode} mode already (policy version {made['version']}, entry {made['entry']})"
+    assert said in again
+    assert ask("policy", "enforce", "--mode", mode) == made
+    assert ask("log", "status")["size"] == size
 
 
 def test_enforce_refuses_unknown_modes_and_stages(run):

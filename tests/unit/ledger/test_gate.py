@@ -96,3 +96,63 @@ def test_what_anybody_may_append_stops_no_gate(ledger, model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(model.decide([[1]])) == 1
+
+
+def test_a_refusal_is_in_the_log_once(ledger, model):
+    """What was tried in vain stays visible, and trying again and again writes nothing more."""
+    ledger.policy.enforce()
+    ledger.data.add([[1]], name="rows")
+    acts = (
+        lambda: model.decide([[1]]),
+        lambda: ledger.models.promote("loans"),
+        lambda: ledger.models.load("loans", predictor=answer),
+        lambda: ledger.models.clear(model, "production"),
+        lambda: ledger.data.clear("rows", "resale"),
+    )
+    said = []
+    for act in acts:
+        with pytest.raises(cf.RefusedError, match="refused") as caught:
+            act()
+        said.append(caught.value.index)
+        assert f"Entry {caught.value.index} of the log" in caught.value.hint
+    written = ledger.find(predicate="refusal")
+    assert [one.index for one in written] == sorted(set(said))
+    assert [one.statement.predicate["gate"] for one in written] == ["model", "data"]
+    assert list(caught.value.reasons) == written[-1].statement.predicate["reasons"]
+
+
+@pytest.mark.usefixtures("model")
+def test_a_refusal_in_the_same_words_counts_where_it_was_first_said(ledger):
+    """A yes in between makes the log no longer when the no comes again and again."""
+    policy = ledger.policy.show()
+    approved = tuple(one for one in policy.stages[0].requirements if one.predicate == "approval")
+    stage = replace(policy.stages[0], formats=("callable",), requirements=approved)
+    ledger.policy.adopt(policy.followed_by(stages=(stage,)))
+    ledger.models.approve("loans", by=("operator",))
+    good = ledger.models.show("loans")
+    odd = replace(good, format="pickle")
+    no, yes = (ledger.models.clear(one, "production").index for one in (odd, good))
+    size = ledger.size
+    assert [ledger.models.clear(one, "production").index for one in (odd, good)] == [no, yes]
+    assert (ledger.size, size) == (size, yes + 1)
+
+
+@pytest.mark.usefixtures("model")
+def test_a_refusal_that_cannot_be_written_stands(ledger):
+    """Without the operator's key nothing can be stated, and nothing gets through either."""
+    ledger.policy.enforce()
+    ledger.places.key("operator").unlink()
+    size = ledger.size
+    with pytest.raises(cf.RefusedError, match="approval needs") as caught:
+        ledger.models.load("loans", predictor=answer)
+    assert "does not hold this refusal: the principal 'operator' has no key" in caught.value.hint
+    assert (caught.value.index, ledger.size) == (None, size)
+
+
+def test_what_is_said_of_a_model_names_it(ledger, model):
+    """The same function under another name has an answer of its own."""
+    other = ledger.models.add(answer, name="other")
+    for one in (model, other):
+        written = one.decide([[1]]).clearance
+        found = ledger.find(subject=one.name, predicate="refusal")
+        assert [said.index for said in found] == [written]

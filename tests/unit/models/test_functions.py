@@ -231,6 +231,16 @@ def test_what_has_no_text_is_known_by_all_its_code():
     assert len(set(said.pop().split())) == 3
 
 
+def test_code_that_is_part_of_another_text_is_known_by_itself(tmp_path):
+    """A page that has programs in it is no program."""
+    page, names = tmp_path / "page.md", {}
+    page.write_text("Here it is:\ndef f(rows): return 1\n")
+    for text in ("\ndef f(rows): return 1\n", "\ndef g(rows): return 2\n"):
+        exec(compile(text, str(page), "exec"), names)  # noqa: S102  # as tests/docs does
+    assert code_of(names["f"]).startswith(b"(b")
+    assert code_of(names["f"]) != code_of(names["g"])
+
+
 @pytest.mark.parametrize(
     "model", [len, functools.lru_cache(score), Rule], ids=["built in", "cache", "class"]
 )

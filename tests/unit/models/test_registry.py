@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import functools
 import pickle
+import re
 from dataclasses import replace
+from io import BytesIO
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -26,6 +29,7 @@ import counterfoil as cf
 from counterfoil.core.requirements import Mode
 from counterfoil.core.statement import Subject
 from counterfoil.models.formats import SKOPS
+from counterfoil.models.skopsfiles import unnamed
 
 ROWS = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0], [-2.0, 1.0]])
 
@@ -53,6 +57,44 @@ def test_the_same_model_is_one_version(ledger):
     assert ledger.models.add(trained(C=0.01), name="m").version == "2"
     assert ledger.models.add(answer, name="f").version == "1"
     assert ledger.models.add(answer, name="f").version == "1"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [RandomForestClassifier, ExtraTreesClassifier, GradientBoostingClassifier, MLPClassifier],
+)
+@pytest.mark.filterwarnings("ignore:.*reached and the optimization")
+def test_the_same_forest_is_one_version(ledger, kind):
+    """Added again, trained again with the same seed, or read from another file of it."""
+
+    def grown(seed):
+        return kind(random_state=seed).fit(ROWS, [1, 0, 1, 0])
+
+    first = grown(1)
+    again = SKOPS.dump(first)
+    path = ledger.folder.parent / "again.skops"
+    path.write_bytes(again)
+    added = [ledger.models.add(one, name="m") for one in (first, first, grown(1))]
+    added.append(ledger.models.add(path, name="m", trust=SKOPS.types(again)))
+    assert {(one.version, one.digest) for one in added} == {("1", added[0].digest)}
+    assert ledger.models.add(grown(2), name="m").version == "2"
+
+
+def test_a_file_that_shares_what_was_not_shared_is_another_version():
+    """Skops gives what has one number once: the text beside a number seen before says nothing."""
+    data = SKOPS.dump(trained())
+    with ZipFile(BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = members["schema.json"].decode()
+    first, *_, last = re.findall('"__id__": ([0-9]+)', schema)
+    forms = []
+    for one in (schema, schema.replace(last, "7"), schema.replace(last, first)):
+        made = BytesIO()
+        with ZipFile(made, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, one if name == "schema.json" else content)
+        forms.append(unnamed(made.getvalue()))
+    assert forms[0] == forms[1] != forms[2]
 
 
 def test_a_model_is_stated_with_the_method_that_its_letters_name(ledger):
