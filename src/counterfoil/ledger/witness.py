@@ -429,19 +429,17 @@ def _serve(folder: Path, pipe_in: BinaryIO, pipe_out: BinaryIO) -> None:
     """Answer requests until the input ends."""
     _LOG.addHandler(logging.NullHandler())  # whoever asks is on this machine, and tells it
     witness = Witness(folder, load_key(folder / "key.pem"), clock=time.time)
-    while head := pipe_in.read(REQUEST.size):
-        (length,) = REQUEST.unpack(head)
-        if length > MAX_REQUEST_BYTES:
-            return
-        try:
-            status, body = witness.add_checkpoint(pipe_in.read(length))
-        except (CounterfoilError, OSError) as error:
-            status, body = 500, f"{error}\n".encode()
-        try:
+    with contextlib.suppress(BrokenPipeError):  # whoever asked has ended
+        while head := pipe_in.read(REQUEST.size):
+            (length,) = REQUEST.unpack(head)
+            if length > MAX_REQUEST_BYTES:
+                return
+            try:
+                status, body = witness.add_checkpoint(pipe_in.read(length))
+            except (CounterfoilError, OSError) as error:
+                status, body = 500, f"{error}\n".encode()
             pipe_out.write(REPLY.pack(status, len(body)) + body)
             pipe_out.flush()
-        except BrokenPipeError:
-            return  # whoever asked has ended
 
 
 if __name__ == "__main__":
