@@ -39,7 +39,7 @@ def code_of(model: Any) -> bytes:
     comments. Where there is no text, as in an interactive session, the bytecode stands for it.
 
     Raises:
-        FormatError: It has no code in Python, or a text that does not tell which code runs.
+        FormatError: It has no code in Python, or a text that is not the code that runs.
     """
     return _describe(model, ()).encode()
 
@@ -161,7 +161,7 @@ def _text_of(code: CodeType) -> str:
     """Find the lines that a function was compiled from, and see that they give its code.
 
     Raises:
-        FormatError: They do not, or they give the code of another function as well.
+        FormatError: They do not.
     """
     try:
         lines, _ = inspect.findsource(code)
@@ -186,14 +186,12 @@ def _text_of(code: CodeType) -> str:
             hint="The file changed since it was imported, or a tool rewrote the code: start Python "
             "anew, or put the function into a module of its own.",
         )
-    known = {bare, *map(_bare, _functions(same[0]))}
-    if code.co_name == "<lambda>" and not known.issuperset(map(_bare, here)):
-        raise FormatError(
-            f"line {start} of {code.co_filename} has several functions, and its text does not tell "
-            "which of them is meant",
-            hint="Write each on a line of its own.",
-        )
-    return "".join(lines[start - 1 : _last_line(tree, lines, start)])
+    text = "".join(lines[start - 1 : _last_line(tree, lines, start)])
+    # At most one `def` begins on a line; any lambda after the first function is told by its number.
+    lambdas = dict.fromkeys(_bare(one) for one in here if one.co_name == "<lambda>")
+    has_def = any(one.co_name not in ("<lambda>", "__annotate__") for one in here)
+    number = has_def + list(lambdas).index(bare) if bare in lambdas else 0
+    return f"{text}\n# function {number + 1} of its first line\n" if number else text
 
 
 def _last_line(tree: ast.AST, lines: list[str], start: int) -> int:

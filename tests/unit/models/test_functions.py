@@ -107,9 +107,7 @@ def test_a_function_with_nothing_bound_is_its_text():
 def test_a_function_of_another_code_passes_no_gate(tmp_path):
     """Where a policy enforces, only the approved one of several rules decides."""
     with cf.init(tmp_path / "ledger") as ledger:
-        with pytest.raises(cf.FormatError, match="several functions"):
-            ledger.models.add(TWO["fair"], name="credit")
-        ledger.models.add(SPREAD["fair"], name="credit")
+        ledger.models.add(TWO["fair"], name="credit")
         ledger.models.approve("credit", by=("operator",))
         policy = ledger.policy.show()
         needs = tuple(one for one in policy.stages[0].requirements if one.predicate == "approval")
@@ -117,10 +115,20 @@ def test_a_function_of_another_code_passes_no_gate(tmp_path):
             policy.stages[0], mode=Mode.ENFORCE, formats=("callable",), requirements=needs
         )
         ledger.policy.adopt(policy.followed_by(stages=(stage,)))
-        assert ledger.models.load("credit", predictor=SPREAD["fair"]).decide([[1]]).output[0] == 0.9
+        assert ledger.models.load("credit", predictor=TWO["fair"]).decide([[1]]).output[0] == 0.9
         for other in (TWO["harsh"], SPREAD["harsh"]):
             with pytest.raises(cf.CounterfoilError):
                 ledger.models.load("credit", predictor=other)
+
+
+def test_functions_that_begin_on_one_line_differ():
+    """Beside each other or one within the other; the first is known by the line alone."""
+    outer = lambda rows: lambda more: rows + more  # noqa: E731
+    written = [code_of(one) for one in (*TWO.values(), outer, outer([]))]
+    assert len(set(written)) == len(written)
+    assert written[0].decode() == inspect.getsource(TWO["fair"])
+    assert b"# function 2 of its first line" in written[1]
+    assert b"# function 2 of its first line" in written[3]
 
 
 def test_the_text_of_a_function_reaches_its_end():
