@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import ast
 import errno
+import logging
 import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import traceback
 import warnings
@@ -281,6 +283,19 @@ def outside():
     return Outside
 
 
+def wait_for_ending_threads():
+    """Wait until threads that Python has joined are gone from the system as well.
+
+    While they end they hold locks of OpenSSL, which a process forked then waits for without end.
+    """
+    tasks = Path("/proc/self/task")
+    until = time.monotonic() + 0.5  # some libraries have threads that Python never knows of
+    while tasks.exists() and len([*tasks.iterdir()]) > threading.active_count():
+        if time.monotonic() > until:
+            break
+        time.sleep(0.001)
+
+
 @pytest.fixture
 def in_child():
     """Runs something in a forked process that may be killed.
@@ -290,11 +305,13 @@ def in_child():
 
     def run(act):
         read, write = os.pipe()
+        wait_for_ending_threads()
         with warnings.catch_warnings():
             # Threads of numerical libraries may be around; the child calls none of them.
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if child == 0:
+            logging.basicConfig(force=True)  # what libraries log would else be pytest's, and lost
             try:
                 os._exit(act(lambda entry, receipt: tell(write, entry, receipt)) or 0)
             except BaseException:  # noqa: BLE001 nothing may run on as a second pytest

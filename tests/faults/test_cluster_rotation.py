@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import secrets
@@ -34,14 +33,6 @@ STEPS = (
 pytestmark = pytest.mark.usefixtures("near_witness", "unsynced")
 
 
-def open_soon(url):
-    """Open it, also where the machine stalls for longer than a connection is waited for."""
-    for _ in range(3):
-        with contextlib.suppress(cf.UnavailableError):
-            return cf.open(url)
-    return cf.open(url)
-
-
 def test_killed_at_every_step(postgres, tmp_path, monkeypatch, in_child):
     """Whichever key is in force signs; run again, it hands over once, and the policy says so."""
     killed, counts = 0, set()
@@ -55,7 +46,7 @@ def test_killed_at_every_step(postgres, tmp_path, monkeypatch, in_child):
 
         def act(_, at=at, url=url):
             end_at(at, STEPS)
-            with open_soon(url) as ledger:
+            with cf.open(url) as ledger:
                 rotate_key(ledger)
 
         code, _ = in_child(act)
