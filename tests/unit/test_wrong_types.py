@@ -18,12 +18,6 @@ def score(rows):
     return [0.1 if income < 2000 else 0.9 for (income,) in rows]
 
 
-@pytest.fixture(scope="module")
-def home_of_all(tmp_path_factory):
-    """Where the keys of `bank` are."""
-    return tmp_path_factory.mktemp("home")
-
-
 @pytest.fixture(autouse=True)
 def home(home_of_all, monkeypatch):
     """The same for all tests here, as they share a ledger."""

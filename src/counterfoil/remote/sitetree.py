@@ -204,7 +204,7 @@ class SiteTree(Tree):
         self._warm(1, range(numbers[0] // TILE_WIDTH, numbers[-1] // TILE_WIDTH + 1))
         asked = self._ask(numbers, ahead=len(numbers) if start == self._next else 0)
         self._next = stop
-        # Proven in this thread: hashing in those that ask would only make them wait for each other.
+        # Proven here: the other threads only ask, and the next ones are under way meanwhile.
         bundles = [self._bundle(number, asked.get(number)) for number in numbers]
         data = b"".join([bundle.data for bundle in bundles])
         leaves = b"".join([bundle.leaves for bundle in bundles])

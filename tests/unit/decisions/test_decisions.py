@@ -29,12 +29,6 @@ class Moody(Disk):
         super().sync(fd)
 
 
-@pytest.fixture(scope="module")
-def home_of_all(tmp_path_factory):
-    """Where the keys of `bank` are."""
-    return tmp_path_factory.mktemp("home")
-
-
 @pytest.fixture(autouse=True)
 def home(home_of_all, monkeypatch):
     """The same for all tests here, as they share a ledger."""
