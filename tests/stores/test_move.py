@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ending import run_ending_at
 from typer.testing import CliRunner
 
 import counterfoil as cf
@@ -431,6 +432,11 @@ def test_log_is_moved_away_under_load(make_store):
         assert log.append(b"on").index == moved.size
 
 
+MOVE = """
+import sys
+from counterfoil.front import move_log
+move_log(*sys.argv[1:])
+"""
 STEPS = (
     (FolderObjects, "create"),
     (FolderObjects, "replace"),
@@ -457,14 +463,13 @@ def test_a_writer_of_long_hears_that_the_log_went(make_store, tmp_path):
         assert moved.size == ledger.size
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("way", ["away", "back"])
 def test_killed_at_every_step(make_store, tmp_path, monkeypatch, way):
     """Wherever a move is killed, the same call finishes it; never can both places append."""
     homes = tmp_path / "home"
     shutil.copytree(os.environ["COUNTERFOIL_HOME"], homes / "clean")
     killed = 0
-    for at in itertools.count(1, 1 if SOAK else 4):
+    for at in itertools.count(1, 1 if SOAK else 7):  # odd: before steps, and after
         assert at < MOST_STEPS
         monkeypatch.setenv("COUNTERFOIL_HOME", str(homes / f"{at}"))
         shutil.copytree(homes / "clean", homes / f"{at}")
@@ -479,40 +484,17 @@ def test_killed_at_every_step(make_store, tmp_path, monkeypatch, way):
                 log.attest(large, "approval", {"x": "z" * 40_000})
                 checkpoint = log.checkpoint
             old, new = new, old
-        child = os.fork()
-        if child == 0:
-            try:
-                kill_at(at)
-                move_log(old.location, new.location)
-            except BaseException:  # noqa: BLE001 nothing may run on as a second pytest
-                os._exit(1)
-            os._exit(0)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code in {0, 9}
+        is_ended = run_ending_at(at, STEPS, MOVE, old.location, new.location)
         assert can_append(old) + can_append(new) <= 1
         assert move_log(old.location, new.location).size == len(told) + (way == "back")
         check_all(new, told, checkpoint)
         assert not can_append(old)
         with new.open() as log:
             log.append(b"on")
-        if code == 0:
+        if not is_ended:
             break
         killed += 1
-    assert killed >= {"away": 10, "back": 5}[way] // (1 if SOAK else 4)
-
-
-def kill_at(at):
-    """End this process before the step of that number, counted over all that writes."""
-    counter = itertools.count(1)
-    for owner, name in STEPS:
-        real = getattr(owner, name)
-
-        def step(*given, _real=real, **named):
-            if next(counter) == at:
-                os._exit(9)
-            return _real(*given, **named)
-
-        setattr(owner, name, step)
+    assert killed >= {"away": 40, "back": 12}[way] // (1 if SOAK else 7)
 
 
 def can_append(store):
