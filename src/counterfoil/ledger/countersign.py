@@ -12,9 +12,11 @@ go by.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from counterfoil.core.callers import callers_level
 from counterfoil.core.checkpoint import LogKeys, open_checkpoint
@@ -107,17 +109,16 @@ class Witnesses:
             FormatError: the adopted policy, or the public half of a key, cannot be read.
             VerificationError: the policy's file is not what was adopted.
         """
-        path = self._places.trust
         try:
-            stat = path.stat()
+            stat = self._trust.stat()
             stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         except FileNotFoundError:
             stamp = None
         if stamp != self._stamp:
-            self._policy = None if stamp is None else read_policy(path)
+            self._policy = None if stamp is None else read_policy(self._trust)
             self._stamp = stamp
-        if self._local is None and self._places.witness.exists():
-            self._client = LocalWitness(self._places.witness)
+        if self._local is None and self._witness.exists():
+            self._client = LocalWitness(self._witness)
             self._local = Countersigner(self._client, self.log_keys, self._client.memory)
         wanted = self._wanted()
         if wanted != self._askers.keys():
@@ -200,6 +201,16 @@ class Witnesses:
             self._client.close()
         self._local = self._client = None
 
+    # Where they are is worked out once: for each append it would cost more than to hash it.
+
+    @functools.cached_property
+    def _trust(self) -> Path:
+        return self._places.trust
+
+    @functools.cached_property
+    def _witness(self) -> Path:
+        return self._places.witness
+
     def _note_silences(self) -> None:
         silent = {one.name: one.silence for one in self._askers.values() if one.silence}
         if self._local is not None and self._local.silence:
@@ -216,7 +227,7 @@ class Witnesses:
         return {one for one in asked if one.key != own}
 
     def _own_key(self) -> VerifierKey | None:
-        public = self._places.witness / "key.vkey"
+        public = self._witness / "key.vkey"
         return load_vkey(public) if public.exists() else None
 
     def _ask(self, tree: Tree, note: bytes) -> tuple[bytes, PolicyError | None]:
