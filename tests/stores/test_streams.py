@@ -148,6 +148,22 @@ def test_one_process_at_a_time_writes(world):
     assert world.fill(world.open(), "bert") == range(1, 2)
 
 
+def test_the_next_one_need_not_wait(world, monkeypatch):
+    """A stream that was closed can be written at once, however long PostgreSQL takes to see it."""
+    store = world.create()
+    closed = []
+
+    def close(connection):
+        closed.append(connection)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(psycopg.Connection, "close", close)
+        store.close()
+        assert world.fill(world.open(), "bert") == range(1)
+    for connection in closed:
+        connection.close()
+
+
 def test_an_epoch_ends_for_readers_too(world):
     """After a change of epoch all records open; the old key is gone; a reader refreshes."""
     store = world.create()

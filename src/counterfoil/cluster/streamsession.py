@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+import psycopg
 from psycopg import sql
 
 from counterfoil.cluster.database import Connection, Database
@@ -102,8 +103,12 @@ class StreamSession:
                 deleted = connection.execute(query, (self.number, _SWEPT_AT_ONCE)).rowcount
 
     def close(self) -> None:
-        """Close the connection, and with it the lock."""
+        """Let go of the lock, and close the connection."""
         if self._connection is not None:
+            if self.write:
+                # The server ends a connection, and its locks, some time after it was closed here.
+                with contextlib.suppress(psycopg.Error):
+                    self._connection.execute("SELECT pg_advisory_unlock(%s)", (self._lock,))
             self._connection.close()
             self._connection = None
         self._database.close()
