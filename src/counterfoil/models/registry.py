@@ -107,7 +107,8 @@ class Models:
             "types": list(types),
             "files": [{"path": f"model.{kind}", "sha256": digest, "bytes": len(file)}],
             # A function's code is hashed, not what it calls: a hosted model may change behind it.
-            "verifiable": kind != CALLABLE,
+            # Nor is the code hashed of a class that a file only names.
+            "verifiable": kind not in {CALLABLE, PICKLE.name} and not types,
         }
         # Signed first, so that what cannot be stated leaves no file behind.
         envelope = self._log.sign([Subject(name, {"sha256": digest})], "model", about, by=by)
