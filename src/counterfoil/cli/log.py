@@ -196,16 +196,7 @@ def export(
     """Write the log as static files for any web server (tlog-tiles)."""
     with counterfoil.open(ledger) as opened:
         # Readers of the site who have seen more would take it for a set-back, or a fork.
-        split = ledgers.check_memory(opened, goes_on=True)
-        if split is not None:
-            output.remark(
-                "warning",
-                f"{split}. This is the history that the local witness has cosigned. {split.hint}",
-            )
-        for one in ledgers.read_status(opened).objections:
-            output.remark(
-                "warning", f"{one.witness} refused this when it was asked last: {one.says}"
-            )
+        views.check_history(opened)
         with output.progress("writing entries") as progress:
             site = ledgers.export_site(opened, folder, progress)
         pruned = None if prune is None else ledgers.prune_site(opened, folder, prune)
