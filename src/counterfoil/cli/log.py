@@ -310,7 +310,7 @@ def _lost(
     try:
         lost = opened.people.lost()
         # Behind a server others' records are with others, and the log would be read for it.
-        away = opened.people.elsewhere() if found.writers.value in {"one", "any"} else []
+        away = opened.people.elsewhere() if found.is_own else []
     except VerificationError as error:
         return (), [], [f"not known: {error}"]
     return lost, [one for one in away if one not in {each.system for each in lost}], []
@@ -318,9 +318,9 @@ def _lost(
 
 def _unadopted(opened: counterfoil.Ledger, found: ledgers.Status) -> dict[str, Any] | None:
     """Find a policy that follows the adopted one in our own log; who reads one brings a policy."""
-    own = found.writers.value in {"one", "any"}
+    judged = found.is_own and found.policy is not None
     try:
-        later = opened.policy.unadopted(shared=True) if own and found.policy is not None else None
+        later = opened.policy.unadopted(shared=True) if judged else None
     except VerificationError as error:  # the log is damaged, and how it stands is said all the same
         return {"error": str(error)}
     if later is None:
