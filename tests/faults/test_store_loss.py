@@ -44,7 +44,6 @@ class Loss:
         while objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES) != [log.checkpoint]:
             assert time.monotonic() < until
             time.sleep(0.02)
-        objects.close()
 
     def lose(self, log, entries, kept=KEPT):
         """Append entries that the store answers for and then loses; it does not run afterwards."""

@@ -13,6 +13,7 @@ import pytest
 import counterfoil as cf
 from counterfoil.cluster import index as shared_index
 from counterfoil.cluster.address import parse_address
+from counterfoil.cluster.database import Database
 from counterfoil.core.statement import Subject, predicate_type
 from counterfoil.errors import UnavailableError, VerificationError
 from counterfoil.front import move_log
@@ -121,6 +122,22 @@ def test_any_name_is_found(store, index):
             assert indices(log.find(subject=name, **index)) == [number]
             assert log.find(subject=name + "x", **index) == []
         assert log.find(subject="\ud800", **index) == []
+
+
+def test_what_postgresql_does_not_hold_is_a_bad_input(shared):
+    """A bound of 30 years, or a NUL: what it and its library refuse says what was being done."""
+    with shared.open() as log:
+        fill(log, 5)
+        with pytest.raises(cf.FormatError, match=r"searching: .*statement_timeout") as caught:
+            log.find(subject="model-1", shared=True, within_s=1e9)
+    assert "too large" in caught.value.hint
+    database = Database(parse_address(shared.location))
+    with (
+        pytest.raises(cf.FormatError, match="asking: PostgreSQL text fields cannot contain NUL"),
+        database.transaction("asking") as connection,
+    ):
+        connection.execute("SELECT %s::text", ("a\0b",))
+    database.close()
 
 
 def test_large_statement_is_found(store, index):

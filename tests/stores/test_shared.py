@@ -288,7 +288,14 @@ def test_object_with_other_bytes_is_named(shared):
     with pytest.raises(VerificationError, match=r"tile/entries/000\.p/1"):
         objects.create({"tile/entries/000.p/1": b"\x00\x01z"})
     objects.create({"tile/entries/000.p/1": b"\x00\x01y"})
-    objects.close()
+
+
+def test_a_closed_ledger_has_no_threads_at_the_store(shared):
+    """A program that opens one after another does not gather them until its memory is looked at."""
+    with shared.open() as log:
+        log.append_many([b"x%d" % number for number in range(300)])
+        assert len(list(log.entries(0, 300))) == 300
+    assert not [one.name for one in threading.enumerate() if one.name.startswith("objects")]
 
 
 def test_other_history_in_the_store_is_a_split_view(shared):

@@ -109,6 +109,11 @@ def add(bank, answer):
         (lambda b: b.ledger.evidence.make(b.batch[0], later=b.ledger), "a list of ledgers was"),
         (lambda b: b.people.erase("anna", basis="x", approvers="ab"), "two approvers was asked"),
         (
+            lambda b: b.people.erase("anna", basis="x", approvers=("a", "b"), without="loans"),
+            "a list of systems was asked for, not the str",
+        ),
+        (lambda b: b.people.export("anna", without="loans"), "a list of systems was asked for"),
+        (
             lambda b: b.models.evaluate(
                 "loans", ROWS, [0, 1], data="x", groups="ab", predictor=score
             ),

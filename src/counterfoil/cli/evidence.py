@@ -67,7 +67,13 @@ def make(
             [stack.enter_context(counterfoil.open(one)) for one in places or ()]
             for places in (earlier, later)
         )
+        # Reviews and revocations since would be missing, and nothing in the letter says so.
+        for one in (*before, opened, *since):
+            views.check_history(one)
         decision = opened.decisions.show(system, index)
+        for lost in opened.people.lost():
+            if lost.system == decision.system:
+                output.remark("warning", f"{views.lost_line(lost)}. A review may be among them")
         evidence = opened.evidence.make(
             decision, withhold=tuple(withhold or ()), earlier=before, later=since
         )

@@ -196,16 +196,7 @@ def export(
     """Write the log as static files for any web server (tlog-tiles)."""
     with counterfoil.open(ledger) as opened:
         # Readers of the site who have seen more would take it for a set-back, or a fork.
-        split = ledgers.check_memory(opened, goes_on=True)
-        if split is not None:
-            output.remark(
-                "warning",
-                f"{split}. This is the history that the local witness has cosigned. {split.hint}",
-            )
-        for one in ledgers.read_status(opened).objections:
-            output.remark(
-                "warning", f"{one.witness} refused this when it was asked last: {one.says}"
-            )
+        views.check_history(opened)
         with output.progress("writing entries") as progress:
             site = ledgers.export_site(opened, folder, progress)
         pruned = None if prune is None else ledgers.prune_site(opened, folder, prune)
@@ -319,7 +310,7 @@ def _lost(
     try:
         lost = opened.people.lost()
         # Behind a server others' records are with others, and the log would be read for it.
-        away = opened.people.elsewhere() if found.writers.value in {"one", "any"} else []
+        away = opened.people.elsewhere() if found.is_own else []
     except VerificationError as error:
         return (), [], [f"not known: {error}"]
     return lost, [one for one in away if one not in {each.system for each in lost}], []
@@ -327,9 +318,9 @@ def _lost(
 
 def _unadopted(opened: counterfoil.Ledger, found: ledgers.Status) -> dict[str, Any] | None:
     """Find a policy that follows the adopted one in our own log; who reads one brings a policy."""
-    own = found.writers.value in {"one", "any"}
+    judged = found.is_own and found.policy is not None
     try:
-        later = opened.policy.unadopted(shared=True) if own and found.policy is not None else None
+        later = opened.policy.unadopted(shared=True) if judged else None
     except VerificationError as error:  # the log is damaged, and how it stands is said all the same
         return {"error": str(error)}
     if later is None:

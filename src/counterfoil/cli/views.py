@@ -83,6 +83,18 @@ def lost(streams: Sequence[Lost]) -> list[dict[str, Any]]:
     ]
 
 
+def check_history(ledger: Ledger) -> None:
+    """Refuse to hand out what is behind or a fork, and tell what witnesses of others said of it."""
+    split = ledgers.check_memory(ledger, goes_on=True)
+    if split is not None:
+        output.remark(
+            "warning",
+            f"{split}. This is the history that the local witness has cosigned. {split.hint}",
+        )
+    for one in ledgers.read_status(ledger).objections:
+        output.remark("warning", f"{one.witness} refused this when it was asked last: {one.says}")
+
+
 def warn_if_set_back(ledger: Ledger) -> None:
     """Say where the whole ledger is an older copy: it knows of no erasure and no hold since."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 from counterfoil.cluster import state
@@ -52,12 +51,12 @@ def create_log(url: str, make_signer: Callable[[], Signer]) -> None:
     database = Database(address)
     try:
         migrate(database)
-        with contextlib.closing(open_objects(address, Disk())) as objects:
-            if objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES) != [None]:
-                raise ConflictError(
-                    f"{objects.name} holds the tiles of a log already",
-                    hint="Name another place for them: tiles=…",
-                )
+        objects = open_objects(address, Disk())
+        if objects.get([CHECKPOINT_PATH], MAX_CHECKPOINT_BYTES) != [None]:
+            raise ConflictError(
+                f"{objects.name} holds the tiles of a log already",
+                hint="Name another place for them: tiles=…",
+            )
         signer = make_signer()
         note = sign_checkpoint(Checkpoint(signer.key.name, 0, EMPTY_ROOT), signer)
         with database.transaction("making the log") as connection:

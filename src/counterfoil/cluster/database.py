@@ -141,6 +141,11 @@ class Database:
                 f"{self.address.name}: {doing}: {self._said(error)}",
                 hint="Somebody else wrote first.",
             ) from error
+        except psycopg.DataError as error:
+            raise FormatError(
+                f"{self.address.name}: {doing}: {self._said(error)}",
+                hint="PostgreSQL holds no such value: a number is too large, or a text has a NUL.",
+            ) from error
         except PoolTimeout as error:
             raise self._unavailable(doing, self._why(error)) from error
         except (

@@ -287,7 +287,6 @@ class SharedEnd:
 
     def close(self) -> None:
         """Close the connections."""
-        self._objects.close()
         self._database.close()
 
 

@@ -9,20 +9,23 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.disk import Disk, read_file, reported
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 CHECKPOINT_PATH = "checkpoint"
 
 MAX_CHECKPOINT_BYTES = 1 << 20
 """Longest checkpoint that is read from the object store."""
 
-_AT_ONCE = 8  # objects that are written at the same time
+_AT_ONCE = 8  # objects that are written, or asked for, at the same time
 
 
 class Objects(Protocol):
@@ -49,9 +52,6 @@ class Objects(Protocol):
     def remove_below(self, prefix: str) -> None:
         """Remove all objects whose path begins with `prefix`, which ends in a slash."""
 
-    def close(self) -> None:
-        """Release what is held."""
-
 
 class FolderObjects:
     """Objects in a folder.
@@ -64,14 +64,12 @@ class FolderObjects:
     def __init__(self, folder: Path, disk: Disk) -> None:
         self.name = f"file://{folder}"
         self._folder, self._disk = folder, disk
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="objects")
 
     def create(self, objects: Mapping[str, bytes]) -> None:
         """Write files: whole ones are linked into place, so that nobody sees half of one."""
         with reported(f"cannot write to {self.name}"):
             # All at once: a sync takes little longer beside others.
-            made = [(self._folder / path, data) for path, data in objects.items()]
-            list(self._threads.map(self._create, *zip(*made, strict=True)) if made else ())
+            at_once(self._create, objects.items())
 
     def replace(self, path: str, data: bytes) -> None:
         """Put a file in place."""
@@ -91,10 +89,6 @@ class FolderObjects:
             if folder.is_dir():
                 shutil.rmtree(folder)
 
-    def close(self) -> None:
-        """End the threads."""
-        self._threads.shutdown(wait=False)
-
     def _get(self, path: str, most: int) -> bytes | None:
         file = self._folder / path
         if not file.exists():
@@ -108,7 +102,9 @@ class FolderObjects:
                 raise
             return None  # somebody removed it just now, as its full tile is there
 
-    def _create(self, file: Path, data: bytes) -> None:
+    def _create(self, made: tuple[str, bytes]) -> None:
+        path, data = made
+        file = self._folder / path
         self._make_folder(file.parent)
         temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -121,7 +117,7 @@ class FolderObjects:
                 os.close(fd)
             file.hardlink_to(temporary)
         except FileExistsError:
-            if self._get(str(file.relative_to(self._folder)), len(data)) != data:
+            if self._get(path, len(data)) != data:
                 raise not_what_was_logged(self.name, str(file)) from None
         finally:
             temporary.unlink(missing_ok=True)
@@ -136,6 +132,15 @@ class FolderObjects:
         for one in reversed(missing):
             one.mkdir(exist_ok=True)
             self._disk.sync_folder(one.parent)
+
+
+def at_once(act: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Do the same with several things at the same time; the threads end with it."""
+    waiting = list(items)
+    if len(waiting) <= 1:
+        return [act(one) for one in waiting]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(waiting)), thread_name_prefix="objects") as threads:
+        return list(threads.map(act, waiting))
 
 
 def not_what_was_logged(store: str, path: str) -> VerificationError:

@@ -9,20 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import S3Store
 
-from counterfoil.cluster.objects import not_what_was_logged
+from counterfoil.cluster.objects import at_once, not_what_was_logged
 from counterfoil.errors import UnavailableError
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 REQUEST_WITHIN_S = 10
 """Time for one request to the object store."""
@@ -31,7 +26,6 @@ TRIES_WITHIN_S = 15
 """Time for a request and its repetitions."""
 
 _TRIES = 3  # repetitions of a request that failed
-_AT_ONCE = 8  # requests under way at the same time
 _MAX_REASON_CHARACTERS = 300  # of the store's words that a message repeats
 _WORDS = re.compile(r"<(Code|Message)>(.*?)</\1>")  # of the XML that S3 refuses with
 _ROLE_ADDRESS = "http://169.254.169.254/"  # where a machine of a cloud learns its role
@@ -63,11 +57,10 @@ class RemoteObjects:
                     "retry_timeout": timedelta(seconds=TRIES_WITHIN_S),
                 },
             )
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="objects")
 
     def create(self, objects: Mapping[str, bytes]) -> None:
         """Put objects that are not there yet."""
-        self._each(self._create, objects.items())
+        at_once(self._create, objects.items())
 
     def replace(self, path: str, data: bytes) -> None:
         """Put an object."""
@@ -76,23 +69,13 @@ class RemoteObjects:
 
     def get(self, paths: Iterable[str], most: int) -> list[bytes | None]:
         """Get objects."""
-        return self._each(lambda path: self._get(path, most), paths)
+        return at_once(lambda path: self._get(path, most), paths)
 
     def remove_below(self, prefix: str) -> None:
         """Delete what a listing shows."""
         with self._reported(f"remove {prefix}"):
             for found in obstore.list(self._store, prefix):
                 obstore.delete(self._store, [one["path"] for one in found])
-
-    def close(self) -> None:
-        """End the threads."""
-        self._threads.shutdown(wait=False)
-
-    def _each(self, act: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        waiting = list(items)
-        if len(waiting) == 1:
-            return [act(waiting[0])]
-        return list(self._threads.map(act, waiting))
 
     def _create(self, made: tuple[str, bytes]) -> None:
         path, data = made

@@ -29,6 +29,7 @@ from counterfoil.ledger.log import Log
 from counterfoil.vault import Hold, HoldRule
 from counterfoil.vault.erase import ErasureCertificate, ErasureRequest, request_digest
 
+_SYSTEMS = ("a list of systems", 'Write ["credit"].')
 _REQUEST = ("the request as bytes", "Give it as it was received: `Path(…).read_bytes()`.")
 
 
@@ -58,7 +59,7 @@ class People:
                 a system do not open here, and it is not in `without`.
         """
         found: dict[str, list[dict[str, JsonValue]]] = {}
-        without, aside = _names(without), self.elsewhere()
+        without, aside = require_each(without, str, *_SYSTEMS), self.elsewhere()
         for declaration in self._systems():
             system = declaration.system
             try:
@@ -123,7 +124,8 @@ class People:
             require(request, bytes, *_REQUEST)
         digest = request_digest(request) if request else None
         wanted = ErasureRequest(basis, digest, approvers)
-        return self._erasing.erase(person, wanted, rules, placed, _names(without))
+        without = require_each(without, str, *_SYSTEMS)
+        return self._erasing.erase(person, wanted, rules, placed, without)
 
     def erasures(self, request: bytes | None = None) -> tuple[ErasureCertificate, ...]:
         """List the certificates of all erasures, oldest first; there is no name in them.
@@ -258,8 +260,3 @@ class People:
     def _systems(self) -> list[StreamDeclaration]:
         """Find the declared streams for decisions that are kept here, older ones too."""
         return [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]
-
-
-def _names(systems: Sequence[str]) -> Sequence[str]:
-    """Take one name for a list of it: in a text, parts of names would be found."""
-    return (systems,) if isinstance(systems, str) else systems

@@ -23,6 +23,7 @@ from counterfoil.core.testimony import check_attestation, hear, stated_types
 from counterfoil.core.text import named
 from counterfoil.data.datasets import Datasets
 from counterfoil.errors import FormatError, PolicyError, VerificationError
+from counterfoil.evidence.clearance import beyond_the_digest
 from counterfoil.evidence.confirmed import confirm_checkpoint, confirm_log, newest_said
 from counterfoil.evidence.evidence import EvidenceFile
 from counterfoil.evidence.page import parse_page
@@ -224,6 +225,7 @@ def _verify_thing(
         ),
         not_checked=(
             "Whether it may be used: that is for a gate.",
+            *(beyond_the_digest(found.statement) if kind == "model" else ()),
             *(
                 f"Entry {index} says that it was revoked"
                 + ("; by this policy that does not count, or was lifted." if policy else ".")
@@ -410,13 +412,12 @@ def _trust(trust: str | Path | TrustPolicy | None, origin: str) -> TrustPolicy |
 
 def _claimed_key(data: bytes) -> VerifierKey:
     """Read whose log the evidence claims to be of: only to choose among what lies here."""
-    if data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] not in {b"<", b"{"}:
+    if (first := data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1]) not in {b"<", b"{"}:
         raise FormatError(
             "this is no evidence file, no receipt and no ledger",
             hint="For a data set or a model's file, name the ledger: `--ledger PATH`.",
         )
-    is_page = data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
-    evidence = parse_page(data) if is_page else parse_json(data, what="the evidence file")
+    evidence = parse_page(data) if first == b"<" else parse_json(data, what="the evidence file")
     match evidence:
         case {"newest": {"key": str(vkey)}} | {"log": {"key": str(vkey)}}:
             return parse_vkey(vkey)

@@ -8,12 +8,13 @@ from typing import Any
 from counterfoil.core.instant import parse_instant
 from counterfoil.core.judgement import evaluate_stage
 from counterfoil.core.requirements import Mode
-from counterfoil.core.statement import SHA256, Subject
+from counterfoil.core.statement import SHA256, Statement, Subject
 from counterfoil.core.succession import POLICY, PolicyHistory
 from counterfoil.core.testimony import hear, short_predicate, stated_types
 from counterfoil.core.text import named, shown
 from counterfoil.errors import FormatError, PolicyError, VerificationError
 from counterfoil.evidence.logged import Logged
+from counterfoil.models.formats import PICKLE
 
 _OTHER_KINDS = ("override", "pad")  # records that are about a decision, or about nothing
 
@@ -64,18 +65,27 @@ def check_model(
             "this",
             hint="The record names a model that the log does not know under this name.",
         )
-    is_code = stated[-1].statement.predicate.get("verifiable") is not True
-    unknown = (
-        ("What the model's function calls or closes over: its digest covers its own code only.",)
-        if is_code
-        else ()
-    )
+    unknown = beyond_the_digest(stated[-1].statement)
     if policies is None:
         return (f"The model is stated to be {named(name)}, SHA-256 {digest[:12]}….",), unknown
     proved, not_seen = _check_clearance(
         subject, stage, decided, stated=stated[-1], about=about, policies=policies, before=before
     )
     return proved, (*not_seen, *unknown)
+
+
+def beyond_the_digest(stated: Statement) -> tuple[str, ...]:
+    """Say which code the digest of a model does not cover, as far as its statement tells."""
+    if types := stated_types(stated):
+        code = f"The code of {', '.join(map(named, types))}, which the model's file builds"
+        covered = "what they hold, not what they run"
+    elif stated.predicate.get("format") == PICKLE.name:
+        code, covered = "What the model's pickle calls", "the file, and no code beside it"
+    elif stated.predicate.get("verifiable") is not True:
+        code, covered = "What the model's function calls or closes over", "its own code only"
+    else:
+        return ()
+    return (f"{code}: its digest covers {covered}.",)
 
 
 def _require_observing(policies: PolicyHistory | None, before: int) -> None:

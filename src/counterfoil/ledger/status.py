@@ -155,6 +155,11 @@ class Status:
     set_back_from: int | None = None
     split_view: SplitViewError | None = None
 
+    @property
+    def is_own(self) -> bool:
+        """Whether processes like this one may append: no server is asked, and it is no copy."""
+        return self.writers in {Writers.ONE, Writers.ANY}
+
 
 def read_status(log: Log) -> Status:
     """Find out how a log stands; nothing is written.

@@ -15,17 +15,24 @@ import dataclasses
 import functools
 import inspect
 import reprlib
+import sys
 import typing
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from textwrap import indent
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, NoneType
 from typing import Any
 
 from counterfoil.errors import FormatError
 
 _ASKED = ("predict_proba", "predict", "__call__")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_SAID = (Fraction, date, datetime, time, timedelta, timezone, range)
+"""Types whose `repr` says all, where no time zone but UTC or an offset is in it."""
 _VALUES: tuple[Any, ...] = (int, float, complex, str, bytes, tuple, list, set, frozenset, dict)
 _MAKERS = {module.__file__ for module in (collections, dataclasses, reprlib, typing)}
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
@@ -70,6 +77,17 @@ def _plain(value: Any) -> str | None:
     kind = type(value)
     if kind in _PLAIN:
         return repr(value)
+    if kind in _SAID and type(getattr(value, "tzinfo", None)) in (NoneType, timezone):
+        return repr(value)
+    if kind is Decimal:
+        return f"Decimal({str(value).upper()!r})"  # the context may ask for a small e
+    if isinstance(value, Enum) and (held := _plain(value.value)) is not None:
+        return f"{kind.__qualname__}.{value.name}({held})"
+    # Who has a number of numpy has imported it. A long double gives itself, a structure no names.
+    if kind.__module__ == "numpy" and isinstance(value, sys.modules["numpy"].generic):
+        item = value.item()
+        held = None if type(item) is kind or value.dtype.names else _plain(item)
+        return None if held is None else f"numpy.{value.dtype.name}({held})"
     if kind in (tuple, list, set, frozenset, dict):
         inner = [_plain(one) for one in (value if kind is not dict else _flat(value))]
         written = [one for one in inner if one is not None]

@@ -14,15 +14,14 @@ from typing import Any
 from counterfoil.core.arguments import require, require_each
 from counterfoil.core.canonical import JsonValue
 from counterfoil.core.judgement import REVOCATION, Judgement
-from counterfoil.core.statement import SHA256, Subject, parse_statement
-from counterfoil.core.testimony import check_attestation
+from counterfoil.core.statement import SHA256, Subject
 from counterfoil.data.datasets import Dataset, Datasets, check_name
 from counterfoil.errors import FormatError, UnavailableError, VerificationError
 from counterfoil.ledger.gate import Clearance, Gate
 from counterfoil.ledger.log import PRINCIPALS, Attested, Log
 from counterfoil.ledger.reading import Found
 from counterfoil.ledger.trust import PRODUCTION, Trust, heard_in
-from counterfoil.models.approval import approval_of
+from counterfoil.models.approval import approval_of, sign_to_count
 from counterfoil.models.evaluate import evaluate
 from counterfoil.models.explain import explainer_for
 from counterfoil.models.formats import MAX_MODEL_BYTES, PICKLE, SKOPS, known_formats
@@ -107,7 +106,8 @@ class Models:
             "types": list(types),
             "files": [{"path": f"model.{kind}", "sha256": digest, "bytes": len(file)}],
             # A function's code is hashed, not what it calls: a hosted model may change behind it.
-            "verifiable": kind != CALLABLE,
+            # Nor is the code hashed of a class that a file only names.
+            "verifiable": kind not in {CALLABLE, PICKLE.name} and not types,
         }
         # Signed first, so that what cannot be stated leaves no file behind.
         envelope = self._log.sign([Subject(name, {"sha256": digest})], "model", about, by=by)
@@ -280,6 +280,7 @@ class Models:
 
         Raises:
             FormatError: as `approval_of`; nobody has then approved.
+            PolicyError: one of `by` may not approve it; nor has anybody then.
             UnavailableError: a key is not on this machine; nor has anybody then.
         """
         by = require_each(by, str, *PRINCIPALS)
@@ -288,7 +289,7 @@ class Models:
             self._log, version, stage=stage, comment=comment, expires=expires, after=after
         )
         # Signed before any is written: where one key is missing, nobody has approved.
-        signed = [self._log.sign([version.subject], "approval", body, by=(who,)) for who in by]
+        signed = [sign_to_count(self._log, version, "approval", body, (who,)) for who in by]
         return tuple(map(self._log.append_envelope, signed))
 
     def promote(self, name: str, *, stage: str = PRODUCTION) -> Attested:
@@ -314,17 +315,14 @@ class Models:
 
         Raises:
             FormatError: there is no reason.
-            VerificationError: none of `by` may say so; what would not count is not written.
+            PolicyError: none of `by` may say so; what would not count is not written.
         """
         require(reason, str, "a reason in words", "Say what was found.")
         if not reason.strip():
             raise FormatError("a revocation has a reason", hint="Say what was found.")
         version = self.show(name)
         body: dict[str, JsonValue] = {"reason": reason, "final": True}
-        envelope = self._log.sign([version.subject], REVOCATION, body, by=by)
-        statement = parse_statement(envelope.in_toto)
-        check_attestation(Trust(self._log).show(), envelope, statement, self._log.size)
-        return self._log.append_envelope(envelope)
+        return self._log.append_envelope(sign_to_count(self._log, version, REVOCATION, body, by))
 
     def _known(self, model: Model | Version | str) -> Model | Version:
         """Give a model, or the newest version of its name."""

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+
+REVIEW = ("--outcome", "1", "--reason", "misread", "--reviewer", "r4")
 
 
 def test_make_writes_the_letter(ask, run, place):
@@ -31,6 +34,26 @@ def test_make_refuses_unknown_fields_and_suffixes(run):
     run("evidence", "make", "credit", 1, "--withhold", "income", exit_code=3)
     run("evidence", "make", "credit", 1, "--out", "1.pdf", exit_code=3)
     run("evidence", "make", "credit", 99, exit_code=3)
+
+
+def test_make_refuses_an_older_copy(run, place):
+    """A snapshot lacks reviews and revocations since, and no letter comes out of it, as no site."""
+    shutil.copytree(place / "ledger", place / "snapshot")
+    run("data", "add", "rows.csv", "--name", "more")
+    refused = run("evidence", "make", "credit", 1, "--ledger", "snapshot", exit_code=4)
+    assert "restored snapshot" in refused.stderr
+    assert not (place / "1.html").exists()
+    run("evidence", "make", "credit", 1)
+
+
+def test_make_tells_that_newer_records_are_lost(run, place):
+    """Where what is private is older than the log, a review of the decision may be lost with it."""
+    shutil.copytree(place / "ledger" / "private", place / "old")
+    run("decision", "override", "credit", 1, *REVIEW)
+    shutil.rmtree(place / "ledger" / "private")
+    shutil.copytree(place / "old", place / "ledger" / "private")
+    made = run("evidence", "make", "credit", 1)
+    assert "A review may be among them" in made.stderr
 
 
 def test_make_replaces_no_file(run, place):

@@ -57,6 +57,19 @@ def test_revoke_says_when_it_would_not_count(ask, run, place):
     assert ask("log", "status")["size"] == before
 
 
+def test_approve_by_one_who_may_not_is_not_written(ask, run):
+    """It would never count; who may is named. Where one of two may not, neither has approved."""
+    run("policy", "key", "intern")
+    before = ask("log", "status")["size"]
+    both = ("--by", "operator", "--by", "intern")
+    for by in (both, both[2:]):
+        stderr = run("model", "approve", "credit", *by, exit_code=7).stderr
+        assert "it would not count, and is not written" in stderr
+        assert "who may say 'approval' about 'credit': operator." in stderr
+    assert ask("log", "status")["size"] == before
+    run("model", "approve", "credit", "--by", "operator")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

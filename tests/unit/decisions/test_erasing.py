@@ -262,7 +262,7 @@ def test_a_system_that_is_not_here_is_named_before_anybody_is_erased(opened):
             ledger.people.erase("ann", **APPROVED)
         assert "--without cards" in caught.value.hint
         with pytest.raises(cf.RefusedError, match="cards"):
-            ledger.people.erase("ann", **APPROVED, without="my-cards")
+            ledger.people.erase("ann", **APPROVED, without=["my-cards"])
         assert known(ledger) == ["leases", "loans"]
         done = ledger.people.erase("ann", **APPROVED, without=["cards"])
         assert len(done) == 2

@@ -19,6 +19,14 @@ from counterfoil.core.text import format_base64
 from counterfoil.decisions.stream import DecisionStream
 from counterfoil.evidence.clearance import check_model
 from counterfoil.models import registry
+from counterfoil.models.formats import PICKLE, SKOPS
+
+
+class Constant:
+    """A model of one's own, that skops writes down by its name."""
+
+    def predict(self, rows):
+        return ["no" for _ in rows]
 
 
 def say_no(rows):
@@ -71,6 +79,39 @@ def test_a_cleared_decision_names_who_spoke_and_how_far_the_gate_looked(bank):
     assert "first 4 entries" in str(verdict.proved)
     assert "no revocation is in this file" in str(verdict.not_checked)
     assert "its digest covers its own code only" in str(verdict.not_checked)
+
+
+def test_code_that_a_model_file_only_names_is_said_not_to_be_covered(tmp_path):
+    """Own classes are named in each verdict; old entries, which called that verifiable, too."""
+    pytest.importorskip("skops")
+    with cf.init(tmp_path / "ledger") as ledger:
+        path = tmp_path / "own.skops"
+        path.write_bytes(SKOPS.dump(Constant()))
+        model = ledger.models.add(path, name="own", trust=SKOPS.types(path.read_bytes()))
+        assert ledger.models.show("own").about["verifiable"] is False
+        told = f"The code of {', '.join(model.types)}, which the model's file builds"
+        verdicts = [cf.verify(model.decide([[1]])[0].evidence())]
+        verdicts.append(cf.verify(path, ledger=ledger.folder))
+        ledger.attest(
+            [model.subject], "model", {**ledger.models.show("own").about, "verifiable": True}
+        )
+        verdicts.append(cf.verify(model.decide([[2]])[0].evidence()))
+        for verdict in verdicts:
+            assert any(one.startswith(told) for one in verdict.not_checked)
+
+
+@pytest.mark.filterwarnings("ignore:this model is a pickle")
+def test_a_pickle_is_not_said_to_hold_its_code(tmp_path):
+    """What its program calls lies elsewhere; a file whose format vouches for all of it has none."""
+    linear = pytest.importorskip("sklearn.linear_model").LogisticRegression()
+    with cf.init(tmp_path / "ledger") as ledger:
+        for kind, suffix, covered in ((PICKLE, "pkl", False), (SKOPS, "skops", True)):
+            path = tmp_path / f"m.{suffix}"
+            path.write_bytes(kind.dump(linear.fit([[1.0], [2.0]], [0, 1])))
+            model = ledger.models.add(path, name=suffix)
+            assert ledger.models.show(suffix).about["verifiable"] is covered
+            verdict = cf.verify(model.decide([[1.0]])[0].evidence())
+            assert ("digest covers" not in str(verdict.not_checked)) is covered
 
 
 def test_a_clearance_cannot_be_left_out(bank):

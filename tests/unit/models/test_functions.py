@@ -8,6 +8,10 @@ import inspect
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from decimal import Decimal, localcontext
+from enum import Enum
+from fractions import Fraction
 from textwrap import dedent
 
 import pytest
@@ -181,6 +185,64 @@ def test_defaults_count(module):
     first, second = (code_of(module(text.format(k)).f) for k in (1, 2))
     assert first != second
     assert first.decode().endswith("# k = 1\n# j = 1\n")
+
+
+NUMPY = pytest.importorskip("numpy")
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Grade(Enum):
+    GOOD = 1
+    BAD = 2
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "written"),
+    [
+        (Decimal("1E+5"), Decimal(100000), "Decimal('1E+5')"),
+        (Fraction(1, 3), Fraction(1, 2), "Fraction(1, 3)"),
+        (WHEN, WHEN.replace(tzinfo=None), None),
+        (WHEN.date(), WHEN, "datetime.date(2026, 1, 2)"),
+        (time(1), time(2), None),
+        (timedelta(1), timedelta(2), None),
+        (range(3), range(4), "range(0, 3)"),
+        (Grade.GOOD, Grade.BAD, "Grade.GOOD(1)"),
+        (NUMPY.float64(0.5), 0.5, "numpy.float64(0.5)"),
+        (NUMPY.float64(0.5), NUMPY.float32(0.5), None),
+        (NUMPY.int8(3), NUMPY.int8(4), "numpy.int8(3)"),
+        (NUMPY.bool_(True), NUMPY.bool_(False), "numpy.bool(True)"),
+        (NUMPY.str_("a"), "a", None),
+        (NUMPY.datetime64("2026-01-02"), NUMPY.datetime64("2026-01-02", "ns"), None),
+        ({Grade.GOOD: [Decimal(1)]}, {Grade.GOOD: [Decimal(2)]}, None),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_values_that_say_all_about_themselves_count(value, other, written):
+    """A threshold counts as any number does, whatever it is written as; so does its type."""
+    text = code_of(made(value)).decode()
+    assert text != code_of(made(other)).decode()
+    assert "not covered" not in text
+    with localcontext(capitals=0):
+        assert code_of(made(value)).decode() == text
+    assert written is None or text.endswith(f"# least = {written}\n")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        WHEN.replace(tzinfo=type("Zone", (tzinfo,), {})()),
+        type("Mine", (Decimal,), {})(1),
+        Enum("Held", {"ONE": object()}).ONE,
+        NUMPY.longdouble(1),
+        NUMPY.zeros(1, dtype=[("a", "i4")])[0],
+        NUMPY.array(1),
+        [NUMPY.array(1)],
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_value_that_says_less_is_not_covered(value):
+    """What somebody else's zone or class does with it stands in none of its own text."""
+    assert "which is not covered" in code_of(made(value)).decode()
 
 
 def test_what_is_not_covered_is_named():
