@@ -283,15 +283,24 @@ def outside():
     return Outside
 
 
+STRANGERS = set()  # threads of libraries that Python never knows of, and that stay
+
+
+def ending_threads():
+    """Threads that the system still has and Python does not, but for those that stay."""
+    known = {str(thread.native_id) for thread in threading.enumerate()}
+    return {task.name for task in Path("/proc/self/task").glob("*")} - known - STRANGERS
+
+
 def wait_for_ending_threads():
     """Wait until threads that Python has joined are gone from the system as well.
 
     While they end they hold locks of OpenSSL, which a process forked then waits for without end.
     """
-    tasks = Path("/proc/self/task")
-    until = time.monotonic() + 0.5  # some libraries have threads that Python never knows of
-    while tasks.exists() and len([*tasks.iterdir()]) > threading.active_count():
+    until = time.monotonic() + 0.5
+    while ending := ending_threads():
         if time.monotonic() > until:
+            STRANGERS.update(ending)  # waited for once, and not at every fork from here on
             break
         time.sleep(0.001)
 
