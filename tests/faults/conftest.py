@@ -7,13 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 import traceback
-import warnings
 from pathlib import Path
 
 import pytest
+from forking import fork
 
 from counterfoil.core.checkpoint import open_checkpoint
 from counterfoil.core.keys import Algorithm
@@ -283,28 +282,6 @@ def outside():
     return Outside
 
 
-STRANGERS = set()  # threads of libraries that Python never knows of, and that stay
-
-
-def ending_threads():
-    """Threads that the system still has and Python does not, but for those that stay."""
-    known = {str(thread.native_id) for thread in threading.enumerate()}
-    return {task.name for task in Path("/proc/self/task").glob("*")} - known - STRANGERS
-
-
-def wait_for_ending_threads():
-    """Wait until threads that Python has joined are gone from the system as well.
-
-    While they end they hold locks of OpenSSL, which a process forked then waits for without end.
-    """
-    until = time.monotonic() + 0.5
-    while ending := ending_threads():
-        if time.monotonic() > until:
-            STRANGERS.update(ending)  # waited for once, and not at every fork from here on
-            break
-        time.sleep(0.001)
-
-
 @pytest.fixture
 def in_child():
     """Runs something in a forked process that may be killed.
@@ -314,11 +291,7 @@ def in_child():
 
     def run(act):
         read, write = os.pipe()
-        wait_for_ending_threads()
-        with warnings.catch_warnings():
-            # Threads of numerical libraries may be around; the child calls none of them.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
+        child = fork()
         if child == 0:
             logging.basicConfig(force=True)  # what libraries log would else be pytest's, and lost
             try:
