@@ -142,7 +142,7 @@ class Liar(http.server.ThreadingHTTPServer):
         self.heard = []
         super().__init__(("127.0.0.1", 0), Reply)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def handle_error(self, request, client_address):
         pass  # the test hears of it from the other side

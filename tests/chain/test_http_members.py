@@ -76,7 +76,7 @@ class Front(http.server.ThreadingHTTPServer):
     def __init__(self, port):
         self.port, self.lie, self.asked = port, None, 0
         super().__init__(("127.0.0.1", 0), Passing)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def handle_error(self, request, client_address):
         pass  # the test hears of it from the other side

@@ -7,13 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 import traceback
-import warnings
 from pathlib import Path
 
 import pytest
+from forking import fork
 
 from counterfoil.core.checkpoint import open_checkpoint
 from counterfoil.core.keys import Algorithm
@@ -283,19 +282,6 @@ def outside():
     return Outside
 
 
-def wait_for_ending_threads():
-    """Wait until threads that Python has joined are gone from the system as well.
-
-    While they end they hold locks of OpenSSL, which a process forked then waits for without end.
-    """
-    tasks = Path("/proc/self/task")
-    until = time.monotonic() + 0.5  # some libraries have threads that Python never knows of
-    while tasks.exists() and len([*tasks.iterdir()]) > threading.active_count():
-        if time.monotonic() > until:
-            break
-        time.sleep(0.001)
-
-
 @pytest.fixture
 def in_child():
     """Runs something in a forked process that may be killed.
@@ -305,11 +291,7 @@ def in_child():
 
     def run(act):
         read, write = os.pipe()
-        wait_for_ending_threads()
-        with warnings.catch_warnings():
-            # Threads of numerical libraries may be around; the child calls none of them.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
+        child = fork()
         if child == 0:
             logging.basicConfig(force=True)  # what libraries log would else be pytest's, and lost
             try:

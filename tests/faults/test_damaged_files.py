@@ -8,7 +8,6 @@ import shutil
 from fnmatch import fnmatch
 
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 import counterfoil as cf
 from counterfoil.core.receipt import check_receipt
@@ -135,6 +134,9 @@ def outcomes(root, table):
 @pytest.fixture
 def whole(world):
     """A world whose ledger has a file of every kind, and what each use of it gives."""
+    # A large library with threads, which all other tests here would take into every fork.
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
     folder = world.use(world.template)
     table = world.tmp_path / "rows.csv"
     table.write_text("a,b\n1,2\n3,4\n")

@@ -140,14 +140,15 @@ def test_a_kill_between_steps_is_finished_on_opening(prepared, step):
     check_whole(root, needles, tree_root, erased=True)
 
 
-def test_opening_alone_makes_it_unreadable(prepared):
+def test_opening_alone_makes_it_unreadable(prepared, in_child):
     """Once an erasure is decided, no writer opens the record again, recorded or not."""
     root, _, _ = prepared
-    child = os.fork()
-    if child == 0:
+
+    def act(_):
         store, audit = opened(root)
         Eraser(store, audit, rules=(), on_step=lambda _: os._exit(9)).erase([1], REQUEST)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+    assert in_child(act) == (9, [])
     store, audit = opened(root)
     with store, audit, pytest.raises(UnavailableError, match="erased"):
         store.disclosures(1)
@@ -186,21 +187,21 @@ class KillingDisk(Disk):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_kill_at_any_operation_leaves_one_of_two_states(prepared, tmp_path, after):
+def test_a_kill_at_any_operation_leaves_one_of_two_states(prepared, tmp_path, in_child, after):
     """Killed at any write or sync, torn ones included, a record is whole or gone without trace."""
     root, needles, tree_root = prepared
     states = []
     for at in range(100):
         copy = tmp_path / f"copy-{at}"
         shutil.copytree(root, copy)
-        child = os.fork()
-        if child == 0:
+
+        def act(_, copy=copy, at=at):
             disk = KillingDisk(after=after)
             store, audit = opened(copy, disk=disk)
             disk.left = at
             Eraser(store, audit, rules=()).erase([1], REQUEST)
-            os._exit(0)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        code, _ = in_child(act)
         states.append(check_whole(copy, needles, tree_root, erased=True if code == 0 else None))
         shutil.rmtree(copy)
         if code == 0:

@@ -7,6 +7,7 @@ import shutil
 import threading
 
 import pytest
+from forking import fork
 
 import counterfoil as cf
 from counterfoil.cluster import writer
@@ -326,12 +327,11 @@ def test_nobody_appends_without_the_key(store):
         log.append(b"x")
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_writer_is_not_inherited(store):
     """A process forked from a writer is refused: the log stays with the one that opened it."""
     with store.open() as log:
         log.append(b"x")
-        child = os.fork()
+        child = fork()
         if child == 0:
             try:
                 log.append(b"y")

@@ -33,8 +33,19 @@ class MissingError(Exception):
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    with keep_port() as kept:
+        return kept.getsockname()[1]
+
+
+def keep_port() -> socket.socket:
+    """A free port of this machine that nobody is given as long as the socket is open.
+
+    Who is told its number can listen there beside it, as often as they like, as servers do.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept
 
 
 def end_with_parent() -> None:
@@ -66,7 +77,8 @@ class Postgres:
     def __init__(self, place: Path | None = None, **settings: str) -> None:
         self._programs = find_postgres()
         self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-postgres-", dir=place))
-        self.port = free_port()
+        self._kept_port = keep_port()
+        self.port = self._kept_port.getsockname()[1]
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._demote = {}
@@ -162,6 +174,7 @@ class Postgres:
                 self._process.wait(READY_S)
             except subprocess.TimeoutExpired:
                 self.kill()
+        self._kept_port.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answers(self) -> bool:
@@ -197,7 +210,8 @@ class SeaweedFS:
             raise MissingError("S3 IS NOT TESTED: `make .venv-peers/.made` does not work here")
         self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-seaweedfs-"))
         names = [f"{part}.port" for part in ("master", "volume", "filer", "s3")]
-        self._ports = {name: free_port() for one in names for name in (one, f"{one}.grpc")}
+        self._kept_ports = {name: keep_port() for one in names for name in (one, f"{one}.grpc")}
+        self._ports = {name: kept.getsockname()[1] for name, kept in self._kept_ports.items()}
         self.port = self._ports["s3.port"]
         self.environment = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
@@ -236,7 +250,7 @@ class SeaweedFS:
             access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
             region=self.environment["AWS_REGION"],
-            client_options={"allow_http": True},
+            client_options={"allow_http": True, "timeout": "10s"},  # of many until it is ready
             retry_config={"max_retries": 0},
         )
         until = time.monotonic() + READY_S
@@ -274,6 +288,8 @@ class SeaweedFS:
     def close(self) -> None:
         """Stop it, and remove its data."""
         self.kill()
+        for kept in self._kept_ports.values():
+            kept.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         for port in self._ports.values():
             for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 it chose that

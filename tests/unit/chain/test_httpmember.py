@@ -141,7 +141,7 @@ class Liar(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def liar(ledger):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         server.bank = Bank(ledger, f"http://127.0.0.1:{server.server_address[1]}")
         yield server
         server.shutdown()

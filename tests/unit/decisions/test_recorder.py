@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forking import fork
 
 from counterfoil.core.record import SALT_BYTES, parse_disclosure, seal_rows
 from counterfoil.decisions.channel import Board
@@ -337,7 +338,7 @@ def test_a_row_whose_recording_was_interrupted_is_not_left_behind(place, recorde
 def test_a_forked_process_is_refused_and_breaks_nothing(place, recorder):
     """In a child of `fork` the recorder refuses, also to close; the parent's goes on."""
     handle = recorder.record((0, ""))
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         status = 1
         try:

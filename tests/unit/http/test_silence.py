@@ -56,7 +56,7 @@ def witness(place, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.own, server.is_silent = OwnWitness.make("ada.example/w"), False
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
     def demand(quorum):
         with cf.open(place.folder) as ledger:

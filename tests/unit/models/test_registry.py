@@ -60,15 +60,20 @@ def test_the_same_model_is_one_version(ledger):
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [RandomForestClassifier, ExtraTreesClassifier, GradientBoostingClassifier, MLPClassifier],
+    ("kind", "settings"),
+    [
+        (RandomForestClassifier, {"n_estimators": 10}),
+        (ExtraTreesClassifier, {"n_estimators": 10}),
+        (GradientBoostingClassifier, {"n_estimators": 10}),
+        (MLPClassifier, {}),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:.*reached and the optimization")
-def test_the_same_forest_is_one_version(ledger, kind):
+def test_the_same_forest_is_one_version(ledger, kind, settings):
     """Added again, trained again with the same seed, or read from another file of it."""
 
     def grown(seed):
-        return kind(random_state=seed).fit(ROWS, [1, 0, 1, 0])
+        return kind(random_state=seed, **settings).fit(ROWS, [1, 0, 1, 0])
 
     first = grown(1)
     again = SKOPS.dump(first)

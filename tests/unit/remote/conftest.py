@@ -90,7 +90,7 @@ def serve_site() -> Iterator[Callable[..., Site]]:
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
             server.site.url = f"https://localhost:{port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         servers.append(server)
         return server.site
 
