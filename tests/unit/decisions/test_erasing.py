@@ -14,6 +14,7 @@ from counterfoil.decisions import erasing
 from counterfoil.decisions.erasing import ErasureWarning
 from counterfoil.decisions.kept import ERASURES, HOLDS
 from counterfoil.decisions.stream import DecisionStream
+from counterfoil.vault import FileKeyStore, StreamStore
 
 APPROVED = {"basis": "GDPR Art. 17", "approvers": ("privacy", "risk")}
 SYSTEMS = ("loans", "cards", "leases")
@@ -425,8 +426,10 @@ def test_holds_that_were_changed_are_no_older_copy(opened, set_back, place):
     shutil.rmtree(folder)
     with opened() as ledger:
         assert ledger.people.holds() == ()  # nothing is left of it
-        made = DecisionStream.reopen(ledger, parse_stream(lost.envelope.in_toto), write=True)
-        made.append([["pad", *[None] * 5]] * 16, [None] * 16)
+        keys = FileKeyStore(ledger.places.vault_keys)
+        store = StreamStore.create(folder, stream, keys)
+        made = DecisionStream(ledger, parse_stream(lost.envelope.in_toto), store)
+        made._append([["pad", *[None] * 5]] * 16, [None] * 16)
         made.close()
         with pytest.raises(cf.VerificationError, match="not what its batches"):
             ledger.people.erase("ann", **APPROVED)
@@ -510,3 +513,62 @@ def test_an_older_copy_of_all_cannot_be_gone_on_from(opened, place):
     (place / "backup").rename(place / "ledger")
     with opened() as ledger, pytest.raises(cf.VerificationError, match="restored snapshot"):
         ledger.people.recover()
+
+
+def own_folder(ledger, system):
+    """The folder of the newest stream of ours with this name."""
+    declared = parse_stream(ledger.find(predicate="stream", subject=system)[-1].envelope.in_toto)
+    return ledger.folder / "private" / "streams" / declared.stream_id.hex()
+
+
+def swap(folder, other):
+    """Put what is in one place into the other, and the other way round."""
+    aside = folder.with_name(".aside")
+    folder.rename(aside)
+    other.rename(folder)
+    aside.rename(other)
+
+
+@pytest.fixture
+def in_part(opened, place):
+    """Puts an older copy of cards in place, without two newer records; where both lie."""
+    with opened() as ledger:
+        folder, newest = stream_of(ledger, "cards"), place / "newest"
+        shutil.copytree(folder, newest)
+        model = ledger.models.load("cards", predictor=answer)
+        model.decide([[4], [5]], data_subjects=["ann", "cleo"])
+    swap(folder, newest)
+    return folder, newest
+
+
+def test_a_decision_is_not_recorded_where_its_batch_cannot_be_stated(opened, in_part):
+    """On an older copy, and where all is away, deciding fails before anything is written."""
+    folder, newest = in_part
+    with opened() as ledger:
+        model = ledger.models.load("cards", predictor=answer)
+        with pytest.raises(cf.VerificationError, match="not the one"):
+            model.decide([[6]], data_subjects=["ann"])
+        with pytest.raises(cf.VerificationError, match="not the one"):
+            ledger.decisions.serve(model)
+        assert ledger.people.lost()[0].kept == 3
+        shutil.rmtree(folder)
+        with pytest.raises(cf.VerificationError, match="not the one"):
+            model.decide([[6]], data_subjects=["ann"])
+        assert not folder.exists()
+        newest.rename(folder)
+        (decided,) = model.decide([[6]], data_subjects=["ann"])
+        assert decided.index == 5
+
+
+@pytest.mark.parametrize("system", [ERASURES, HOLDS])
+def test_a_refused_erasure_leaves_nothing_where_a_stream_was(opened, place, system):
+    """Where a stream of ours is away no empty one is made, which would be in its way."""
+    with opened() as ledger:
+        ledger.people.hold("zac", basis="an order", by="legal")
+        folder = own_folder(ledger, system)
+        away = folder.rename(place / "away")
+        with pytest.raises(cf.VerificationError, match="0 are here"):
+            ledger.people.erase("ann", **APPROVED)
+        assert not folder.exists()
+        away.rename(folder)
+        assert len(ledger.people.erase("ann", **APPROVED)) == len(SYSTEMS)
