@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import counterfoil as cf
+from counterfoil.cluster.streams import DatabaseStreams
 from counterfoil.core.envelope import parse_envelope
 from counterfoil.core.retention import REG_B
 from counterfoil.core.ticket import parse_ticket
@@ -28,6 +29,7 @@ SOON_S = 60.0
 FIRST = """
 import base64, sys
 import counterfoil as cf
+from counterfoil.cluster.streams import DatabaseStreams
 
 def answer(rows):
     return ["yes"] * len(rows)
@@ -260,3 +262,38 @@ def test_a_system_that_the_database_has_not_is_named(url, monkeypatch):
             assert "records of cards" in done.not_touched[-1]
             assert ledger.people.export(person, without=["cards"]) == {}
     cf.open(url).close()
+
+
+def test_a_stream_that_is_in_the_database_in_part_is_named(url):
+    """Where rows of the newest records are gone, nobody is erased unless the system is named."""
+    approved = {"basis": "GDPR Art. 17", "approvers": ("privacy", "risk")}
+    with cf.open(url) as ledger:
+        model = ledger.models.add(answer, name="loans")
+        model.decide([{"income": 1}], data_subjects=["ann"])
+        root = ledger.decisions.show("loans", 0).leaf  # that of a tree of one
+        stream = model.decide([{"income": 2}], data_subjects=["ann"])[0].stream
+        with DatabaseStreams(url).transaction("test") as connection:
+            (number,) = connection.execute(
+                "UPDATE streams SET size = 1, root = %s, tagged = least(tagged, 1)"
+                " WHERE id = %s RETURNING number",
+                (root, stream),
+            ).fetchone()
+            for table in ("stream_records", "stream_slots", "stream_tags"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE stream = %s AND position > 0", (number,)
+                )
+        (lost,) = ledger.people.lost()
+        assert (lost.kept, lost.stated, lost.locked) == (1, 2, False)
+        with pytest.raises(cf.RefusedError, match="newest of its records") as caught:
+            ledger.people.erase("ann", **approved)
+        assert "--without loans" in caught.value.hint
+        with pytest.raises(cf.VerificationError, match="not the one"):
+            model.decide([{"income": 3}], data_subjects=["ann"])
+        (done,) = ledger.people.erase("ann", **approved, without=["loans"])
+        assert done.leaves == (root,)
+        assert "not in the part that was here" in done.not_touched[-1]
+        for path in ledger.places.vault_keys.glob(f"{done.audit.hex()}-*.key"):
+            path.unlink()
+        (lost,) = ledger.people.recover()
+        assert lost.locked
+        assert ledger.people.erasures() == ()

@@ -116,7 +116,11 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
                 "no ledger there yet, the move was broken off: repeat it"
                 if found.moved
                 else None,
-                "LOST": "; ".join([*map(views.lost_line, lost), *unknown]) or None,
+                "LOST": "; ".join(
+                    [*(views.lost_line(one) for one in lost if not one.locked), *unknown]
+                )
+                or None,
+                "no key": "; ".join(views.lost_line(one) for one in lost if one.locked) or None,
                 "not here": f"the records of {', '.join(elsewhere)}" if elsewhere else None,
                 "ENDED": None if found.following is None else f"goes on as {found.following.name}",
                 "grade": _grade_line(grades, lacking),
@@ -146,7 +150,7 @@ def status(*, ledger: Ledger = LEDGER, as_json: AsJson = False) -> None:
             }
         ),
         as_json=as_json,
-        exit_code=_status_code(found),
+        exit_code=_status_code(found) or _lost_code(opened, lost, unknown),
     )
 
 
@@ -289,6 +293,15 @@ def _status_code(found: ledgers.Status) -> int:
     return 0 if found.moved else here  # what the log has left is behind by right
 
 
+def _lost_code(opened: counterfoil.Ledger, lost: Sequence[Lost], unknown: Sequence[str]) -> int:
+    """Give what `log status` exits with for streams that are lost, or whose key is not here."""
+    if unknown or not all(one.locked for one in lost):
+        return VerificationError.exit_code
+    # A copy on a machine that never had keys of it is read without them, and nothing is wrong.
+    has_keys = bool(lost) and opened.places.vault_keys.exists()
+    return UnavailableError.exit_code if has_keys else 0
+
+
 def _objection_body(one: ledgers.Objection) -> dict[str, Any]:
     return {
         "witness": one.witness,
@@ -303,7 +316,7 @@ def _objection_body(one: ledgers.Objection) -> dict[str, Any]:
 def _lost(
     opened: counterfoil.Ledger, found: ledgers.Status
 ) -> tuple[Sequence[Lost], list[str], list[str]]:
-    """Find streams that the log knows more of, and systems whose records never were here.
+    """Find streams that are lost, or do not open, and systems whose records never were here.
 
     Or, third, why that is not known, in a damaged one.
     """

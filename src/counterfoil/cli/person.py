@@ -40,8 +40,8 @@ Without = Annotated[
     typer.Option(
         "--without",
         metavar="SYSTEM",
-        help="Go on without a system whose records are not here, or whose key is gone for good; "
-        "several times.",
+        help="Go on without a system whose records are not all here, or whose key is gone for "
+        "good; several times.",
     ),
 ]
 OnlyRequest = Annotated[
@@ -94,7 +94,7 @@ def export(
         elsewhere = [*dict.fromkeys((*opened.people.elsewhere(), *(without or ())))]
     if elsewhere:
         names = output.plain(", ".join(elsewhere))
-        output.remark("warning", f"the records of {names} are not here, or do not open")
+        output.remark("warning", f"the records of {names} are not all here, or do not open")
     if not found:
         raise views.unknown_name("nothing", person)
     records = sum(map(len, found.values()))
@@ -198,15 +198,15 @@ def recover(
     ledger: Ledger = LEDGER,
     as_json: AsJson = False,
 ) -> None:
-    """Go on without erasures and holds that are lost for good."""
+    """Go on without erasures and holds that are lost, or whose key is, for good."""
     with counterfoil.open(ledger) as opened:
         lost = opened.people.recover(despite_lost_holds=despite_lost_holds)
-    rows = [(one.system, one.stated, one.kept) for one in lost]
+    rows = [(one.system, one.stated, "no key" if one.locked else one.kept) for one in lost]
     output.show(
         {"lost": views.lost(lost)},
         output.table(("goes on in a new stream", "records in the log", "still here"), rows)
         if rows
-        else "nothing of erasures and holds is lost",
+        else "nothing of erasures and holds is lost, and all of it opens",
         *(
             line
             for name, line in (

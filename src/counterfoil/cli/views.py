@@ -78,6 +78,7 @@ def lost(streams: Sequence[Lost]) -> list[dict[str, Any]]:
             "stream": one.stream.hex(),
             "kept": one.kept,
             "stated": one.stated,
+            "locked": one.locked,
         }
         for one in streams
     ]
@@ -109,6 +110,8 @@ def warn_if_set_back(ledger: Ledger) -> None:
 
 def lost_line(one: Lost) -> str:
     """Say the same of one, for people."""
+    if one.locked:
+        return output.plain(f"of {one.system} the key is not here, and none of its records opens")
     stated = f"the log has a batch of {output.count(one.stated, 'record')} of {one.system}"
     return output.plain(
         f"{stated}, and those here, {one.kept:,}, are not them: an older copy was restored, or it "

@@ -25,21 +25,25 @@ from counterfoil.decisions.holds import open_holds
 from counterfoil.decisions.kept import (
     ERASURES,
     HOLDS,
+    IN_PART,
     check_set_aside,
+    find_declared,
     find_kept,
-    find_remaining,
+    find_settled,
+    in_part,
     open_own,
     require_here,
     require_systems,
     with_way_out,
 )
-from counterfoil.decisions.stream import DecisionStream, streams_of
+from counterfoil.decisions.stream import OWN_SYSTEMS, DecisionStream, streams_of
 from counterfoil.errors import (
     ConflictError,
     CounterfoilError,
     FormatError,
     RefusedError,
     UnavailableError,
+    VerificationError,
 )
 from counterfoil.ledger.log import Log
 from counterfoil.ledger.trust import Trust
@@ -99,17 +103,18 @@ class Erasing:
         self._require_newest_policy()
         if all(one.system == ERASURES for one in find_kept(self._log)):
             raise self._unknown(person, wanted, without)
-        aside = dict.fromkeys(require_systems(self._log, without), "were not here")
+        aside = require_systems(self._log, without)
+        left: dict[str, str] = {}  # by what was interrupted, which may know of more
         with ExitStack() as opened:
             with _nothing_done():
                 audit = opened.enter_context(self._open_audit())
             with _begun(_INTERRUPTED, ConflictError):
-                self._finish(audit, without)
+                self._finish(audit, without, left)
             finished = self._finished.pop(person, ())
             with _nothing_done():
                 kept = [one for one in find_kept(self._log) if one.system not in {ERASURES, HOLDS}]
                 streams = self._reach(kept, without, aside, opened)
-                check_set_aside(without, aside)
+                check_set_aside(without, {**left, **aside})
                 found, ended = self._find(person, rules, placed, streams, opened)
                 if not (found or finished):
                     raise self._unknown(person, wanted, without)
@@ -124,12 +129,16 @@ class Erasing:
 
     def finish(self) -> tuple[ErasureCertificate, ...]:
         """Complete what was interrupted; see `People.finish`."""
-        begun = streams_of(self._log).with_note(PLAN_NOTE, INTENT_NOTE)
+        streams = streams_of(self._log)
+        planned, begun = streams.with_note(PLAN_NOTE), streams.with_note(INTENT_NOTE)
+        if planned:
+            # One beside a stream that was replaced is for `recover`: it carries it over.
+            begun += set(planned) - find_settled(self._log)
         if not begun or not find_kept(self._log, begun):
             return ()
         # Who holds a stream, or the log, finishes it, or the next to open the ledger does.
         with _begun(_INTERRUPTED, ConflictError), self._open_audit() as audit:
-            return self._finish(audit)
+            return self._finish(audit, (), {})
 
     def destroy_again(self) -> int:
         """Destroy what is erased already, and came back; see `People.destroy_again`."""
@@ -178,17 +187,20 @@ class Erasing:
 
         Args:
             declared: Their declarations.
-            without: Systems whose streams need not open.
+            without: Systems whose streams need not open; nor need those that were replaced.
             aside: Takes up which of these did not, and why.
             opened: What closes them.
         """
-        streams = []
+        streams, settled = [], find_settled(self._log)
         for one in declared:
             try:
                 streams.append(self._reopen(one, opened))
-            except UnavailableError as error:
-                if one.system not in without:
-                    raise with_way_out(error, one.system) from error
+            except (FormatError, UnavailableError, VerificationError) as error:
+                if one.system not in without and one.stream_id not in settled:
+                    is_own = one.system.startswith(OWN_SYSTEMS)
+                    if isinstance(error, UnavailableError) and not is_own:
+                        raise with_way_out(error, one.system) from error
+                    raise
                 aside[one.system] = "did not open here"
         return streams
 
@@ -232,33 +244,58 @@ class Erasing:
             yield audit
 
     def _finish(
-        self, audit: DecisionStream, without: Sequence[str] = ()
+        self, audit: DecisionStream, without: Sequence[str], aside: dict[str, str]
     ) -> tuple[ErasureCertificate, ...]:
-        """Complete the erasure of a person, and those of single streams."""
+        """Complete the erasure of a person, and those of single streams.
+
+        Args:
+            audit: The stream of erasures.
+            without: As `_reach`.
+            aside: As `_reach`.
+        """
         certificates: tuple[ErasureCertificate, ...] = ()
         plan = read_plan(audit.store)
         if plan is not None:
             with ExitStack() as opened:
-                sizes, found = dict(plan.streams), []
-                aside: dict[str, str] = {}
-                # Every one, or the plan stays: it is all that knows what is still to be destroyed.
-                planned = find_remaining(self._log, sizes)
-                for stream in self._reach(planned, without, aside, opened):
-                    indices = stream.store.find(plan.person, scan=True)
-                    # What was recorded since then, nobody was asked about.
-                    known = [index for index in indices if index < sizes[stream.id]]
-                    found.append((stream.store, known))
+                found = self._find_planned(plan, without, aside, opened)
                 plan = replace(plan, details=leave(plan.details, aside))
                 certificates = self._carry_out(audit, plan, found, "of an earlier erasure, ")
             self._finished[plan.person] = certificates
         # Those that no plan is of: `Eraser` alone, as versions before this one used it.
         for declaration in find_kept(self._log, streams_of(self._log).with_note(INTENT_NOTE)):
             with ExitStack() as opened:
-                store = self._reopen(declaration, opened).store
-                done = Eraser(store, audit.store, pad_to=ERASURE_PAD_TO).finish()
-                audit.publish()
-            certificates += () if done is None else (done,)
+                for stream in self._reach([declaration], without, aside, opened):
+                    done = Eraser(stream.store, audit.store, pad_to=ERASURE_PAD_TO).finish()
+                    audit.publish()
+                    certificates += () if done is None else (done,)
         return certificates
+
+    def _find_planned(
+        self, plan: Plan, without: Sequence[str], aside: dict[str, str], opened: ExitStack
+    ) -> list[tuple[StreamStore, list[int]]]:
+        """Find what is left of what a plan is of, in all streams but those to go on without.
+
+        Raises:
+            UnavailableError: one is not here as it was: the plan waits, as it is all that knows
+                what is still to be destroyed.
+        """
+        sizes, settled = dict(plan.streams), find_settled(self._log)
+        found = []
+        planned = [one for one in find_declared(self._log) if one.stream_id in sizes]
+        for stream in self._reach(planned, without, aside, opened):
+            system, size = stream.declaration.system, sizes[stream.id]
+            is_whole = stream.reaches(size)
+            if not is_whole:
+                if system not in without and stream.id not in settled:
+                    raise in_part(system)
+                aside[system] = IN_PART
+            # Of the others nobody can tell which records there are of the plan: they are asked for
+            # anew, by whoever erases this person again.
+            if is_whole or stream.id in settled:
+                indices = stream.store.find(plan.person, scan=True)
+                # What was recorded since then, nobody was asked about.
+                found.append((stream.store, [index for index in indices if index < size]))
+        return found
 
     def _carry_out(
         self, audit: DecisionStream, plan: Plan, found: Found, whose: str = ""
@@ -282,7 +319,7 @@ class Erasing:
         """Open a stream for writing, until `opened` is closed."""
         place = streams_of(self._log).place(declaration.stream_id)
         if not place.exists():  # or an empty one would be made there
-            raise UnavailableError(f"nothing is kept in {place.name}")
+            raise UnavailableError(f"nothing is kept in {place.name}", hint="Put it back.")
         stream = DecisionStream.reopen(self._log, declaration, write=True)
         opened.callback(stream.close)
         return stream

@@ -16,6 +16,7 @@ from counterfoil.decisions.kept import (
     HOLDS,
     Lost,
     check_set_aside,
+    find_away,
     find_elsewhere,
     find_kept,
     find_lost,
@@ -51,15 +52,15 @@ class People:
 
         Args:
             person: As `data_subjects` named them.
-            without: Systems whose records do not open here, to go on without.
+            without: Systems whose records do not open here, or are not all here, to go on without.
 
         Raises:
-            FormatError: a system of `without` is here, and opens.
-            UnavailableError: nothing is, and systems have records that are elsewhere. Or those of
-                a system do not open here, and it is not in `without`.
+            FormatError: a system of `without` is here, all of it, and opens.
+            UnavailableError: nothing is, and systems have records that are elsewhere, or not all
+                here. Or those of a system do not open here, and it is not in `without`.
         """
         found: dict[str, list[dict[str, JsonValue]]] = {}
-        without, aside = require_each(without, str, *_SYSTEMS), self.elsewhere()
+        without, aside = require_each(without, str, *_SYSTEMS), [*find_away(self._log)]
         for declaration in self._systems():
             system = declaration.system
             try:
@@ -103,7 +104,7 @@ class People:
             rules: Retention that applies as well.
             placed: Holds that apply as well, such as one that another archive keeps.
             without: Systems whose records are not here, or do not open here, and are left: the
-                certificates say so.
+                certificates say so. Of one that is here in part, that part is erased.
 
         Returns:
             A certificate for each stream.
@@ -114,7 +115,7 @@ class People:
             PolicyError: the trust policy lets nobody here state erasures.
             RefusedError: a hold is running; says which, who placed it, and until when. Or the log
                 holds a newer policy than was adopted here, whose retention may ask for more. Or
-                systems have records that are not here, and are not in `without`.
+                systems have records that are not here, in part or all, and are not in `without`.
             UnavailableError: a key is not on this machine, all records are elsewhere, or something
                 broke down after records were destroyed. Says so, and the next call goes on.
             VerificationError: the log knows of holds or erasures that are not here.
@@ -220,18 +221,19 @@ class People:
         return self._erasing.destroy_again()
 
     def lost(self) -> tuple[Lost, ...]:
-        """Find the streams that the log knows more of than is kept here.
+        """Find the streams that the log knows more of than is kept here, or that no key here opens.
 
-        That is so where what is private was restored from an older copy than the log, or changed.
-        Streams that were never here are not among them, see `elsewhere`.
+        The first is so where what is private was restored from an older copy than the log, or
+        changed. Streams that were never here are not among them, see `elsewhere`.
         """
         return find_lost(self._log)
 
     def recover(self, *, despite_lost_holds: bool = False) -> tuple[Lost, ...]:
-        """Go on without what is lost of the streams of erasures and holds.
+        """Go on without what is lost of the streams of erasures and holds, or opens no more.
 
         In the place of each, another one is declared, which names it and the size that it had; the
-        log keeps that. What is left of the old one still counts.
+        log keeps that. Nothing is destroyed: what is left of the old one still counts, and all of
+        it does again once its key is put back.
 
         Args:
             despite_lost_holds: Whether people may be erased although nobody knows any more who is

@@ -53,7 +53,8 @@ class Serving:
         self._model = model
         Gate(log).clear_model(model.subject, model.stage, model.format, model.types)
         stream = _open_once_drained(log, model.name)
-        stream.close()  # declared and made; from here on the recording process writes it
+        with contextlib.closing(stream):  # made; from here on the recording process writes it
+            stream.check_history()
         self._fields = stream.declaration.fields
         keys = FileKeyStore(log.places.vault_keys)
         self._recorder = Recorder(stream.store.place, keys, self._fields)

@@ -112,38 +112,52 @@ class DecisionStream:
         """Open a stream that was declared, the newest of its system or an older one.
 
         Raises:
-            UnavailableError: its records are not here, and it is not for us to begin it.
+            UnavailableError: its records are not here, and it is not for us to begin it; or their
+                key is not.
+            VerificationError: `write`, and nothing is here of what the log knows of it.
             As `open`.
         """
         place = streams_of(log).place(declaration.stream_id)
         is_there = place.exists()
         if write:
             log.require_writable()  # or a store would be made where none is to be
-        if not is_there and (not write or _is_elsewhere(log, declaration)):
-            raise _not_here(log, declaration)
+        if not is_there:
+            if not write or _is_elsewhere(log, declaration):
+                raise _not_here(log, declaration)
+            last = newest_batch(log, declaration.stream_id)
+            if last is not None:
+                # An empty one here would be in the way of the records when they are put back.
+                raise _set_back(declaration, last, 0, place.name)
         keys = FileKeyStore(log.places.vault_keys)
         clock, random = log.clock, log.random
-        if is_there:
-            store = StreamStore.open(place, keys, write=write, clock=clock, random=random)
-        else:
+        if not is_there:
             store = StreamStore.create(
                 place, declaration.stream_id, keys, clock=clock, random=random
             )
+            return cls(log, declaration, store)
+        try:
+            store = StreamStore.open(place, keys, write=write, clock=clock, random=random)
+        except UnavailableError as error:
+            if declaration.system.startswith(OWN_SYSTEMS):
+                way = "Where its key is gone for good: `counterfoil person recover`."
+                error.hint = f"{error.hint} {way}".strip()
+            raise
         return cls(log, declaration, store)
 
     @classmethod
-    def replace(cls, log: Log, old: StreamDeclaration, last: Batch) -> DecisionStream:
+    def replace(cls, log: Log, old: StreamDeclaration, last: Batch | None) -> DecisionStream:
         """Declare a stream in the place of one whose newest records are lost, and open it.
 
         Args:
             log: Where both are declared.
             old: What the lost one promised; so does this one.
-            last: The newest batch that the log has of it.
+            last: The newest batch that the log has of it, if it has one.
 
         Raises:
             PolicyError: the trust policy lets nobody here declare it; or as `open`.
         """
-        lost = Replaced(old.stream_id, last.size, last.root)
+        size, root = (last.size, last.root) if last else (0, EMPTY_ROOT)
+        lost = Replaced(old.stream_id, size, root)
         made = cls._declare(log, old.system, old.fields, old.pad_to, replaces=lost)
         return cls.reopen(log, made, write=True)
 
@@ -187,9 +201,14 @@ class DecisionStream:
         """Write records; durable on return, and in the log with the next `publish`.
 
         A batch that is due is closed before, so that it holds nothing younger than it says.
+
+        Raises:
+            VerificationError: as `check_history`; nothing was written.
         """
         if self.declaration.cadence_s is not None:
             self.publish()
+        else:
+            self.check_history()  # or there would be records whose batch nobody can state
         return self._append(rows, data_subjects)
 
     def _append(
@@ -211,19 +230,18 @@ class DecisionStream:
         """
         last = self.newest_batch()
         if last is not None and not extends(self.store, last):
-            remedy = (
-                "`counterfoil person recover` goes on without them."
-                if self.declaration.system.startswith(OWN_SYSTEMS)
-                else "what is here stays readable, and the model goes on under another name, which "
-                "begins a stream of its own."
-            )
-            raise VerificationError(
-                f"the stream of {self.declaration.system} in {self.store.place.name} is not the "
-                f"one whose batch of {last.size} records is in the log: {self.store.size} are here",
-                hint="It was restored from an older copy, or changed. Put the newest copy back; "
-                f"where the newest records are lost, {remedy}",
-            )
+            raise _set_back(self.declaration, last, self.store.size, self.store.place.name)
         return last
+
+    def reaches(self, size: int) -> bool:
+        """Tell whether the first `size` records are here, as far as batches in the log tell."""
+        if self.store.size < size:
+            return False
+        for found in reversed(heard_in(self.log, predicate="batch", subject=self.id.hex())):
+            batch = parse_batch(found.envelope.in_toto)
+            if batch.size <= size:
+                return extends(self.store, batch)
+        return True
 
     def check_remains(self) -> None:
         """Check that what is left of a stream whose newest records are lost was not changed.
@@ -231,16 +249,12 @@ class DecisionStream:
         Raises:
             VerificationError: it is not the beginning of what the log has batches of.
         """
-        for found in reversed(heard_in(self.log, predicate="batch", subject=self.id.hex())):
-            batch = parse_batch(found.envelope.in_toto)
-            if batch.size <= self.store.size:
-                if not extends(self.store, batch):
-                    raise VerificationError(
-                        f"what is left of the stream of {self.declaration.system} in "
-                        f"{self.store.place.name} is not what its batches in the log say",
-                        hint="It was changed. Put a copy back that is what was recorded.",
-                    )
-                return
+        if not self.reaches(self.store.size):
+            raise VerificationError(
+                f"what is left of the stream of {self.declaration.system} in "
+                f"{self.store.place.name} is not what its batches in the log say",
+                hint="It was changed. Put a copy back that is what was recorded.",
+            )
 
     def require_publishable(self) -> None:
         """Check that a batch could be stated now, with nothing written: history, keys, policy.
@@ -387,6 +401,24 @@ def newest_batch(log: Log, stream: bytes) -> Batch | None:
 def extends(tree: Rooted, batch: Batch) -> bool:
     """Tell whether what is stored of a stream is, or goes on from, what a batch in the log says."""
     return tree.size >= batch.size and tree.root(batch.size) == batch.root
+
+
+def _set_back(
+    declaration: StreamDeclaration, last: Batch, kept: int, place: str
+) -> VerificationError:
+    """Make the error of a stream that the log knows more of than is stored here."""
+    remedy = (
+        "`counterfoil person recover` goes on without them."
+        if declaration.system.startswith(OWN_SYSTEMS)
+        else "what is here stays readable, and the model goes on under another name, which "
+        "begins a stream of its own."
+    )
+    return VerificationError(
+        f"the stream of {declaration.system} in {place} is not the one whose batch of {last.size} "
+        f"records is in the log: {kept} are here",
+        hint="It was restored from an older copy, or changed. Put the newest copy back; "
+        f"where the newest records are lost, {remedy}",
+    )
 
 
 def _is_elsewhere(log: Log, declaration: StreamDeclaration) -> bool:

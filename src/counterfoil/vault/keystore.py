@@ -151,6 +151,11 @@ def streams_with_keys(folder: Path) -> set[bytes]:
     return {bytes.fromhex(name) for name in names if _STREAM_ID.fullmatch(name)}
 
 
+def has_key(folder: Path, stream: bytes, epoch: int) -> bool:
+    """Tell whether a key is in a folder, which is not made for that, and whoever may read it."""
+    return any(folder.glob(f"{stream.hex()}-{epoch}.key"))
+
+
 def _format_key(key: bytes, stream: bytes, epoch: int) -> bytes:
     lines = (_FIRST_LINE, f"{stream.hex()} {epoch}", format_base64(key), _check(key, stream, epoch))
     return "".join(f"{line}\n" for line in lines).encode()

@@ -11,13 +11,16 @@ name is destroyed with the key once the log states it all.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
 from counterfoil.core.canonical import JsonValue, format_json, parse_canonical
 from counterfoil.core.text import format_base64, parse_base64, parse_hex
-from counterfoil.errors import FormatError
+from counterfoil.errors import FormatError, UnavailableError, VerificationError
+from counterfoil.ledger.keeping import StreamPlace
 from counterfoil.vault.intent import INTENT_EPOCH, open_sealed, seal
+from counterfoil.vault.keystore import KeyStore
 from counterfoil.vault.store import StreamStore
 
 PLAN_NOTE: Final = "erasing-person"
@@ -58,11 +61,38 @@ def read_plan(audit: StreamStore) -> Plan | None:
         VerificationError: it was changed.
     """
     data = audit.note(PLAN_NOTE)
-    if data is None:
-        return None
+    return None if data is None else _open_plan(data, audit.stream, audit.keystore)
+
+
+def carry_plan(place: StreamPlace, stream: bytes, audit: StreamStore) -> None:
+    """Carry a plan from beside a stream of erasures to the one that was declared to replace it.
+
+    The plan's key is another than the stream's, and may be here where that is lost. A plan that
+    does not open stays where it is: it is an older copy, of what is done, or lost as well.
+
+    Args:
+        place: Where the stream that was replaced is.
+        stream: Its id.
+        audit: The other one, open for writing, without a plan.
+    """
+    with closing(place.open(write=True)) as opened:
+        data = opened.note(PLAN_NOTE)
+        try:
+            plan = None if data is None else _open_plan(data, stream, audit.keystore)
+        except (FormatError, UnavailableError, VerificationError):
+            return
+        if plan is not None:
+            put_plan(audit, plan)
+            # If we stop here, it is there twice; to carry it out again finds nothing any more.
+            opened.destroy_note(PLAN_NOTE)
+            # If we stop here, the key that is left opens nothing.
+            audit.keystore.destroy(stream, INTENT_EPOCH)
+
+
+def _open_plan(data: bytes, stream: bytes, keys: KeyStore) -> Plan:
     sealed = parse_plan(data)
-    key = audit.keystore.key(audit.stream, INTENT_EPOCH)
-    body = parse_canonical(open_sealed(key, audit.stream, sealed), what="erasure plan")
+    key = keys.key(stream, INTENT_EPOCH)
+    body = parse_canonical(open_sealed(key, stream, sealed), what="erasure plan")
     match body:
         case {"details": dict(details), "person": str(person), "streams": list(streams)}:
             return Plan(person, tuple(map(_read_stream, streams)), details)

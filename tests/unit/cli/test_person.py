@@ -160,9 +160,9 @@ def test_a_restore_is_noticed_and_gone_on_from(ask, run, place, monkeypatch):
     run("person", "erase", "ann", *APPROVED)
     shutil.rmtree(private)
     shutil.copytree(place / "backup", private)
-    (lost,) = ask("log", "status")["lost"]
+    (lost,) = ask("log", "status", exit_code=4)["lost"]
     assert (lost["system"], lost["kept"], lost["stated"]) == ("counterfoil/erasures", 16, 32)
-    assert "LOST" in run("log", "status").stdout
+    assert "LOST" in run("log", "status", exit_code=4).stdout
     assert run("decision", "reconcile", "counterfoil/erasures", exit_code=4).stdout
     assert "an older copy was restored" in run("person", "export", "ann").stderr
     assert "person recover" in ask("person", "erase", "ann", *APPROVED, exit_code=4)["hint"]
@@ -172,6 +172,55 @@ def test_a_restore_is_noticed_and_gone_on_from(ask, run, place, monkeypatch):
     assert ask("person", "erase", "ann", *APPROVED)["records"] == 2
     assert ask("log", "status")["lost"] == []
     assert "nothing" in run("person", "recover").stdout
+
+
+@pytest.fixture
+def credit(place):
+    """The folder of the records of the system credit, and the file of its key."""
+    (folder,) = (place / "ledger" / "private" / "streams").iterdir()
+    (key,) = (place / "counterfoil-home").rglob(f"{folder.name}-1.key")
+    return folder, key
+
+
+@pytest.mark.parametrize("away", ["folder", "key"])
+def test_the_status_of_a_log_whose_records_do_not_open_is_no_success(ask, run, place, credit, away):
+    """Whose records are away, or their key, is named; a program need not read that to know."""
+    path, exit_code = {"folder": (credit[0], 4), "key": (credit[1], 11)}[away]
+    path.rename(place / "away")
+    (lost,) = ask("log", "status", exit_code=exit_code)["lost"]
+    assert (lost["system"], lost["kept"], lost["locked"]) == ("credit", 0, away == "key")
+    assert "credit" in run("log", "status", exit_code=exit_code).stdout
+
+
+def test_lost_erasures_are_gone_on_without(ask, run, place, monkeypatch):
+    """Once another stream replaced them, nothing is away, and an unknown name is that only."""
+    later = 1_900_000_000.0
+    monkeypatch.setattr(
+        counterfoil, "open", lambda url: counterfoil.Ledger(place / url, clock=lambda: later)
+    )
+    run("person", "erase", "bob", *APPROVED)
+    stream = ask("person", "erasures")["erasures"][0]["recorded_in"]
+    shutil.rmtree(place / "ledger" / "private" / "streams" / stream)
+    ask("log", "status", exit_code=4)
+    run("person", "recover")
+    status = ask("log", "status")
+    assert status["lost"] == status["elsewhere"] == []
+    run("person", "export", "nobody", exit_code=3)
+
+
+def test_erasures_whose_key_is_gone_are_gone_on_without(ask, run, place, monkeypatch):
+    """The command that fails names the one that goes on, and that says what it goes on without."""
+    later = 1_900_000_000.0
+    monkeypatch.setattr(
+        counterfoil, "open", lambda url: counterfoil.Ledger(place / url, clock=lambda: later)
+    )
+    run("person", "erase", "bob", *APPROVED)
+    stream = ask("person", "erasures")["erasures"][0]["recorded_in"]
+    for path in (place / "counterfoil-home").rglob(f"{stream}-*.key"):
+        path.unlink()
+    assert "person recover" in ask("person", "erase", "ann", *APPROVED, exit_code=11)["hint"]
+    assert "no key" in run("person", "recover").stdout
+    assert ask("person", "erase", "ann", *APPROVED)["records"] == 2
 
 
 def test_an_older_copy_of_the_whole_ledger_says_so(run, place, monkeypatch):

@@ -10,10 +10,11 @@ import pytest
 import counterfoil as cf
 from counterfoil.core.principals import Permission
 from counterfoil.core.stream import parse_stream
-from counterfoil.decisions import erasing
+from counterfoil.decisions import erasing, kept
 from counterfoil.decisions.erasing import ErasureWarning
 from counterfoil.decisions.kept import ERASURES, HOLDS
 from counterfoil.decisions.stream import DecisionStream
+from counterfoil.vault import FileKeyStore, StreamStore
 
 APPROVED = {"basis": "GDPR Art. 17", "approvers": ("privacy", "risk")}
 SYSTEMS = ("loans", "cards", "leases")
@@ -425,8 +426,10 @@ def test_holds_that_were_changed_are_no_older_copy(opened, set_back, place):
     shutil.rmtree(folder)
     with opened() as ledger:
         assert ledger.people.holds() == ()  # nothing is left of it
-        made = DecisionStream.reopen(ledger, parse_stream(lost.envelope.in_toto), write=True)
-        made.append([["pad", *[None] * 5]] * 16, [None] * 16)
+        keys = FileKeyStore(ledger.places.vault_keys)
+        store = StreamStore.create(folder, stream, keys)
+        made = DecisionStream(ledger, parse_stream(lost.envelope.in_toto), store)
+        made._append([["pad", *[None] * 5]] * 16, [None] * 16)
         made.close()
         with pytest.raises(cf.VerificationError, match="not what its batches"):
             ledger.people.erase("ann", **APPROVED)
@@ -510,3 +513,349 @@ def test_an_older_copy_of_all_cannot_be_gone_on_from(opened, place):
     (place / "backup").rename(place / "ledger")
     with opened() as ledger, pytest.raises(cf.VerificationError, match="restored snapshot"):
         ledger.people.recover()
+
+
+def own_folder(ledger, system):
+    """The folder of the newest stream of ours with this name."""
+    declared = parse_stream(ledger.find(predicate="stream", subject=system)[-1].envelope.in_toto)
+    return ledger.folder / "private" / "streams" / declared.stream_id.hex()
+
+
+def swap(folder, other):
+    """Put what is in one place into the other, and the other way round."""
+    aside = folder.with_name(".aside")
+    folder.rename(aside)
+    other.rename(folder)
+    aside.rename(other)
+
+
+@pytest.fixture
+def in_part(opened, place):
+    """Puts an older copy of cards in place, without two newer records; where both lie."""
+    with opened() as ledger:
+        folder, newest = stream_of(ledger, "cards"), place / "newest"
+        shutil.copytree(folder, newest)
+        model = ledger.models.load("cards", predictor=answer)
+        model.decide([[4], [5]], data_subjects=["ann", "cleo"])
+    swap(folder, newest)
+    return folder, newest
+
+
+def test_a_system_that_is_here_in_part_is_named_before_anybody_is_erased(opened, in_part):
+    """With an older copy in place nobody is erased; without the rest, certificates say so."""
+    with opened() as ledger:
+        (lost,) = ledger.people.lost()
+        assert (lost.system, lost.kept, lost.stated) == ("cards", 3, 5)
+        for person in ("ann", "cleo"):
+            with pytest.raises(cf.RefusedError, match="newest of its records are not") as caught:
+                ledger.people.erase(person, **APPROVED)
+            assert "--without cards" in caught.value.hint
+        assert known(ledger) == sorted(SYSTEMS)
+        with pytest.raises(cf.UnavailableError, match="cards are not all here"):
+            ledger.people.export("cleo")
+        assert ledger.people.export("cleo", without=["cards"]) == {}
+        done = ledger.people.erase("ann", **APPROVED, without=["cards"])
+        assert len(done) == len(SYSTEMS)  # what is here of cards goes as well
+        for one in done:
+            assert one.not_touched[-1].startswith("records of cards, which were not in the part")
+        assert ledger.people.export("ann", without=["cards"]) == {}
+    swap(*in_part)
+    with pytest.warns(ErasureWarning, match="1 erased record was here again"):
+        ledger = opened()
+    with ledger:
+        (newer,) = ledger.people.export("ann")["cards"]
+        assert newer["inputs"] == {"column_0": 4}
+        (done,) = ledger.people.erase("ann", **APPROVED)
+        assert not any("cards" in line for line in done.not_touched)
+        assert known(ledger) == []
+
+
+@pytest.mark.usefixtures("in_part")
+def test_an_erasure_of_a_part_that_was_broken_off_is_finished(opened, place, monkeypatch):
+    """That the rest is not here was said when it was decided, so nothing waits for it."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        patch.setattr(erasing.Eraser, "carry_out", die)
+        with pytest.raises(Killed):
+            ledger.people.erase("ann", **APPROVED, without=["cards"])
+    with pytest.warns(ErasureWarning, match="interrupted: 3 records"):
+        ledger = opened()
+    with ledger:
+        assert ledger.people.export("ann", without=["cards"]) == {}
+        for one in ledger.people.erasures()[-3:]:
+            assert "not in the part that was here" in one.not_touched[-1]
+    assert not [*place.rglob("erasing*")]
+
+
+@pytest.fixture
+def begun_in_part(opened, place, monkeypatch):
+    """Begins to erase ann, and puts an older copy of cards in place; where both lie."""
+
+    def break_down(*_):
+        raise cf.UnavailableError("test")
+
+    with opened() as ledger:
+        folder, newest = stream_of(ledger, "cards"), place / "newest"
+        shutil.copytree(folder, newest)
+        model = ledger.models.load("cards", predictor=answer)
+        model.decide([[4], [5]], data_subjects=["ann", "cleo"])
+        with monkeypatch.context() as patch:
+            patch.setattr(erasing.Eraser, "carry_out", break_down)
+            with pytest.raises(cf.UnavailableError):
+                ledger.people.erase("ann", **APPROVED)
+    swap(folder, newest)
+    return folder, newest
+
+
+def test_a_plan_waits_for_the_newest_copy(opened, place, begun_in_part):
+    """While an older copy is in place nothing is finished or forgotten; then all of it goes."""
+    for _ in range(2):
+        with pytest.warns(ErasureWarning, match="not all records of cards are here"):
+            opened().close()
+    with pytest.warns(ErasureWarning):
+        ledger = opened()
+    with ledger:
+        assert known(ledger) == sorted(SYSTEMS)
+        with pytest.raises(cf.RefusedError, match="cards"):
+            ledger.people.erase("ann", **APPROVED)
+    swap(*begun_in_part)
+    with pytest.warns(ErasureWarning, match="interrupted: 4 records"):
+        ledger = opened()
+    with ledger:
+        assert known(ledger) == []
+    assert not [*place.rglob("erasing*")]
+
+
+@pytest.mark.usefixtures("begun_in_part")
+def test_a_plan_is_finished_without_what_an_older_copy_lacks(opened, place):
+    """The same command with the system named finishes it, erases the part, and says so."""
+    with pytest.warns(ErasureWarning, match="--without cards"):
+        ledger = opened()
+    with ledger:
+        done = ledger.people.erase("ann", **APPROVED, without=["cards"])
+        assert len(done) == len(SYSTEMS)
+        assert all("not in the part that was here" in one.not_touched[-1] for one in done)
+        assert ledger.people.export("ann", without=["cards"]) == {}
+    opened().close()
+    assert not [*(place / "ledger").rglob("erasing*")]
+
+
+def test_a_decision_is_not_recorded_where_its_batch_cannot_be_stated(opened, in_part):
+    """On an older copy, and where all is away, deciding fails before anything is written."""
+    folder, newest = in_part
+    with opened() as ledger:
+        model = ledger.models.load("cards", predictor=answer)
+        with pytest.raises(cf.VerificationError, match="not the one"):
+            model.decide([[6]], data_subjects=["ann"])
+        with pytest.raises(cf.VerificationError, match="not the one"):
+            ledger.decisions.serve(model)
+        assert ledger.people.lost()[0].kept == 3
+        shutil.rmtree(folder)
+        with pytest.raises(cf.VerificationError, match="not the one"):
+            model.decide([[6]], data_subjects=["ann"])
+        assert not folder.exists()
+        newest.rename(folder)
+        (decided,) = model.decide([[6]], data_subjects=["ann"])
+        assert decided.index == 5
+
+
+@pytest.mark.parametrize("system", [ERASURES, HOLDS])
+def test_a_refused_erasure_leaves_nothing_where_a_stream_was(opened, place, system):
+    """Where a stream of ours is away no empty one is made, which would be in its way."""
+    with opened() as ledger:
+        ledger.people.hold("zac", basis="an order", by="legal")
+        folder = own_folder(ledger, system)
+        away = folder.rename(place / "away")
+        with pytest.raises(cf.VerificationError, match="0 are here"):
+            ledger.people.erase("ann", **APPROVED)
+        assert not folder.exists()
+        away.rename(folder)
+        assert len(ledger.people.erase("ann", **APPROVED)) == len(SYSTEMS)
+
+
+def key_of(place, folder):
+    """The file of a stream's key, which was never changed."""
+    return one_file(place / "home", f"{folder.name}-1.key")
+
+
+def test_erasures_whose_key_is_gone_are_gone_on_without(opened, place):
+    """What no key opens is lost, is not destroyed, and counts again when its key is back."""
+    with opened() as ledger:
+        folder, before = own_folder(ledger, ERASURES), ledger.people.erasures()
+        key = key_of(place, folder)
+        away = key.rename(place / "away.key")
+        with pytest.raises(cf.UnavailableError, match="no key") as caught:
+            ledger.people.erase("ann", **APPROVED)
+        assert "person recover" in caught.value.hint
+        (lost,) = ledger.people.lost()
+        assert (lost.system, lost.kept, lost.stated, lost.locked) == (ERASURES, 0, 48, True)
+        assert ledger.people.recover() == (lost,)
+        assert ledger.people.lost() == ledger.people.recover() == ()
+        done = ledger.people.erase("ann", **APPROVED)
+        assert ledger.people.erasures() == done
+    with opened() as ledger:
+        assert (known(ledger), ledger.people.elsewhere()) == ([], [])
+        assert len(ledger.people.erase("bob", **APPROVED)) == len(SYSTEMS)
+    away.rename(key)
+    with opened() as ledger:
+        assert ledger.people.erasures()[: len(before) + len(done)] == before + done
+
+
+def test_holds_whose_key_is_gone_take_a_word_of_their_own(opened, place):
+    """Without their key nobody is erased until somebody says so; with it back, they bind again."""
+    with opened() as ledger:
+        ledger.people.hold("ann", basis="District Court", by="legal")
+        key = key_of(place, own_folder(ledger, HOLDS))
+        away = key.rename(place / "away.key")
+        with pytest.raises(cf.UnavailableError, match="no key") as caught:
+            ledger.people.erase("bob", **APPROVED)
+        assert "person recover" in caught.value.hint
+        with pytest.raises(cf.RefusedError, match="key is not here"):
+            ledger.people.recover()
+        ledger.people.recover(despite_lost_holds=True)
+        assert len(ledger.people.erase("bob", **APPROVED)) == len(SYSTEMS)
+        away.rename(key)
+        with pytest.raises(cf.RefusedError, match="District Court"):
+            ledger.people.erase("ann", **APPROVED)
+
+
+def test_erasures_that_never_were_in_the_log_can_lose_their_key(place):
+    """Also a stream of erasures that had only begun is gone on without, if no key opens it."""
+    with cf.init(place / "new", clock=lambda: LATER) as ledger:
+        ledger.policy.adopt(ledger.policy.show().followed_by(retention=()))
+        ledger.models.add(answer, name="loans").decide([[1]], data_subjects=["ann"])
+        with pytest.raises(cf.FormatError, match="nothing"):
+            ledger.people.erase("nobody", **APPROVED)
+        key_of(place, own_folder(ledger, ERASURES)).unlink()
+        with pytest.raises(cf.UnavailableError, match="no key"):
+            ledger.people.erase("ann", **APPROVED)
+        (lost,) = ledger.people.recover()
+        assert (lost.system, lost.stated, lost.locked) == (ERASURES, 0, True)
+        assert len(ledger.people.erase("ann", **APPROVED)) == 1
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_an_erasure_that_had_begun_goes_on_in_the_stream_that_follows(
+    opened, place, monkeypatch, at
+):
+    """With the key of the stream of erasures gone, what was decided is not forgotten."""
+
+    class Killed(BaseException):
+        pass
+
+    made = []
+
+    def die(store, intent, put=erasing.StreamStore.put_intent):
+        put(store, intent)
+        made.append(intent)
+        if len(made) == at:
+            raise Killed
+
+    def die_at_once(*_):
+        raise Killed
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        patch.setattr(erasing.StreamStore, "put_intent", die)
+        with pytest.raises(Killed):
+            ledger.people.erase("ann", **APPROVED)
+    with cf.Ledger(place / "ledger", clock=lambda: LATER) as ledger:
+        key_of(place, own_folder(ledger, ERASURES)).unlink()
+    with pytest.warns(ErasureWarning, match=r"cannot be finished here yet.*no key"):
+        ledger = opened()
+    with ledger, monkeypatch.context() as patch:
+        patch.setattr(kept, "carry_plan", die_at_once)
+        with pytest.raises(Killed):
+            ledger.people.recover()
+    with cf.Ledger(place / "ledger", clock=lambda: LATER) as ledger:
+        assert ledger.people.recover() == ()  # what is lost is replaced, and the rest goes on
+    with pytest.warns(ErasureWarning, match="finished an erasure that was interrupted"):
+        ledger = opened()
+    with ledger:
+        assert (known(ledger), known(ledger, "bob")) == ([], sorted(SYSTEMS))
+        # The certificates of what went before lie with those that no key opens.
+        assert len({one.stream for one in ledger.people.erasures()}) == len(SYSTEMS) - at + 1
+    assert not [*(place / "ledger").rglob("erasing*")]
+    assert not [*(place / "home").rglob("*-0.key")]
+
+
+@pytest.mark.usefixtures("broken_off")
+def test_a_plan_that_no_key_opens_stops_nobody(opened, place):
+    """Where its own key is gone, too, the erasure has to be given again, and can be."""
+    with cf.Ledger(place / "ledger", clock=lambda: LATER) as ledger:
+        audit = own_folder(ledger, ERASURES)
+        for key in (place / "home").rglob(f"{audit.name}-*.key"):
+            key.unlink()
+        ledger.people.recover()
+    with opened() as ledger:
+        assert len(ledger.people.erase("ann", **APPROVED)) == len(SYSTEMS)
+    opened().close()
+
+
+def test_what_was_begun_in_holds_that_no_key_opens_stops_nobody(opened, place, monkeypatch):
+    """An erasure that reaches into holds whose key is gone is finished without them."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(store, intent, put=erasing.StreamStore.put_intent):
+        put(store, intent)
+        if store.stream == holds:
+            raise Killed
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        placed = ledger.people.hold("ann", basis="an order", by="legal")
+        ledger.people.release("ann", placed.id, by="legal", reason="closed")
+        folder = own_folder(ledger, HOLDS)
+        holds = bytes.fromhex(folder.name)
+        patch.setattr(erasing.StreamStore, "put_intent", die)
+        with pytest.raises(Killed):
+            ledger.people.erase("ann", **APPROVED)
+    key_of(place, folder).unlink()
+    with pytest.warns(ErasureWarning, match=r"cannot be finished.*no key.*person recover"):
+        ledger = opened()
+    with ledger:
+        ledger.people.recover(despite_lost_holds=True)
+    with pytest.warns(ErasureWarning, match="finished an erasure that was interrupted: 3 records"):
+        opened().close()
+    with opened() as ledger:
+        assert len(ledger.people.erase("bob", **APPROVED)) == len(SYSTEMS)
+
+
+def test_what_was_begun_in_a_system_whose_key_is_gone_stops_nobody(opened, place, monkeypatch):
+    """Broken off within a system, and its key gone: once it is named, erasures go on."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(store, intent, put=erasing.StreamStore.put_intent):
+        put(store, intent)
+        if store.stream == cards:
+            raise Killed
+
+    with opened() as ledger, monkeypatch.context() as patch:
+        folder = stream_of(ledger, "cards")
+        cards = bytes.fromhex(folder.name)
+        patch.setattr(erasing.StreamStore, "put_intent", die)
+        with pytest.raises(Killed):
+            ledger.people.erase("ann", **APPROVED)
+    key_of(place, folder).unlink()
+    for person in ("ann", "bob"):
+        with pytest.warns(ErasureWarning, match="--without cards"):
+            ledger = opened()
+        with ledger:
+            assert len(ledger.people.erase(person, **APPROVED, without=["cards"])) == 2
+
+
+def test_what_is_gone_on_without_is_missed_no_more(opened):
+    """Once another stream took its place, a lost one is not said to be elsewhere."""
+    with opened() as ledger:
+        shutil.rmtree(own_folder(ledger, ERASURES))
+        ledger.people.recover()
+        assert ledger.people.elsewhere() == []
+        assert ledger.people.export("nobody") == {}
