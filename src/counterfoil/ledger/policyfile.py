@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from counterfoil.core.policy import TrustPolicy, format_policy, parse_policy
@@ -36,8 +37,12 @@ def read_policy(path: Path) -> TrustPolicy:
         UnavailableError: it cannot be read.
         VerificationError: it has another digest than it says.
     """
-    data = read_file(path, MAX_TOML_BYTES)
-    policy = parse_policy(data, str(path))
+    return _parse_adopted(read_file(path, MAX_TOML_BYTES), str(path))
+
+
+@lru_cache(maxsize=16)  # it is looked at for each decision
+def _parse_adopted(data: bytes, path: str) -> TrustPolicy:
+    policy = parse_policy(data, path)
     last = data.decode().splitlines()[-1]
     if last.startswith(_DIGEST) and last != f"{_DIGEST}{policy.digest.hex()}":
         raise VerificationError(

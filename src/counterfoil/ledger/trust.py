@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
 from counterfoil.core.arguments import require, require_each
 from counterfoil.core.envelope import Envelope, parse_envelope, sign_envelope
@@ -38,6 +39,8 @@ from counterfoil.ledger.policyfile import format_adopted, keep_policy, read_poli
 from counterfoil.ledger.reading import Found
 from counterfoil.ledger.sequencer import nothing_appended
 
+# The same few for each decision of a process: to judge them anew would be most of what one costs.
+_policy_history = lru_cache(maxsize=16)(policy_history)
 PRODUCTION = "production"
 _POLICY = "`counterfoil.ledger.parse_policy` reads one from the text of a file."
 
@@ -207,7 +210,7 @@ class Trust:
         for index, entry in enumerate(self._log.waiting() if waiting else (), self._log.size):
             with suppress(FormatError):  # anything may stand in a log
                 stated.append((index, parse_envelope(self._log.resolve(entry))))
-        return policy_history(self.show(), stated)
+        return _policy_history(self.show(), tuple(stated))
 
     def _keep(self, policy: TrustPolicy) -> None:
         disk = self._log.disk
