@@ -217,7 +217,7 @@ class World:
 
         def read_head():
             with self.database.transaction("reading") as connection:
-                return rows.read_news(connection).head
+                return rows.read_news(connection, self.database).head
 
         tree = TileTree(self.address.name, self.objects, read_head, lambda: None, lambda: None)
         tree.refresh()

@@ -17,7 +17,7 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from counterfoil.cluster.address import Address
-from counterfoil.errors import ConflictError, FormatError, UnavailableError
+from counterfoil.errors import ConflictError, UnavailableError
 from counterfoil.ledger.waits import waiting_for
 
 CONNECT_WITHIN_S = 5
@@ -43,6 +43,8 @@ _KEEPALIVE = {
 
 # What is said of tables of our names that are somebody else's, or of a backup half restored.
 _OTHERS_TABLES = (
+    errors.UndefinedTable,
+    errors.InvalidSchemaName,
     errors.DuplicateTable,
     errors.DuplicateObject,
     errors.DuplicateFunction,
@@ -123,19 +125,8 @@ class Database:
         """Turn PostgreSQL's refusal into ours."""
         try:
             yield
-        except (errors.UndefinedTable, errors.InvalidSchemaName, errors.InvalidCatalogName):
-            raise FormatError(
-                f"there is no ledger in {self.address.name}",
-                hint="Move one there with `counterfoil log move`, or make one with "
-                "`counterfoil init`.",
-            ) from None
         except _OTHERS_TABLES as error:
-            raise ConflictError(
-                f"{self.address.name} has tables that are not, or not all, those of a ledger: "
-                f"{doing}: {self._said(error)}",
-                hint="Name a schema of its own: …&schema=name. If a backup is being restored "
-                "there, wait until that is done.",
-            ) from error
+            raise self.incomplete(f"{doing}: {self._said(error)}") from error
         except errors.IntegrityError as error:
             raise ConflictError(
                 f"{self.address.name}: {doing}: {self._said(error)}",
@@ -155,6 +146,14 @@ class Database:
             errors.InsufficientPrivilege,
         ) as error:
             raise self._unavailable(doing, error) from error
+
+    def incomplete(self, why: str) -> ConflictError:
+        """Say of a place that it does not have all that is a ledger's, or has something else."""
+        return ConflictError(
+            f"{self.address.name} has tables that are not, or not all, those of a ledger: {why}",
+            hint="Name a schema of its own: …&schema=name. If a backup is being restored there, "
+            "wait until that is done.",
+        )
 
     def close(self) -> None:
         """Close the pool."""

@@ -23,7 +23,7 @@ from counterfoil.cluster.keeping import DatabaseKeeping
 from counterfoil.cluster.lost import read_edge, read_shown, require_newest, require_reached
 from counterfoil.cluster.objects import FolderObjects, Objects
 from counterfoil.cluster.remote import RemoteObjects
-from counterfoil.cluster.schema import is_outdated, migrate
+from counterfoil.cluster.schema import is_outdated, migrate, no_ledger
 from counterfoil.cluster.tiletree import Head, TileTree
 from counterfoil.cluster.writer import ClusterWriter
 from counterfoil.core.checkpoint import LogKeys
@@ -65,6 +65,8 @@ class Cluster:
             if old:
                 migrate(database)
             with database.transaction("opening the ledger") as connection:
+                if not state.has_log(connection):
+                    raise no_ledger(database)
                 keys = state.read_keys(database, connection)
         finally:
             database.close()
@@ -100,10 +102,10 @@ class Cluster:
 
     def reached(self) -> int:
         """Ask the database."""
-        with self._asking("looking how far the log is") as (_, connection):
+        with self._asking("looking how far the log is") as (database, connection):
             # Published beyond what is committed was something before the database was set back.
-            committed = state.read_committed(connection)
-            return min(committed.size, state.read_news(connection).head.size)
+            committed = state.read_committed(connection, database)
+            return min(committed.size, state.read_news(connection, database).head.size)
 
     def require_writable(self) -> None:
         """Refuse where the log was moved, or has ended."""
@@ -127,7 +129,7 @@ class Cluster:
             tree = self._open(database)
             with database.transaction("opening the ledger for writing") as connection:
                 read_edge(connection, self.objects, tree)
-                committed = state.read_committed(connection)
+                committed = state.read_committed(connection, database)
             require_reached(tree.head, committed, self.name, keys)
             require_newest(shown, committed, tree, keys)
             self.witnesses.require_kept(tree, committed.checkpoint, remembered)
@@ -152,7 +154,7 @@ class Cluster:
     def _open(self, database: Database) -> TileTree:
         def read_head() -> Head:
             with database.transaction("reading what is published") as connection:
-                return state.read_news(connection).head
+                return state.read_news(connection, database).head
 
         def read_unpublished() -> Head | None:
             with database.transaction("reading what waits") as connection:

@@ -22,6 +22,7 @@ from psycopg import errors
 
 from counterfoil.cluster import state
 from counterfoil.cluster.database import QUERY_WITHIN_S, Connection, Database
+from counterfoil.cluster.lost import set_back
 from counterfoil.core.merkle import EMPTY_ROOT
 from counterfoil.errors import ConflictError, CounterfoilError, UnavailableError
 from counterfoil.ledger.index import Named, Read, Resolve, Root, read_names, too_slow
@@ -123,10 +124,11 @@ class SharedIndex:
             Whether they are.
 
         Raises:
+            ConflictError: the database was set back.
             UnavailableError: another process takes them in, and does not get on.
         """
         with self._database.transaction("reading the index") as connection:
-            covered = self._covered(connection)
+            covered = self._covered(connection, size)
             if covered.is_ours and covered.size >= size:
                 return True
             row = connection.execute("SELECT has_table_privilege('names', 'INSERT')").fetchone()
@@ -138,7 +140,7 @@ class SharedIndex:
                 with state.indexing(connection, self._database) as is_alone:
                     while is_alone and self._take_in(connection, size) < size:
                         pass
-                covered = self._covered(connection)
+                covered = self._covered(connection, size)
                 if covered != seen:
                     until, seen = time.monotonic() + INDEXED_WITHIN_S, covered
                 elif time.monotonic() > until:
@@ -153,7 +155,7 @@ class SharedIndex:
 
     def _take_in(self, connection: Connection, size: int) -> int:
         """Index a batch of entries below `size`, alone; return how far the index is then."""
-        done, is_ours = self._covered(connection)
+        done, is_ours = self._covered(connection, size)
         if not is_ours:
             with connection.transaction():
                 connection.execute("TRUNCATE statements, names")
@@ -193,11 +195,17 @@ class SharedIndex:
             )
         return stop
 
-    def _covered(self, connection: Connection) -> _Covered:
-        """Find out how far the index is, and whether it is of this log's history."""
+    def _covered(self, connection: Connection, shown: int) -> _Covered:
+        """Find out how far the index is, and whether it is of this log's history.
+
+        Raises:
+            ConflictError: the database was set back from what was shown of the log. What is put
+                into the index beyond what is published there would be taken out again by others.
+        """
         row = connection.execute(_COVERED, binary=True).fetchone()
-        assert row is not None  # noqa: S101 made with the tables, and with the log
-        size, root, published = row
+        size, root, published = state.there(row, self._database)
+        if published < shown:
+            raise set_back(self._database.address.name, published, shown)
         return _Covered(size, size <= published and self._root(size) in {None, root})
 
 

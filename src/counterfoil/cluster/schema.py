@@ -11,7 +11,7 @@ from importlib import resources
 from psycopg import sql
 
 from counterfoil.cluster.database import Connection, Database
-from counterfoil.errors import ConflictError
+from counterfoil.errors import ConflictError, FormatError
 
 _LOCK = "counterfoil migrations"
 
@@ -56,10 +56,23 @@ def is_outdated(database: Database, connection: Connection) -> bool:
 
     Raises:
         ConflictError: they are newer than this version.
+        FormatError: there are none.
     """
+    row = connection.execute("SELECT to_regclass('migrations')").fetchone()
+    if row == (None,):
+        raise no_ledger(database)
     newest, done = max(known_migrations()), _done(connection)
     _refuse_newer(database, done, newest)
     return done < newest
+
+
+def no_ledger(database: Database) -> FormatError:
+    """Say of a place that nobody has made a ledger there, or moved one to it."""
+    return FormatError(
+        f"there is no ledger in {database.address.name}",
+        hint="Make one with `counterfoil init`, or move one there with `counterfoil log move`; if "
+        "a move was broken off, repeat it as it was typed.",
+    )
 
 
 def _done(connection: Connection) -> int:

@@ -20,7 +20,7 @@ from counterfoil.core.canonical import JsonValue
 from counterfoil.core.checkpoint import LogKeys, earlier_from_json, earlier_to_json
 from counterfoil.core.keys import VerifierKey, format_vkey, parse_vkey
 from counterfoil.core.merkle import as_hash
-from counterfoil.errors import ConflictError, FormatError
+from counterfoil.errors import ConflictError
 from counterfoil.ledger.moved import EndedError, require_here
 from counterfoil.ledger.once import Place
 
@@ -105,16 +105,10 @@ def read_keys(database: Database, connection: Connection) -> LogKeys:
     """Read whose log this is.
 
     Raises:
-        FormatError: there is none yet.
+        ConflictError: it is not there any more.
     """
     row = connection.execute("SELECT vkey, earlier FROM log").fetchone()
-    if row is None:
-        raise FormatError(
-            f"there is no ledger in {database.address.name}",
-            hint="Move one there with `counterfoil log move`; if a move was broken off, repeat it "
-            "as it was typed.",
-        )
-    return _keys(row)
+    return _keys(there(row, database))
 
 
 def read_moved(connection: Connection) -> str:
@@ -197,9 +191,7 @@ def require_open(connection: Connection, database: Database) -> None:
         MovedError: so it was.
     """
     row = connection.execute("SELECT coalesce(moved_to, ''), vkey, following FROM log").fetchone()
-    if row is None:
-        return
-    moved_to, vkey, following = row
+    moved_to, vkey, following = there(row, database)
     require_here(database.address.url, moved_to)
     if following is not None:
         raise EndedError(parse_vkey(vkey).name, parse_vkey(following).name)
@@ -216,21 +208,21 @@ def resume(connection: Connection, keys: LogKeys, head: Head) -> None:
     connection.execute("DELETE FROM queue")  # all of it was published before the log left
 
 
-def read_news(connection: Connection) -> News:
+def read_news(connection: Connection, database: Database) -> News:
     """Read what is published, and what keeps more from being so."""
     row = connection.execute(
         "SELECT published.size, published.root, published.checkpoint, trouble,"
         " coalesce(moved_to, '') FROM published, leader, log",
         binary=True,
     ).fetchone()
-    row = _there(row)
+    row = there(row, database)
     return News(_head(row[:3]), *row[3:])
 
 
-def read_committed(connection: Connection) -> Head:
+def read_committed(connection: Connection, database: Database) -> Head:
     """Read what is committed, whether it is published or not."""
     row = connection.execute("SELECT size, root, checkpoint FROM log", binary=True).fetchone()
-    return _head(_there(row))
+    return _head(there(row, database))
 
 
 def read_unpublished(connection: Connection) -> Head | None:
@@ -250,19 +242,18 @@ def lead(connection: Connection, database: Database, holder: str) -> Lead:
         MovedError: the log was moved away.
     """
     with connection.transaction():
-        row = connection.execute(
+        led = connection.execute(
             "UPDATE log SET epoch = epoch + 1"
             " RETURNING epoch, size, root, checkpoint, moved_to, vkey, earlier",
             binary=True,
-        ).fetchone()
-        assert row is not None  # noqa: S101 whoever writes has read the log's key from this row
+        )
+        row = there(led.fetchone(), database)
         require_here(database.address.url, row[4] or "")
         connection.execute(
             "UPDATE leader SET epoch = %s, holder = %s, beat = clock_timestamp()", (row[0], holder)
         )
         shown = connection.execute("SELECT size, root, checkpoint FROM published", binary=True)
-        published = shown.fetchone()
-    assert published is not None  # noqa: S101 made together with `log`
+        published = there(shown.fetchone(), database)
     return Lead(_keys(row[5:]), row[0], _head(row[1:4]), _head(published))
 
 
@@ -427,9 +418,14 @@ def end_silent_leader(connection: Connection, database: Database) -> None:
     )
 
 
-def _there(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
+def there(row: tuple[Any, ...] | None, database: Database) -> tuple[Any, ...]:
+    """Give the row of a log that was opened; while a backup is restored, it may be gone.
+
+    Raises:
+        ConflictError: so it is.
+    """
     if row is None:
-        raise FormatError("the log's rows are missing", hint="Was a move broken off?")
+        raise database.incomplete("the rows of its log are missing")
     return row
 
 

@@ -319,7 +319,7 @@ class ClusterWriter:
                 with self._database.session("listening") as connection:
                     connection.execute(sql.SQL("LISTEN {}").format(channel))
                     while not self._stopped.is_set():
-                        news = state.read_news(connection)
+                        news = state.read_news(connection, self._database)
                         self._moved_to = news.moved_to
                         self.tree.take(news.head)
                         self._waiting.note_trouble(news.trouble or self._leader.lack)

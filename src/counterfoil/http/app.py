@@ -65,6 +65,7 @@ def ledger_app(settings: Settings) -> ASGIApp:
         Problem: _on_problem,
         CounterfoilError: _on_error,
         HTTPException: _on_http,
+        Exception: _on_bug,
     }
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     app.router.redirect_slashes = False  # an address has one spelling
@@ -101,10 +102,10 @@ class Passage:
             return
         number = secrets.token_hex(_REQUEST_BYTES)
         began = time.perf_counter()
-        status = 0
+        status, is_whole = 0, False
 
         async def numbered(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_whole
             if message["type"] == "http.response.start":
                 status = message["status"]
                 more = [
@@ -112,6 +113,7 @@ class Passage:
                     (b"x-content-type-options", b"nosniff"),
                 ]
                 message = {**message, "headers": [*message["headers"], *more]}
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         metrics = self._service.metrics
@@ -120,9 +122,8 @@ class Passage:
             await self._pass(scope, receive, numbered)
         except Exception:
             _LOG.exception("a request failed", extra={FIELDS: {"request": number}})
-            if status:
+            if not is_whole:  # the server closes the connection
                 raise
-            await broken().response()(scope, receive, numbered)
         finally:
             metrics.running.dec()
             seconds = time.perf_counter() - began
@@ -165,6 +166,11 @@ async def _on_http(request: Request, error: HTTPException) -> Response:
     says = {404: "nothing is served at this path", 405: "not by this method"}
     detail = says.get(error.status_code, error.detail)
     return Problem(error.status_code, detail, headers=error.headers).response()
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    del request, error  # which is raised again, and logged where the request's number is known
+    return broken().response()
 
 
 def _log_answer(scope: Scope, number: str, route: str, status: int, seconds: float) -> None:
