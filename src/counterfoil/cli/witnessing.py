@@ -66,6 +66,7 @@ _STANDINGS = {
     "same": ("it cosigned the log as it is", 0),
     "ahead": ("it has not cosigned the newest entries; the next append asks it again", 0),
     "waiting": ("it cosigned the entries that wait, too", 0),
+    "older": ("this is an older copy", 0),
     "behind": (
         "what lies here is BEHIND what it cosigned: a restored snapshot, or a copy",
         ConflictError.exit_code,
@@ -379,6 +380,12 @@ def tell_standing(found: ledgers.Status) -> str:
     assert found.witness is not None  # noqa: S101 asked for where there is one
     if found.moved and found.witness.standing.value == "behind":
         return f"the log went on where it was moved to, {found.moved}"
+    checkpoint = found.witness.checkpoint
+    if found.witness.standing.value == "older" and checkpoint is not None:
+        return (
+            f"this is an older copy, as of {found.size:,} entries; this machine knows "
+            f"{checkpoint.size:,}"
+        )
     if found.witness.standing.value == "ahead" and found.writers.value == "any":
         return "others have published since; the next process to lead on this machine asks it"
     return _STANDINGS[found.witness.standing][0]

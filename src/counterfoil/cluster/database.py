@@ -17,7 +17,7 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from counterfoil.cluster.address import Address
-from counterfoil.errors import ConflictError, UnavailableError
+from counterfoil.errors import ConflictError, FormatError, UnavailableError
 from counterfoil.ledger.waits import waiting_for
 
 CONNECT_WITHIN_S = 5

@@ -144,11 +144,11 @@ def _verify_ledger(
         policy = _trust(trust, log.origin)
         if policy is not None and log.key not in policy.log.keys.all:
             raise _other_log(log, policy)
-        check_memory(log)
+        check_memory(log, may_lag=True)
         report = audit(log, progress)
         confirmed = confirm_log(log, policy, newest_said(log), now)
         waiting = count_waiting(log)
-        moved = log.engine.moved_to()
+        moved, writers = log.engine.moved_to(), log.engine.writers
     is_confirmed = bool({Grade.WITNESSED, Grade.ANCHORED} & {*confirmed.grades})
     return Verdict(
         what=f"ledger {report.origin}",
@@ -165,7 +165,7 @@ def _verify_ledger(
             "The signatures inside the entries; gates and evidence check those they rest on.",
             *((_unpublished(waiting),) if waiting else ()),
             *(f"{one[0].upper()}{one[1:]}." for one in unaudited(log)),
-            *((not_compared(report.size, report.seen),) if report.seen else ()),
+            *not_compared(report.size, report.seen, writers),
             f"Whether the log went on since: others may have seen more than {report.size} entries.",
             "Whether others were shown another log"
             + (", confirmed by nobody named here." if is_confirmed else "."),
@@ -194,7 +194,7 @@ def _verify_thing(
             raise _other_log(log, policy)
         kind, found, subject = _find_thing(path, log)
         log.receipt(found.index)  # raises if the entry is not under the signed checkpoint
-        check_memory(log)
+        check_memory(log, may_lag=True)
         seen = recall(log.checkpoint, log.keys)
         voices: tuple[str, ...] = ()
         if policy is not None:

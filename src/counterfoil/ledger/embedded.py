@@ -23,6 +23,7 @@ from counterfoil.ledger.index import Read, Resolve, Root
 from counterfoil.ledger.moved import read_moved, recall_moved, require_here
 from counterfoil.ledger.nextkey import load_log_key
 from counterfoil.ledger.places import Places
+from counterfoil.ledger.remembered import require_seen
 from counterfoil.ledger.sequencer import Sequencer
 from counterfoil.ledger.tree import Tree
 from counterfoil.ledger.treestore import TreeStore
@@ -95,6 +96,7 @@ class Embedded:
         writer = self._sequencer(keys)
         try:
             self.require_writable()  # it may have been moved while we waited for the lock
+            require_seen(writer.tree, keys)
         except BaseException:
             writer.close()
             raise

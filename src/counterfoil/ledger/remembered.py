@@ -11,17 +11,28 @@ itself; whether a longer tree goes on from a shorter one, only the hashes betwee
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from counterfoil.core.checkpoint import Checkpoint, LogKeys, open_checkpoint, parse_checkpoint
 from counterfoil.core.note import MAX_NOTE_BYTES, parse_note
-from counterfoil.errors import FormatError, SignatureError, SplitViewError, UnavailableError
+from counterfoil.errors import (
+    ConflictError,
+    FormatError,
+    SignatureError,
+    SplitViewError,
+    UnavailableError,
+)
 from counterfoil.ledger.disk import read_file
 from counterfoil.ledger.keyfiles import home_path
-from counterfoil.ledger.log import Log
 from counterfoil.ledger.places import Places, witnessed_name
 from counterfoil.ledger.splitview import keep_split_view
+from counterfoil.ledger.tree import Tree
+
+if TYPE_CHECKING:  # a log, when it is opened for writing, asks this
+    from counterfoil.ledger.log import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +61,48 @@ def remembered(keys: LogKeys) -> list[Remembered]:
     """
     places = Places(keys.name)
     try:
-        paths = [
-            *sorted((home_path() / "remote").glob("*/checkpoint")),
+        cosigned = [
             home_path() / "witness" / places.slug / f"{witnessed_name(keys.name)}.checkpoint",
             *places.witnessing(".checkpoint"),
         ]
     except UnavailableError:
         return []  # who has no home remembers nothing
+    return [*_seen_by_readers(keys), *_read(cosigned, keys)]
+
+
+def require_seen(tree: Tree, keys: LogKeys) -> None:
+    """Refuse to write where readers on this machine have seen more, or another history.
+
+    What witnesses have cosigned may wait to be published; readers saw what was. So the tree has to
+    be as a writer opens it, with whatever a crash had left finished.
+
+    Raises:
+        ConflictError: it is behind.
+        SplitViewError: it has another history; both checkpoints are kept.
+        UnavailableError: what lies here cannot be read, or kept.
+    """
+    for one in _seen_by_readers(keys):
+        size = one.checkpoint.size
+        if size > tree.size:
+            raise ConflictError(
+                f"{tree.name} has {tree.size} entries, and {size} of this log were seen on this "
+                "machine: this was restored from a snapshot, or is a copy of one that went on",
+                hint="Do not append here; go on with the newest copy, or start a new log. What was "
+                f"seen is {one.path}.",
+            )
+        if tree.root(size) != one.checkpoint.root:
+            raise _split(one, tree.head)
+
+
+def _seen_by_readers(keys: LogKeys) -> list[Remembered]:
+    try:
+        paths = sorted((home_path() / "remote").glob("*/checkpoint"))
+    except UnavailableError:
+        return []
+    return _read(paths, keys)
+
+
+def _read(paths: Sequence[Path], keys: LogKeys) -> list[Remembered]:
     found = []
     for path in paths:
         with contextlib.suppress(FormatError, SignatureError):

@@ -51,6 +51,7 @@ class Standing(StrEnum):
     SAME = "same"
     AHEAD = "ahead"  # the folder extends it: the witness was silent for a while
     WAITING = "waiting"  # it has cosigned what waits here for more witnesses
+    OLDER = "older"  # a mirror, to which nobody appends, of fewer entries than it has cosigned
     BEHIND = "behind"  # a restored snapshot, or a copy of a folder that went on
     CONTRADICTS = "contradicts"  # another history
 
@@ -224,7 +225,9 @@ def count_waiting(log: Log) -> int:
     return 0 if unpublished is None else unpublished.size - log.size
 
 
-def check_memory(log: Log, *, goes_on: bool = False) -> SplitViewError | None:
+def check_memory(
+    log: Log, *, goes_on: bool = False, may_lag: bool = False
+) -> SplitViewError | None:
     """Check that a log is, or extends, what the local witness on this machine remembers of it.
 
     Nor may the proof lie here that it showed two histories, nor the place have shown more. Without
@@ -234,6 +237,8 @@ def check_memory(log: Log, *, goes_on: bool = False) -> SplitViewError | None:
         log: An open log; it is refreshed where a writer seems to be about to publish.
         goes_on: Whether the proof of two histories keeps nobody from the one that the local
             witness has cosigned: for an operator who has met somebody else's fork of the log.
+        may_lag: Whether a mirror may have fewer entries than the local witness has cosigned; that
+            they are the first ones of those is not compared then.
 
     Returns:
         That proof, where it lies here and this is that history.
@@ -246,7 +251,7 @@ def check_memory(log: Log, *, goes_on: bool = False) -> SplitViewError | None:
     if split is not None and not goes_on:
         raise split
     try:
-        is_confirmed = _check_places(log)
+        is_confirmed = _check_places(log, may_lag=may_lag)
     except VerificationError as error:
         raise (split or error) from None
     if split is not None and not is_confirmed:
@@ -254,7 +259,7 @@ def check_memory(log: Log, *, goes_on: bool = False) -> SplitViewError | None:
     return split
 
 
-def _check_places(log: Log) -> bool:
+def _check_places(log: Log, *, may_lag: bool) -> bool:
     """Check that nothing outside the log has more or other entries; tell if the witness has any."""
     set_back = find_set_back(log)
     if set_back is not None:
@@ -268,7 +273,10 @@ def _check_places(log: Log) -> bool:
     if memory is None or memory.checkpoint is None:
         return False
     until = time.monotonic() + _PUBLISHING_S
-    while (standing := _compare(log, memory.checkpoint)) in {Standing.BEHIND, Standing.WAITING}:
+    about_to_publish = {Standing.OLDER, Standing.BEHIND, Standing.WAITING}
+    while (standing := _compare(log, memory.checkpoint)) in about_to_publish:
+        if standing is Standing.OLDER and may_lag:
+            return False
         if time.monotonic() > until:
             if standing is Standing.WAITING:
                 return True
@@ -367,7 +375,9 @@ def _compare(log: Log, remembered: Checkpoint | None) -> Standing:
         return Standing.FRESH
     if remembered.size > log.size:
         # The very checkpoint: whatever else the journal holds does not make up for a set-back.
-        return Standing.WAITING if log.unpublished() == remembered else Standing.BEHIND
+        if log.unpublished() == remembered:
+            return Standing.WAITING
+        return Standing.OLDER if log.engine.writers is Writers.NOBODY else Standing.BEHIND
     proof = log.consistency(remembered.size)
     try:
         check_extension(remembered.size, remembered.root, log.size, log.root, proof)

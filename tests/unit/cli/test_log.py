@@ -106,6 +106,62 @@ def test_witness_knows_a_folder_that_was_set_back(ask, run, place):
     assert status["witness"]["standing"] == "behind"
 
 
+def test_a_mirror_that_lags_is_an_older_copy_and_no_fork(ask, run, place):
+    """On the log's own machine it verifies, and says how far it is; the folder itself may not."""
+    shutil.copytree(place / "ledger", place / "snapshot")
+    size = ask("log", "export", "site")["size"]
+    for name in ("more", "and-more"):
+        run("data", "add", "rows.csv", "--name", name)
+    says = f"this is an older copy, as of {size} entries; this machine knows {size + 2}"
+    status = ask("log", "status", "--ledger", "site")
+    assert (status["size"], status["witness"]["standing"]) == (size, "older")
+    assert says in " ".join(run("log", "status", "--ledger", "site").stdout.split())
+    told = " ".join(ask("verify", "site")["not_checked"])
+    assert says in told.lower()
+    assert "restored snapshot" in ask("verify", "snapshot", exit_code=4)["message"]
+    refused = ask("log", "import", "site", "again", "--original-is-lost", exit_code=4)
+    assert "Import the newest site" in refused["hint"]
+
+
+def test_what_a_reader_here_has_seen_keeps_an_older_folder_from_being_written_to(ask, run, place):
+    """Its witness's memory gone with the restore, a site that was read here tells of the rest."""
+    shutil.copytree(place / "ledger", place / "snapshot")
+    run("data", "add", "rows.csv", "--name", "more")
+    size = ask("log", "export", "site")["size"]
+    ask("log", "status", "--ledger", "site")  # so it was opened here
+    with counterfoil.open("ledger") as ledger:
+        ledger.append(b"what nobody has seen yet is no harm")
+        for path in ledger.places.witness.glob("*.checkpoint"):
+            path.unlink()
+    shutil.move(place / "ledger", place / "newest")
+    shutil.move(place / "snapshot", place / "ledger")
+    words = ("data", "add", "rows.csv", "--name", "other")
+    refused = ask(*words, exit_code=10)
+    assert f"has {size - 1} entries, and {size} of this log were seen on this" in refused["message"]
+    assert "remote" in refused["hint"]
+    with pytest.MonkeyPatch.context() as patch:  # elsewhere, the copy goes on, and is a fork
+        patch.setattr("counterfoil.ledger.embedded.require_seen", lambda *_: None)
+        for name in ("one", "two"):
+            run("data", "add", "rows.csv", "--name", name)
+    assert "another history" in ask(*words, exit_code=8)["message"]
+
+
+def test_a_mirror_of_another_history_is_a_split_view(ask, run, place):
+    """Of as many entries as this machine knows, or of more: a fork, whoever keeps it."""
+    shutil.copytree(place / "ledger", place / "snapshot")
+    run("data", "add", "rows.csv", "--name", "more")
+    with counterfoil.open("ledger") as ledger:
+        memory = ledger.places.witness
+    memory.rename(place / "memory")
+    with counterfoil.open("snapshot") as ledger:
+        ledger.append(b"another entry")
+    run("log", "export", "site", "--ledger", "snapshot")
+    shutil.rmtree(memory, ignore_errors=True)
+    (place / "memory").rename(memory)
+    assert "another history" in ask("verify", "site", exit_code=8)["message"]
+    run("log", "status", "--ledger", "site", exit_code=8)
+
+
 def test_status_exits_with_what_is_proven_first(ask, run, place):
     """Another history than the local witness cosigned, and the proof of two, are 8, and shown."""
     origin = ask("log", "status")["origin"]
