@@ -88,7 +88,8 @@ def test_the_state_of_a_damaged_log_is_shown(ask, place):
     entries.write_bytes(data)
     with counterfoil.open("ledger") as ledger:
         ledger.places.index.unlink(missing_ok=True)
-    assert "is not the one that was logged" in ask("log", "status")["unadopted"]["error"]
+    status = ask("log", "status", exit_code=4)
+    assert "is not the one that was logged" in status["unadopted"]["error"]
 
 
 def test_an_older_policy_that_is_not_taken_is_said(ask, run):
