@@ -139,11 +139,13 @@ def test_a_reorganised_transaction_is_sent_again(start_node, open_outbox, profil
     assert paid(node) == 1
 
 
-def test_a_snapshot_taken_back_loses_nothing(node, open_outbox, profile):
+def test_a_snapshot_taken_back_loses_nothing(start_node, open_outbox, profile):
     """A chain set back before the transaction gets it again, once."""
+    node = start_node("--no-mining")
     outbox = open_outbox(node.url, profile("confirmations", 2))
     snapshot = node("evm_snapshot")
     outbox.submit("pay", Call(TO, b"", 1))
+    node("evm_mine")
     assert paid(node) == 1
     assert node("evm_revert", snapshot)
     assert paid(node) == 0
