@@ -192,15 +192,20 @@ def test_the_status_of_a_log_whose_records_do_not_open_is_no_success(ask, run, p
     assert "credit" in run("log", "status", exit_code=exit_code).stdout
 
 
-def test_lost_erasures_are_gone_on_without(ask, run, place, monkeypatch):
-    """Once another stream replaced them, nothing is away, and an unknown name is that only."""
+@pytest.fixture
+def erasures(ask, run, place, monkeypatch):
+    """The stream that states that one person was erased, long after all that binds records."""
     later = 1_900_000_000.0
     monkeypatch.setattr(
         counterfoil, "open", lambda url: counterfoil.Ledger(place / url, clock=lambda: later)
     )
     run("person", "erase", "bob", *APPROVED)
-    stream = ask("person", "erasures")["erasures"][0]["recorded_in"]
-    shutil.rmtree(place / "ledger" / "private" / "streams" / stream)
+    return ask("person", "erasures")["erasures"][0]["recorded_in"]
+
+
+def test_lost_erasures_are_gone_on_without(ask, run, place, erasures):
+    """Once another stream replaced them, nothing is away, and an unknown name is that only."""
+    shutil.rmtree(place / "ledger" / "private" / "streams" / erasures)
     ask("log", "status", exit_code=4)
     run("person", "recover")
     status = ask("log", "status")
@@ -208,15 +213,9 @@ def test_lost_erasures_are_gone_on_without(ask, run, place, monkeypatch):
     run("person", "export", "nobody", exit_code=3)
 
 
-def test_erasures_whose_key_is_gone_are_gone_on_without(ask, run, place, monkeypatch):
+def test_erasures_whose_key_is_gone_are_gone_on_without(ask, run, place, erasures):
     """The command that fails names the one that goes on, and that says what it goes on without."""
-    later = 1_900_000_000.0
-    monkeypatch.setattr(
-        counterfoil, "open", lambda url: counterfoil.Ledger(place / url, clock=lambda: later)
-    )
-    run("person", "erase", "bob", *APPROVED)
-    stream = ask("person", "erasures")["erasures"][0]["recorded_in"]
-    for path in (place / "counterfoil-home").rglob(f"{stream}-*.key"):
+    for path in (place / "counterfoil-home").rglob(f"{erasures}-*.key"):
         path.unlink()
     assert "person recover" in ask("person", "erase", "ann", *APPROVED, exit_code=11)["hint"]
     assert "no key" in run("person", "recover").stdout

@@ -25,6 +25,10 @@ def answer(rows):
     return ["yes" for _ in rows]
 
 
+class Killed(BaseException):
+    """What ends a process, to a test."""
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     """A ledger of three systems that know ann, whose streams of erasures and holds have begun."""
@@ -164,10 +168,6 @@ def test_the_next_opening_makes_it_good_and_says_so(opened, place, monkeypatch):
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_all_systems_or_none(opened, place, monkeypatch, at):
     """Cut off at whichever stream, the next opening erases from all; nobody else is touched."""
-
-    class Killed(BaseException):
-        pass
-
     made = []
 
     def die(store, intent, put=erasing.StreamStore.put_intent):
@@ -304,9 +304,6 @@ def test_a_system_whose_key_is_gone_stops_nobody_for_ever(opened, place):
 @pytest.fixture
 def broken_off(opened, monkeypatch):
     """Begins to erase ann from all systems, and is stopped when the first stream is next."""
-
-    class Killed(BaseException):
-        pass
 
     def die(*_):
         raise Killed
@@ -574,9 +571,6 @@ def test_a_system_that_is_here_in_part_is_named_before_anybody_is_erased(opened,
 def test_an_erasure_of_a_part_that_was_broken_off_is_finished(opened, place, monkeypatch):
     """That the rest is not here was said when it was decided, so nothing waits for it."""
 
-    class Killed(BaseException):
-        pass
-
     def die(*_):
         raise Killed
 
@@ -745,10 +739,6 @@ def test_an_erasure_that_had_begun_goes_on_in_the_stream_that_follows(
     opened, place, monkeypatch, at
 ):
     """With the key of the stream of erasures gone, what was decided is not forgotten."""
-
-    class Killed(BaseException):
-        pass
-
     made = []
 
     def die(store, intent, put=erasing.StreamStore.put_intent):
@@ -797,23 +787,25 @@ def test_a_plan_that_no_key_opens_stops_nobody(opened, place):
     opened().close()
 
 
-def test_what_was_begun_in_holds_that_no_key_opens_stops_nobody(opened, place, monkeypatch):
-    """An erasure that reaches into holds whose key is gone is finished without them."""
-
-    class Killed(BaseException):
-        pass
+def die_in(folder, patch):
+    """End an erasure when it has begun in the stream of this folder."""
+    stream = bytes.fromhex(folder.name)
 
     def die(store, intent, put=erasing.StreamStore.put_intent):
         put(store, intent)
-        if store.stream == holds:
+        if store.stream == stream:
             raise Killed
 
+    patch.setattr(erasing.StreamStore, "put_intent", die)
+
+
+def test_what_was_begun_in_holds_that_no_key_opens_stops_nobody(opened, place, monkeypatch):
+    """An erasure that reaches into holds whose key is gone is finished without them."""
     with opened() as ledger, monkeypatch.context() as patch:
         placed = ledger.people.hold("ann", basis="an order", by="legal")
         ledger.people.release("ann", placed.id, by="legal", reason="closed")
         folder = own_folder(ledger, HOLDS)
-        holds = bytes.fromhex(folder.name)
-        patch.setattr(erasing.StreamStore, "put_intent", die)
+        die_in(folder, patch)
         with pytest.raises(Killed):
             ledger.people.erase("ann", **APPROVED)
     key_of(place, folder).unlink()
@@ -829,19 +821,9 @@ def test_what_was_begun_in_holds_that_no_key_opens_stops_nobody(opened, place, m
 
 def test_what_was_begun_in_a_system_whose_key_is_gone_stops_nobody(opened, place, monkeypatch):
     """Broken off within a system, and its key gone: once it is named, erasures go on."""
-
-    class Killed(BaseException):
-        pass
-
-    def die(store, intent, put=erasing.StreamStore.put_intent):
-        put(store, intent)
-        if store.stream == cards:
-            raise Killed
-
     with opened() as ledger, monkeypatch.context() as patch:
         folder = stream_of(ledger, "cards")
-        cards = bytes.fromhex(folder.name)
-        patch.setattr(erasing.StreamStore, "put_intent", die)
+        die_in(folder, patch)
         with pytest.raises(Killed):
             ledger.people.erase("ann", **APPROVED)
     key_of(place, folder).unlink()
